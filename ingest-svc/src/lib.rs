@@ -1,0 +1,1 @@
+//! Usage reports: recorded, deduplicated and delivered to stripe-svc.

@@ -1,0 +1,2 @@
+DROP TABLE admins, audit_events, link_operations, organization_changes;
+DROP TABLE organizations CASCADE;

@@ -1,0 +1,1 @@
+DROP TABLE stripe_meter_events, stripe_customers, stripe_calls;

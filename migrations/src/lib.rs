@@ -1,0 +1,1 @@
+//! All DDL as SQL files, and the binary that applies it.

@@ -1,0 +1,1 @@
+//! Organizations, their link to Stripe, and the admins.

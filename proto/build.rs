@@ -1,0 +1,29 @@
+//! Compiles the proto files with protox, so that no `protoc` is needed on the machine.
+
+use std::{env, error::Error, fs, path::PathBuf};
+
+const PROTO_FILES: [&str; 9] = [
+    "billing/admin/v1/admin_service.proto",
+    "billing/common/v1/error_reason.proto",
+    "billing/common/v1/field_violation.proto",
+    "billing/common/v1/terms.proto",
+    "billing/ingest/v1/usage_report_service.proto",
+    "billing/org/v1/admin_session_service.proto",
+    "billing/org/v1/organization_service.proto",
+    "billing/stripe/v1/meter_event_service.proto",
+    "billing/stripe/v1/subscription_service.proto",
+];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    // Neither protox nor tonic-prost-build tells cargo what it reads; without these lines every
+    // build would compile the contracts, and all that stands on them, again.
+    println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-changed=billing");
+    let descriptors = protox::compile(PROTO_FILES, ["."])?;
+    let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
+    fs::write(out.join("descriptors.bin"), prost::Message::encode_to_vec(&descriptors))?;
+    tonic_prost_build::configure()
+        .build_transport(false)
+        .compile_fds(descriptors)?;
+    Ok(())
+}
