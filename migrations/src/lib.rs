@@ -1,1 +1,169 @@
-//! All DDL as SQL files, and the binary that applies it.
+//! All DDL of the product, as SQL files in `sql/`, and what applies them.
+//!
+//! A migration is a pair of files, `NNNN_name_up.sql` and `NNNN_name_down.sql`, and its name in the
+//! list below. Files that were released are never edited again.
+//!
+//! A run is one transaction: either every pending migration is applied or the database is as it was,
+//! which is what makes it safe to try the adoption of an older database. The transaction holds an
+//! advisory lock, so of two Jobs that start together the second waits and finds nothing to do.
+//!
+//! Architecture invariant: no service links this crate. Only its own binary and tests do.
+
+use sea_orm_migration::async_trait::async_trait;
+use sea_orm_migration::prelude::{MigrationName, MigrationTrait, MigratorTrait, SchemaManager};
+use sea_orm_migration::sea_orm::{
+    AccessMode, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, IsolationLevel,
+    RuntimeErr, TransactionTrait, sqlx::postgres::PgDatabaseError,
+};
+
+pub use sea_orm_migration::MigrationStatus;
+
+/// Registers the file pairs of `sql/`, in the order in which they are applied.
+macro_rules! sql_files {
+    ($($name:literal),+ $(,)?) => {
+        vec![$(Box::new(SqlFile {
+            name: $name,
+            up: include_str!(concat!("../sql/", $name, "_up.sql")),
+            down: include_str!(concat!("../sql/", $name, "_down.sql")),
+        })),+]
+    };
+}
+
+struct Migrator;
+
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        sql_files![
+            "0001_roles",
+            "0002_better_auth",
+            "0003_adopt_older",
+            "0004_organizations",
+            "0005_usage_reports",
+            "0006_stripe",
+        ]
+    }
+}
+
+struct SqlFile {
+    name: &'static str,
+    up: &'static str,
+    down: &'static str,
+}
+
+impl SqlFile {
+    async fn run(&self, manager: &SchemaManager<'_>, sql: &str) -> Result<(), DbErr> {
+        match manager.get_connection().execute_unprepared(sql).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(DbErr::Migration(format!(
+                "migration {}: {}",
+                self.name,
+                in_full(&error)
+            ))),
+        }
+    }
+}
+
+impl MigrationName for SqlFile {
+    fn name(&self) -> &str {
+        self.name
+    }
+}
+
+#[expect(
+    elided_lifetimes_in_paths,
+    reason = "async_trait wants the signatures of the trait to the letter"
+)]
+#[async_trait]
+impl MigrationTrait for SqlFile {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        self.run(manager, self.up).await
+    }
+
+    async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        self.run(manager, self.down).await
+    }
+}
+
+/// What PostgreSQL said, with the detail and the hint that the driver's own text leaves out.
+fn in_full(error: &DbErr) -> String {
+    let (DbErr::Exec(RuntimeErr::SqlxError(cause)) | DbErr::Query(RuntimeErr::SqlxError(cause))) =
+        error
+    else {
+        return error.to_string();
+    };
+    let Some(refusal) = cause
+        .as_database_error()
+        .and_then(|refusal| refusal.try_downcast_ref::<PgDatabaseError>())
+    else {
+        return error.to_string();
+    };
+    let rest = [refusal.detail(), refusal.hint()];
+    let rest = rest.into_iter().flatten().map(|line| format!("\n  {line}"));
+    std::iter::once(refusal.message().to_owned())
+        .chain(rest)
+        .collect()
+}
+
+/// Applies every pending migration; says which.
+///
+/// # Errors
+/// When PostgreSQL refuses a statement. Nothing is changed then.
+pub async fn up(db: &DatabaseConnection) -> Result<Vec<String>, DbErr> {
+    let transaction = begin_alone(db).await?;
+    let pending = Migrator::get_pending_migrations(&transaction).await?;
+    let names = pending.iter().map(|m| m.name().to_owned()).collect();
+    Migrator::up(&transaction, None).await?;
+    transaction.commit().await?;
+    Ok(names)
+}
+
+/// Takes back the latest `steps` migrations, all of them for `None`; says which, latest first.
+///
+/// # Errors
+/// When PostgreSQL refuses a statement, or a migration refuses to drop rows of an older database.
+/// Nothing is changed then.
+pub async fn down(db: &DatabaseConnection, steps: Option<u32>) -> Result<Vec<String>, DbErr> {
+    let transaction = begin_alone(db).await?;
+    let applied = Migrator::get_applied_migrations(&transaction).await?;
+    let count = steps.map_or(applied.len(), |steps| {
+        usize::try_from(steps).unwrap_or(usize::MAX)
+    });
+    let latest = applied.iter().rev().take(count);
+    let names = latest.map(|m| m.name().to_owned()).collect();
+    Migrator::down(&transaction, steps).await?;
+    transaction.commit().await?;
+    Ok(names)
+}
+
+/// Every migration in order, and whether it is applied. Changes nothing.
+///
+/// # Errors
+/// When the database cannot be read, or holds a migration that this release does not know.
+pub async fn status(db: &DatabaseConnection) -> Result<Vec<(String, MigrationStatus)>, DbErr> {
+    let all = Migrator::get_migration_with_status_read_only(db).await?;
+    let all = all.iter().map(|m| (m.name().to_owned(), m.status()));
+    Ok(all.collect())
+}
+
+/// Opens the transaction of a run, once no other run is under way in this database.
+async fn begin_alone(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
+    // Read committed, so that who waited for the lock sees what the other run did.
+    let transaction = db
+        .begin_with_config(
+            Some(IsolationLevel::ReadCommitted),
+            Some(AccessMode::ReadWrite),
+        )
+        .await?;
+    // Managed databases come with time-outs that an adoption of years of reports may exceed. A table
+    // that somebody else holds, however, is not waited for forever: everyone else queues behind us.
+    transaction
+        .execute_unprepared(
+            "SET LOCAL statement_timeout = 0;
+             SET LOCAL idle_in_transaction_session_timeout = 0;
+             SELECT pg_advisory_xact_lock(hashtext('billing migrations'));
+             SET LOCAL lock_timeout = '60s';
+             SET LOCAL client_min_messages = 'warning'",
+        )
+        .await?;
+    Ok(transaction)
+}
