@@ -2,13 +2,6 @@
 //!
 //! Architecture invariant: there is no hand-written logic here. What a message means to a service
 //! is that service's business; what every service does alike is `billing_kit`'s.
-#![allow(
-    missing_docs,
-    missing_debug_implementations,
-    clippy::all,
-    clippy::allow_attributes_without_reason,
-    reason = "generated code is not ours to lint"
-)]
 
 /// The encoded `FileDescriptorSet` of all contracts, for gRPC reflection.
 pub const DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

@@ -1,1 +1,135 @@
 //! The database side of the kit: the pool with its role, and database errors as faults.
+//!
+//! Architecture invariant: a service reaches its tables through [`connect`] alone, which sets the
+//! service's role on every connection, so that the database itself keeps each room closed to the
+//! others.
+
+mod fault;
+
+use std::time::Duration;
+
+use billing_kit::config::Env;
+use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseConnection, DbErr, Statement, sqlx};
+use secrecy::{ExposeSecret, SecretString};
+
+pub use fault::{db_fault, is_unique_violation};
+
+const POOL_SIZE_DEFAULT: u32 = 10;
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How a service reaches its database.
+#[derive(Debug, Clone)]
+pub struct DatabaseConfig {
+    url: SecretString,
+    pool_size_max: u32,
+}
+
+impl DatabaseConfig {
+    /// Reads `DATABASE_URL` and `DATABASE_POOL_SIZE`.
+    pub fn read(env: &mut Env) -> Self {
+        let url = env.required_secret(
+            "DATABASE_URL",
+            "the address of PostgreSQL, for example postgresql://user:password@host:5432/billing",
+        );
+        let text = url.expose_secret();
+        if !text.is_empty()
+            && !text.starts_with("postgres://")
+            && !text.starts_with("postgresql://")
+        {
+            env.problem("DATABASE_URL is no PostgreSQL address. It begins with postgresql://");
+        }
+        let pool_size_max = env
+            .parsed(
+                "DATABASE_POOL_SIZE",
+                POOL_SIZE_DEFAULT,
+                "a number of connections",
+            )
+            .max(1);
+        Self { url, pool_size_max }
+    }
+
+    /// A config for any database: for tests.
+    pub fn new(url: impl Into<String>, pool_size_max: u32) -> Self {
+        Self {
+            url: url.into().into(),
+            pool_size_max,
+        }
+    }
+}
+
+/// A pool whose every connection runs as `role` and in UTC. It connects when it is first used.
+///
+/// # Errors
+/// The address cannot be read.
+pub async fn connect(
+    config: &DatabaseConfig,
+    role: &'static str,
+) -> Result<DatabaseConnection, DbErr> {
+    let mut options = ConnectOptions::new(config.url.expose_secret());
+    options
+        .max_connections(config.pool_size_max)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .idle_timeout(IDLE_TIMEOUT)
+        .connect_lazy(true)
+        .sqlx_logging(false)
+        .map_sqlx_postgres_pool_opts(move |pool| {
+            pool.after_connect(move |connection, _| {
+                Box::pin(async move {
+                    sqlx::Executor::execute(connection, sqlx::AssertSqlSafe(session_setup(role)))
+                        .await
+                        .map(drop)
+                })
+            })
+        });
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the function that the rule names"
+    )]
+    sea_orm::Database::connect(options).await
+}
+
+/// `role` is a constant of ours, never input.
+fn session_setup(role: &'static str) -> String {
+    let timeout_ms = STATEMENT_TIMEOUT.as_millis();
+    format!("SET ROLE {role}; SET TIME ZONE 'UTC'; SET statement_timeout = {timeout_ms};")
+}
+
+/// Whether the database answers, as this role.
+pub async fn is_reachable(db: &DatabaseConnection) -> bool {
+    let ping = Statement::from_string(sea_orm::DbBackend::Postgres, "SELECT 1");
+    match db.query_one_raw(ping).await {
+        Ok(_) => true,
+        Err(error) => {
+            tracing::debug!(%error, "the database does not answer");
+            false
+        }
+    }
+}
+
+/// Checks at start that the login may take the role, where the database can be reached. One that is
+/// away is no error: it is waited for, not ready meanwhile.
+///
+/// # Errors
+/// A sentence with the fix.
+pub async fn check_role(db: &DatabaseConnection, role: &str) -> Result<(), String> {
+    const INSUFFICIENT_PRIVILEGE: &str = "42501";
+    const UNDEFINED_OBJECT: &str = "22023";
+    let ping = Statement::from_string(sea_orm::DbBackend::Postgres, "SELECT 1");
+    let Err(error) = db.query_one_raw(ping).await else {
+        return Ok(());
+    };
+    match fault::sqlstate(&error).as_deref() {
+        Some(INSUFFICIENT_PRIVILEGE) => Err(format!(
+            "the login of DATABASE_URL is no member of the role {role}. Run: GRANT {role} TO <login>;"
+        )),
+        Some(UNDEFINED_OBJECT) => Err(format!(
+            "the database has no role {role}. Run the migrations first: migrations up"
+        )),
+        _ => {
+            tracing::warn!(%error, "the database cannot be reached yet");
+            Ok(())
+        }
+    }
+}

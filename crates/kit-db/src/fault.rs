@@ -1,0 +1,83 @@
+//! Database errors as faults: what passes by itself is told apart from what does not.
+
+use billing_kit::Fault;
+use sea_orm::{DbErr, RuntimeErr, SqlErr, sqlx};
+
+/// The fault of a database error. Nothing of it but its kind reaches the caller.
+pub fn db_fault(error: DbErr) -> Fault {
+    if is_passing(&error) {
+        Fault::unavailable("The database cannot be reached now.").caused_by(error)
+    } else {
+        Fault::internal(error)
+    }
+}
+
+/// Whether this unique constraint, by its name, was violated.
+pub fn is_unique_violation(error: &DbErr, constraint: &str) -> bool {
+    matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(text)) if text.contains(constraint))
+}
+
+/// The SQLSTATE of an error that the database itself reported.
+pub(crate) fn sqlstate(error: &DbErr) -> Option<String> {
+    let sqlx::Error::Database(database) = driver_error(error)? else {
+        return None;
+    };
+    database.code().map(Into::into)
+}
+
+fn driver_error(error: &DbErr) -> Option<&sqlx::Error> {
+    let (DbErr::Conn(RuntimeErr::SqlxError(driver))
+    | DbErr::Exec(RuntimeErr::SqlxError(driver))
+    | DbErr::Query(RuntimeErr::SqlxError(driver))) = error
+    else {
+        return None;
+    };
+    Some(driver)
+}
+
+/// Whether the same statement may well succeed later: the connection broke or could not be had, the
+/// server restarts, or a transaction lost against another.
+fn is_passing(error: &DbErr) -> bool {
+    if matches!(error, DbErr::ConnectionAcquire(_)) {
+        return true;
+    }
+    let Some(driver) = driver_error(error) else {
+        return false;
+    };
+    if let sqlx::Error::Database(database) = driver {
+        return database.code().is_some_and(|code| {
+            // 08 connection, 40 rolled back, 53 resources, 57 operator (and our statement time-out),
+            // 58 system; 55P03 a lock that could not be had.
+            ["08", "40", "53", "57", "58", "55P03"]
+                .iter()
+                .any(|class| code.starts_with(class))
+        });
+    }
+    matches!(
+        driver,
+        sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::Protocol(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn driver(error: sqlx::Error) -> DbErr {
+        DbErr::Query(RuntimeErr::SqlxError(Arc::new(error)))
+    }
+
+    #[test]
+    fn a_lost_connection_passes_and_a_wrong_statement_does_not() {
+        let retry_after = |error| db_fault(driver(error)).retry_after;
+        assert!(retry_after(sqlx::Error::PoolTimedOut).is_some());
+        assert!(retry_after(sqlx::Error::RowNotFound).is_none());
+    }
+}

@@ -1,0 +1,168 @@
+//! The admin assertion: a statement, signed by org-svc and good for a minute, of whose action a call
+//! is. It travels as metadata beside the caller's own identity; every service that has admin methods
+//! verifies it by itself, with the public half of the key.
+
+use billing_proto::common::v1::ErrorReason;
+use chrono::{DateTime, TimeDelta, Utc};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use tonic::metadata::MetadataMap;
+
+use crate::{clock::Clock, fault::Fault};
+
+/// The metadata key that carries it.
+pub const ADMIN_ASSERTION: &str = "x-admin-assertion";
+/// How long one is good for.
+pub const LIFETIME: TimeDelta = TimeDelta::seconds(60);
+/// How far the clocks of two machines may be apart.
+const LEEWAY: TimeDelta = TimeDelta::seconds(5);
+const ISSUER: &str = "org-svc";
+
+/// The admin on whose behalf a call is made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admin {
+    /// The user id in Better Auth's tables.
+    pub user_id: String,
+    /// The e-mail address.
+    pub email: String,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Claims {
+    iss: String,
+    sub: String,
+    email: String,
+    exp: i64,
+}
+
+/// Signs assertions: org-svc alone has one.
+#[derive(Clone)]
+pub struct Signer(EncodingKey);
+
+impl std::fmt::Debug for Signer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Signer")
+    }
+}
+
+impl Signer {
+    /// Reads an Ed25519 private key (PKCS#8, PEM).
+    ///
+    /// # Errors
+    /// What is wrong with the key, as a sentence.
+    pub fn from_pem(pem: &SecretString) -> Result<Self, String> {
+        EncodingKey::from_ed_pem(pem.expose_secret().as_bytes())
+            .map(Self)
+            .map_err(|error| format!("it is no Ed25519 private key in PKCS#8 PEM ({error})"))
+    }
+
+    /// States that the bearer acts for this admin, for the next minute.
+    ///
+    /// # Errors
+    /// The signature could not be made.
+    pub fn sign(&self, admin: &Admin, now: DateTime<Utc>) -> Result<String, Fault> {
+        let claims = Claims {
+            iss: ISSUER.to_owned(),
+            sub: admin.user_id.clone(),
+            email: admin.email.clone(),
+            exp: (now + LIFETIME).timestamp(),
+        };
+        jsonwebtoken::encode(&Header::new(Algorithm::EdDSA), &claims, &self.0)
+            .map_err(Fault::internal)
+    }
+}
+
+/// Verifies assertions.
+#[derive(Clone)]
+pub struct Verifier {
+    key: DecodingKey,
+    clock: Clock,
+}
+
+impl std::fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Verifier")
+    }
+}
+
+impl Verifier {
+    /// Reads an Ed25519 public key (SPKI, PEM).
+    ///
+    /// # Errors
+    /// What is wrong with the key, as a sentence.
+    pub fn from_pem(pem: &str, clock: Clock) -> Result<Self, String> {
+        let key = DecodingKey::from_ed_pem(pem.as_bytes())
+            .map_err(|error| format!("it is no Ed25519 public key in PEM ({error})"))?;
+        Ok(Self { key, clock })
+    }
+
+    /// The admin that a request's metadata vouches for.
+    ///
+    /// # Errors
+    /// UNAUTHENTICATED where there is no assertion, or none that is good now.
+    pub fn admin(&self, metadata: &MetadataMap) -> Result<Admin, Fault> {
+        let assertion = metadata
+            .get(ADMIN_ASSERTION)
+            .and_then(|value| value.to_str().ok())
+            .ok_or_else(|| unauthenticated("This needs an admin."))?;
+        let mut validation = Validation::new(Algorithm::EdDSA);
+        validation.set_issuer(&[ISSUER]);
+        // The library would read the machine's clock; the time is compared below.
+        validation.validate_exp = false;
+        let claims = jsonwebtoken::decode::<Claims>(assertion, &self.key, &validation)
+            .map_err(|error| unauthenticated("The admin assertion is not valid.").caused_by(error))?
+            .claims;
+        let now = self.clock.now();
+        let expiry = DateTime::from_timestamp(claims.exp, 0).unwrap_or(DateTime::<Utc>::MIN_UTC);
+        if expiry + LEEWAY < now || expiry > now + LIFETIME + LEEWAY {
+            return Err(unauthenticated("The admin assertion has expired."));
+        }
+        Ok(Admin {
+            user_id: claims.sub,
+            email: claims.email,
+        })
+    }
+}
+
+fn unauthenticated(message: &str) -> Fault {
+    Fault::new(ErrorReason::Unauthenticated, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Made for this test alone.
+    const PRIVATE: &str = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n-----END PRIVATE KEY-----\n";
+    const PUBLIC: &str = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n-----END PUBLIC KEY-----\n";
+
+    fn metadata(assertion: &str) -> MetadataMap {
+        let mut metadata = MetadataMap::new();
+        metadata.insert(ADMIN_ASSERTION, assertion.parse().unwrap());
+        metadata
+    }
+
+    #[test]
+    fn it_is_good_for_a_minute_and_for_what_was_signed() {
+        let start = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        let (time, clock) = Clock::manual(start);
+        let signer = Signer::from_pem(&PRIVATE.into()).unwrap();
+        let verifier = Verifier::from_pem(PUBLIC, clock).unwrap();
+        let admin = Admin {
+            user_id: "u1".to_owned(),
+            email: "a@example.com".to_owned(),
+        };
+        let assertion = signer.sign(&admin, start).unwrap();
+        assert_eq!(verifier.admin(&metadata(&assertion)).unwrap(), admin);
+
+        let (head, signature) = assertion.rsplit_once('.').unwrap();
+        let forged = format!("{head}.{}", signature.chars().rev().collect::<String>());
+        assert!(verifier.admin(&metadata(&forged)).is_err());
+        assert!(verifier.admin(&MetadataMap::new()).is_err());
+
+        time.send(start + LIFETIME + LEEWAY + TimeDelta::seconds(1))
+            .unwrap();
+        assert!(verifier.admin(&metadata(&assertion)).is_err());
+    }
+}

@@ -1,0 +1,187 @@
+//! What travels with a request through every service: its id, its trace and its deadline.
+//!
+//! The server stack reads it from the headers and keeps it for the length of the call; the client
+//! stack writes it to whatever is called meanwhile. A spawned task carries it on with
+//! [`RequestContext::scope`].
+
+use std::{future::Future, time::Duration};
+
+use http::HeaderMap;
+use rand::RngExt;
+use tokio::time::Instant;
+
+/// The header and metadata key of the request id.
+pub const REQUEST_ID: &str = "x-request-id";
+/// The header and metadata key of the W3C trace context.
+pub const TRACEPARENT: &str = "traceparent";
+
+const REQUEST_ID_LEN_MAX: usize = 64;
+
+tokio::task_local! {
+    static CURRENT: RequestContext;
+}
+
+/// The id, trace and deadline of a request.
+#[derive(Debug, Clone)]
+pub struct RequestContext {
+    /// Names the request in every log line and in its answer.
+    pub request_id: String,
+    /// The trace: 32 hexadecimal digits.
+    pub trace_id: String,
+    /// Whether the caller records the trace.
+    sampled: bool,
+    /// When the caller stops waiting.
+    pub deadline: Option<Instant>,
+}
+
+impl RequestContext {
+    /// A new context, for work that no request asked for.
+    pub fn fresh() -> Self {
+        let trace_id = hex128();
+        Self {
+            request_id: trace_id.clone(),
+            trace_id,
+            sampled: false,
+            deadline: None,
+        }
+    }
+
+    /// The context that the headers carry; what is missing or malformed is made new.
+    pub fn from_headers(headers: &HeaderMap) -> Self {
+        let mut context = Self::fresh();
+        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+        if let Some((trace_id, sampled)) = text(TRACEPARENT).and_then(parse_traceparent) {
+            trace_id.clone_into(&mut context.trace_id);
+            trace_id.clone_into(&mut context.request_id);
+            context.sampled = sampled;
+        }
+        if let Some(id) = text(REQUEST_ID).filter(|id| is_request_id(id)) {
+            id.clone_into(&mut context.request_id);
+        }
+        if let Some(timeout) = text("grpc-timeout").and_then(parse_grpc_timeout) {
+            context.deadline = Instant::now().checked_add(timeout);
+        }
+        context
+    }
+
+    /// The context of the request that is being served, or a fresh one outside of any.
+    pub fn current() -> Self {
+        CURRENT
+            .try_with(Clone::clone)
+            .unwrap_or_else(|_| Self::fresh())
+    }
+
+    /// Runs a future within this context.
+    pub fn scope<F: Future>(self, future: F) -> impl Future<Output = F::Output> {
+        CURRENT.scope(self, future)
+    }
+
+    /// The `traceparent` of a call made from here: the same trace, a new parent.
+    pub fn traceparent(&self) -> String {
+        let parent = rand::rng().random_range(1..=u64::MAX);
+        format!(
+            "00-{}-{parent:016x}-{:02x}",
+            self.trace_id,
+            u8::from(self.sampled)
+        )
+    }
+
+    /// The time that is left, at most `limit`.
+    pub fn time_left(&self, limit: Duration) -> Duration {
+        match self.deadline {
+            Some(deadline) => deadline
+                .saturating_duration_since(Instant::now())
+                .min(limit),
+            None => limit,
+        }
+    }
+}
+
+fn hex128() -> String {
+    format!("{:032x}", rand::rng().random_range(1..=u128::MAX))
+}
+
+fn is_request_id(text: &str) -> bool {
+    (1..=REQUEST_ID_LEN_MAX).contains(&text.len())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+}
+
+fn parse_traceparent(text: &str) -> Option<(&str, bool)> {
+    let mut parts = text.split('-');
+    let (version, trace, parent, flags) =
+        (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let hex = |part: &str, len| {
+        part.len() == len
+            && part
+                .bytes()
+                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    };
+    let known = hex(version, 2) && version != "ff" && (version != "00" || parts.next().is_none());
+    let valid = known && hex(trace, 32) && hex(parent, 16) && hex(flags, 2);
+    let zero = trace.bytes().all(|b| b == b'0') || parent.bytes().all(|b| b == b'0');
+    let sampled = u8::from_str_radix(flags, 16).ok()? & 1 == 1;
+    (valid && !zero).then_some((trace, sampled))
+}
+
+fn parse_grpc_timeout(text: &str) -> Option<Duration> {
+    const DIGITS_MAX: usize = 8;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let amount: u64 = digits.parse().ok().filter(|_| digits.len() <= DIGITS_MAX)?;
+    match unit {
+        "H" => Some(Duration::from_secs(amount * 3600)),
+        "M" => Some(Duration::from_secs(amount * 60)),
+        "S" => Some(Duration::from_secs(amount)),
+        "m" => Some(Duration::from_millis(amount)),
+        "u" => Some(Duration::from_micros(amount)),
+        "n" => Some(Duration::from_nanos(amount)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+
+    #[test]
+    fn the_trace_is_carried_on_under_a_new_parent() {
+        let mut headers = HeaderMap::new();
+        let sent = format!("00-{TRACE}-00f067aa0ba902b7-01");
+        headers.insert(TRACEPARENT, sent.parse().unwrap());
+        let next = RequestContext::from_headers(&headers).traceparent();
+        assert!(
+            next.starts_with(&format!("00-{TRACE}-")) && next.ends_with("-01"),
+            "{next}"
+        );
+        assert_ne!(next, sent);
+    }
+
+    #[test]
+    fn what_is_malformed_is_made_new() {
+        for bad in [
+            "",
+            "00-0-0-0",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+        ] {
+            assert_eq!(parse_traceparent(bad), None, "{bad}");
+        }
+        let mut headers = HeaderMap::new();
+        headers.insert(
+            REQUEST_ID,
+            "a b\u{7f}"
+                .parse()
+                .unwrap_or(http::HeaderValue::from_static("a b")),
+        );
+        assert_ne!(RequestContext::from_headers(&headers).request_id, "a b");
+    }
+
+    #[test]
+    fn a_grpc_timeout_has_a_unit() {
+        assert_eq!(parse_grpc_timeout("250m"), Some(Duration::from_millis(250)));
+        assert_eq!(parse_grpc_timeout("5"), None);
+        assert_eq!(parse_grpc_timeout("999999999S"), None);
+    }
+}

@@ -1,0 +1,157 @@
+//! The server stack of a gRPC service.
+
+use std::{net::SocketAddr, time::Duration};
+
+use futures::future::BoxFuture;
+use http::{HeaderMap, HeaderValue, Request, Response};
+use std::task::{Context, Poll};
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{body::Body, service::Routes, transport::Server};
+use tonic_web::GrpcWebLayer;
+use tower::{Layer, Service, ServiceBuilder};
+use tower_http::catch_panic::CatchPanicLayer;
+use tracing::Instrument;
+
+use crate::{
+    access::{AccessLayer, AccessTable},
+    context::{REQUEST_ID, RequestContext},
+    fault::Fault,
+    tls::TlsFiles,
+};
+
+/// How many requests of one connection are worked on at once; more wait in the connection.
+const STREAMS_PER_CONNECTION_MAX: u32 = 1_000;
+/// No call takes longer, whatever its caller allows; streams are not bound by it.
+const REQUEST_DURATION_MAX: Duration = Duration::from_secs(60);
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
+
+/// Where a gRPC service listens.
+#[derive(Debug, Clone)]
+pub struct Listen {
+    /// The address.
+    pub addr: SocketAddr,
+    /// Its certificate; without it, plaintext for this machine only.
+    pub tls: Option<TlsFiles>,
+}
+
+/// Reflection for these services of ours, as grpcurl and `buf curl` ask for it (v1).
+///
+/// # Errors
+/// The descriptors cannot be read.
+pub fn reflection(services: &[&str]) -> Result<Routes, Fault> {
+    let mut builder = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(billing_proto::DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
+    for service in services {
+        builder = builder.with_service_name(*service);
+    }
+    Ok(Routes::new(builder.build_v1().map_err(Fault::internal)?))
+}
+
+/// Serves `routes` until `stop`, then lets the requests in flight end.
+///
+/// # Errors
+/// The certificates cannot be used, or the listener broke.
+pub async fn serve(
+    listener: TcpListener,
+    tls: Option<&TlsFiles>,
+    routes: Routes,
+    access: AccessTable,
+    stop: CancellationToken,
+) -> Result<(), tonic::transport::Error> {
+    let layers = ServiceBuilder::new()
+        // Outermost, so that every line that is logged below, and every answer, has the request's id.
+        .layer(ContextLayer)
+        // A panic becomes an answer here, where the line that is logged of it still has that id.
+        .layer(CatchPanicLayer::custom(panicked))
+        // Browsers' gRPC-Web becomes gRPC before anybody looks at the call.
+        .layer(GrpcWebLayer::new())
+        // Last: who calls is asked before anything of the body is read.
+        .layer(AccessLayer::new(access));
+    let mut server = Server::builder()
+        // gRPC-Web from browsers and scripts may come over HTTP/1.1.
+        .accept_http1(true)
+        .timeout(REQUEST_DURATION_MAX)
+        .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
+        .http2_keepalive_interval(Some(KEEP_ALIVE_INTERVAL))
+        .layer(layers);
+    if let Some(files) = tls {
+        server = server.tls_config(files.server())?;
+    }
+    let incoming = TcpListenerStream::new(listener);
+    server
+        .add_routes(routes)
+        .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
+        .await
+}
+
+fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response<Body> {
+    let text = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("a panic without a text");
+    Fault::internal(format!("panic: {text}"))
+        .into_status()
+        .into_http()
+}
+
+/// Reads the request's context, keeps it for the length of the call and gives the id back.
+#[derive(Debug, Clone, Copy)]
+pub struct ContextLayer;
+
+impl<S> Layer<S> for ContextLayer {
+    type Service = WithContext<S>;
+
+    fn layer(&self, next: S) -> Self::Service {
+        WithContext { next }
+    }
+}
+
+/// See [`ContextLayer`].
+#[derive(Debug, Clone)]
+pub struct WithContext<S> {
+    next: S,
+}
+
+impl<S, B, R> Service<Request<B>> for WithContext<S>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<R>;
+    type Error = S::Error;
+    type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.next.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let context = RequestContext::from_headers(request.headers());
+        let span = tracing::info_span!(
+            "request",
+            path = %request.uri().path(),
+            request_id = %context.request_id,
+            trace_id = %context.trace_id,
+        );
+        let request_id = context.request_id.clone();
+        let answer = span.in_scope(|| self.next.call(request));
+        Box::pin(
+            async move {
+                let mut response = context.scope(answer).await?;
+                give_back(response.headers_mut(), &request_id);
+                Ok(response)
+            }
+            .instrument(span),
+        )
+    }
+}
+
+fn give_back(headers: &mut HeaderMap, request_id: &str) {
+    if let Ok(value) = HeaderValue::from_str(request_id) {
+        headers.insert(REQUEST_ID, value);
+    }
+}
