@@ -22,7 +22,8 @@ ALTER TABLE organizations
     ADD COLUMN IF NOT EXISTS reported_instance_url text,
     ADD COLUMN IF NOT EXISTS observed_at           timestamptz,
     ADD COLUMN IF NOT EXISTS billing_problem       text,
-    ADD COLUMN IF NOT EXISTS standing_version      bigint NOT NULL DEFAULT 0;
+    ADD COLUMN IF NOT EXISTS standing_version      bigint NOT NULL DEFAULT 0,
+    ADD COLUMN IF NOT EXISTS legacy                jsonb;
 
 ALTER TABLE organizations
     ALTER COLUMN subscription_status SET NOT NULL,
@@ -51,6 +52,7 @@ COMMENT ON COLUMN organizations.billing_start_at IS 'the subscription''s start b
 COMMENT ON COLUMN organizations.reported_name IS 'the name in the latest report where it differs from name';
 COMMENT ON COLUMN organizations.observed_at IS 'the timestamp of the latest report that was observed: an older one changes nothing';
 COMMENT ON COLUMN organizations.billing_problem IS 'why it cannot be billed though it is linked; NULL when nothing is wrong';
+COMMENT ON COLUMN organizations.legacy IS 'the row of the older database as it was, without its billing_token; NULL for rows of our own';
 COMMENT ON COLUMN organizations.standing_version IS 'the cursor of the latest entry in organization_changes; 0 before the first';
 
 -- The feed of how organizations stand. Cursors are given out under an advisory lock that is held to

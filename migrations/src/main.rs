@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand};
-use sea_orm::{ConnectOptions, Database, DatabaseConnection};
+use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbErr};
 
 /// `EX_USAGE` of sysexits.h: what was asked for, or its configuration, is wrong.
 const EXIT_USAGE: u8 = 64;
@@ -89,7 +89,7 @@ async fn run(command: &Command, url: String) -> anyhow::Result<()> {
     match command {
         Command::Up { wait } => {
             let db = connect(url, Duration::from_secs(*wait)).await?;
-            let applied = migrations::up(&db).await?;
+            let applied = migrations::up(&db).await.map_err(plain)?;
             if applied.is_empty() {
                 println!("nothing to do: every migration is applied");
             }
@@ -99,18 +99,26 @@ async fn run(command: &Command, url: String) -> anyhow::Result<()> {
         }
         Command::Down { steps } => {
             let db = connect(url, Duration::ZERO).await?;
-            for name in migrations::down(&db, Some(*steps)).await? {
+            for name in migrations::down(&db, Some(*steps)).await.map_err(plain)? {
                 println!("took back {name}");
             }
         }
         Command::Status => {
             let db = connect(url, Duration::ZERO).await?;
-            for (name, status) in migrations::status(&db).await? {
+            for (name, status) in migrations::status(&db).await.map_err(plain)? {
                 println!("{:8} {name}", status.to_string().to_lowercase());
             }
         }
     }
     Ok(())
+}
+
+/// A migration's own words, without the driver's heading.
+fn plain(error: DbErr) -> anyhow::Error {
+    match error {
+        DbErr::Migration(message) => anyhow::Error::msg(message),
+        other => anyhow::Error::new(other),
+    }
 }
 
 /// Connects, trying again for as long as `wait` says.
