@@ -1,0 +1,44 @@
+//! How a simulator is set up.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+/// Calls in a second of the simulator's clock; none means without limit.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RateLimits {
+    pub calls_per_second: Option<u32>,
+    /// Stripe counts meter events apart in live mode; unset, they count as calls.
+    pub meter_events_per_second: Option<u32>,
+}
+
+/// One simulated account and where it is served.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Port 0 takes a free one.
+    pub addr: SocketAddr,
+    /// The one key that is accepted.
+    pub secret_key: SecretString,
+    /// Where the account is kept between runs. None keeps it in memory.
+    pub state_file: Option<PathBuf>,
+    /// Makes ids and the chances of faults repeatable.
+    pub seed: Option<u64>,
+    /// How far search lags behind, as Stripe's does by up to a minute. Whole seconds.
+    pub search_lag: Duration,
+    pub rate_limits: RateLimits,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            addr: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            secret_key: SecretString::from("sk_test_local"),
+            state_file: None,
+            seed: None,
+            search_lag: Duration::ZERO,
+            rate_limits: RateLimits::default(),
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! A stateful simulator of Stripe's HTTP API, for the development and the tests of what bills by it.
+//!
+//! It keeps one account in memory, on a clock that tests can move, and answers as Stripe does, its
+//! refusals and its rules of idempotency included; faults can be queued on any route.
+//!
+//! It refuses every parameter that it does not simulate, so no test can pass on one that had no
+//! effect. It must never be part of a production image, and it never talks to Stripe.
+//!
+//! [`Simulator::start`] gives a [`Handle`]; the same controls are served under `/_sim/`.
+
+mod auth;
+mod calendar;
+mod choice;
+mod clock;
+mod config;
+mod control;
+mod customers;
+mod errors;
+mod exchange;
+mod expand;
+mod faults;
+mod fields;
+mod idempotency;
+mod ids;
+mod ledger;
+mod lifecycle;
+mod limiter;
+mod metadata;
+mod meter_events;
+mod meters;
+mod page;
+mod params;
+mod prices;
+mod products;
+mod reply;
+mod routes;
+mod search;
+mod server;
+mod sim;
+mod state_file;
+mod store;
+mod subscription_change;
+mod subscription_create;
+mod subscriptions;
+mod summaries;
+mod usage;
+mod world;
+
+pub use crate::config::{Config, RateLimits};
+pub use crate::faults::{Fault, FaultEffect, FaultResponse, InvalidFault};
+pub use crate::ledger::{Ledger, LedgerEvent, RequestRecord, RouteCount};
+pub use crate::server::{Handle, Simulator, StartError};
+pub use crate::state_file::StateFileError;

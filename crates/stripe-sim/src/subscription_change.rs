@@ -1,0 +1,254 @@
+//! Updating, cancelling and resuming a subscription.
+
+use crate::errors::Refusal;
+use crate::fields::{Fields, MAX_TEXT, Patch};
+use crate::lifecycle;
+use crate::metadata::{self, Metadata};
+use crate::store::Record;
+use crate::subscription_create::{
+    check_collection, read_future, read_trial_end, read_trial_settings,
+};
+use crate::subscriptions::{
+    Cancellation, CollectionMethod, MissingPaymentMethod, Status, Subscription,
+};
+use crate::world::{Answer, Call};
+
+#[derive(Debug)]
+struct Changes {
+    metadata: Patch<Metadata>,
+    details: Option<Cancellation>,
+    cancel_at_period_end: Option<bool>,
+    cancel_at: Patch<i64>,
+    collection_method: Option<CollectionMethod>,
+    days_until_due: Option<i64>,
+    description: Patch<String>,
+    trial_end: Option<i64>,
+    missing_payment_method: Option<MissingPaymentMethod>,
+}
+
+impl Changes {
+    fn read(fields: &mut Fields, now: i64) -> Self {
+        let cancel_at = if fields.is_empty_text("cancel_at") {
+            Patch::Clear
+        } else {
+            read_future(fields, "cancel_at", now).map_or(Patch::Keep, Patch::Set)
+        };
+        Self {
+            metadata: metadata::read(fields),
+            details: read_details(fields),
+            cancel_at_period_end: fields.boolean("cancel_at_period_end"),
+            cancel_at,
+            collection_method: fields.choice("collection_method"),
+            days_until_due: fields.integer("days_until_due", 0..=365),
+            description: fields.clearable("description", 500),
+            trial_end: read_trial_end(fields, now),
+            missing_payment_method: read_trial_settings(fields),
+        }
+    }
+
+    /// Whether it changes what an ended subscription no longer lets change.
+    fn is_more_than_words(&self) -> bool {
+        self.cancel_at_period_end.is_some()
+            || self.cancel_at != Patch::Keep
+            || self.collection_method.is_some()
+            || self.days_until_due.is_some()
+            || self.description != Patch::Keep
+            || self.trial_end.is_some()
+            || self.missing_payment_method.is_some()
+    }
+
+    fn apply(self, subscription: &mut Subscription, now: i64) {
+        let Self {
+            metadata,
+            details,
+            cancel_at_period_end,
+            cancel_at,
+            collection_method,
+            days_until_due,
+            description,
+            trial_end,
+            missing_payment_method,
+        } = self;
+        metadata::merge(&mut subscription.metadata, metadata);
+        description.apply(&mut subscription.description);
+        if let Some(Cancellation {
+            comment, feedback, ..
+        }) = details
+        {
+            subscription.cancellation.comment = comment;
+            subscription.cancellation.feedback = feedback;
+        }
+        if let Some(method) = collection_method {
+            subscription.collection_method = method;
+            if method == CollectionMethod::ChargeAutomatically {
+                subscription.days_until_due = None;
+            }
+        }
+        if days_until_due.is_some() {
+            subscription.days_until_due = days_until_due;
+        }
+        if let Some(behavior) = missing_payment_method {
+            subscription.missing_payment_method = behavior;
+        }
+        if let Some(end) = trial_end {
+            move_trial(subscription, end, now);
+        }
+        if cancel_at != Patch::Keep {
+            subscription.cancel_at_period_end = false;
+            cancel_at.apply(&mut subscription.cancel_at);
+        }
+        if let Some(at_period_end) = cancel_at_period_end {
+            subscription.cancel_at_period_end = at_period_end;
+            subscription.cancel_at = None;
+        }
+        if subscription.cancel_at_period_end {
+            subscription.cancel_at = subscription.period_end();
+        }
+        if subscription.cancel_at.is_none() {
+            subscription.canceled_at = None;
+            subscription.cancellation.requested = false;
+        } else if subscription.canceled_at.is_none() {
+            subscription.canceled_at = Some(now);
+            subscription.cancellation.requested = true;
+        }
+        subscription.changed_at = now;
+    }
+}
+
+/// Lengthens, shortens or starts a trial. One that ends now is settled right after.
+fn move_trial(subscription: &mut Subscription, end: i64, now: i64) {
+    if subscription.status != Status::Trialing {
+        if end <= now {
+            return;
+        }
+        subscription.status = Status::Trialing;
+        subscription.trial_start = Some(now);
+        for item in &mut subscription.items {
+            item.period_start = now;
+        }
+    }
+    subscription.trial_end = Some(end);
+    subscription.billing_cycle_anchor = end;
+    for item in &mut subscription.items {
+        item.period_end = end;
+    }
+}
+
+fn read_details(fields: &mut Fields) -> Option<Cancellation> {
+    fields.object("cancellation_details", |details| Cancellation {
+        requested: false,
+        comment: details.clearable("comment", MAX_TEXT).into_option(),
+        feedback: details.choice("feedback"),
+        invoice_now: false,
+    })
+}
+
+pub(crate) fn update(mut call: Call<'_>) -> Answer {
+    let now = call.now;
+    let changes = Changes::read(&mut call.fields, now);
+    if changes.cancel_at_period_end.is_some() && changes.cancel_at != Patch::Keep {
+        call.fields.violate(
+            "cancel_at",
+            Some("parameters_exclusive"),
+            "You may only specify one of these parameters: cancel_at, cancel_at_period_end.",
+        );
+    }
+    call.fields.finish()?;
+    let world = call.world;
+    let found = world
+        .subscriptions
+        .get(&call.id)
+        .zip(world.subscriptions.position(&call.id));
+    let (subscription, position) =
+        found.ok_or_else(|| Refusal::no_such(Subscription::NOUN, &call.id))?;
+    if subscription.status.is_final() && changes.is_more_than_words() {
+        return Err(Refusal::refused(
+            None,
+            None,
+            "A canceled subscription can only update its cancellation_details and metadata.",
+        ));
+    }
+    if changes.collection_method.is_some() || changes.days_until_due.is_some() {
+        let method = changes
+            .collection_method
+            .unwrap_or(subscription.collection_method);
+        let kept = match method {
+            CollectionMethod::SendInvoice => subscription.days_until_due,
+            CollectionMethod::ChargeAutomatically => None,
+        };
+        let days = changes.days_until_due.or(kept);
+        check_collection(world, &subscription.customer, method, days)?;
+    }
+    world.subscriptions.change(position, |subscription| {
+        if subscription.status.is_final() {
+            metadata::merge(&mut subscription.metadata, changes.metadata);
+            subscription.changed_at = now;
+        } else {
+            changes.apply(subscription, now);
+        }
+    });
+    world.settle(now);
+    retrieve_at(world, position)
+}
+
+fn retrieve_at(world: &crate::world::World, position: usize) -> Answer {
+    let subscription = world.subscriptions.at(position);
+    subscription
+        .map(|it| it.to_value(world))
+        .ok_or_else(|| Refusal::server_error(500))
+}
+
+/// Cancels at once. A subscription that has already ended is not found, as at Stripe.
+pub(crate) fn cancel(mut call: Call<'_>) -> Answer {
+    let invoice_now = call.fields.boolean("invoice_now").unwrap_or(false);
+    let details = read_details(&mut call.fields);
+    call.fields.finish()?;
+    let world = call.world;
+    let living = world
+        .subscriptions
+        .get(&call.id)
+        .filter(|it| !it.status.is_final());
+    let position = living.and_then(|it| world.subscriptions.position(&it.id));
+    let position = position.ok_or_else(|| Refusal::no_such(Subscription::NOUN, &call.id))?;
+    world.subscriptions.change(position, |subscription| {
+        subscription.cancellation = Cancellation {
+            requested: true,
+            invoice_now,
+            ..details.unwrap_or_else(|| subscription.cancellation.clone())
+        };
+        subscription.cancel_at_period_end = false;
+        lifecycle::end(subscription, call.now);
+    });
+    retrieve_at(world, position)
+}
+
+/// Takes a paused subscription up again, with a new period from now.
+pub(crate) fn resume(mut call: Call<'_>) -> Answer {
+    call.fields.finish()?;
+    let now = call.now;
+    let world = call.world;
+    let found = world
+        .subscriptions
+        .get(&call.id)
+        .zip(world.subscriptions.position(&call.id));
+    let (subscription, position) =
+        found.ok_or_else(|| Refusal::no_such(Subscription::NOUN, &call.id))?;
+    if subscription.status != Status::Paused {
+        return Err(Refusal::refused(
+            None,
+            None,
+            "Only a paused subscription can be resumed.",
+        ));
+    }
+    let intervals = lifecycle::intervals(world, position);
+    world.subscriptions.change(position, |subscription| {
+        subscription.status = Status::Active;
+        subscription.changed_at = now;
+        subscription.billing_cycle_anchor = now;
+        for item in &mut subscription.items {
+            item.period_end = now;
+        }
+        lifecycle::renew(subscription, &intervals, now);
+    });
+    retrieve_at(world, position)
+}

@@ -1,0 +1,61 @@
+//! Everything the simulated account holds, and what a handler is given of it.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::customers::Customer;
+use crate::errors::Refusal;
+use crate::fields::Fields;
+use crate::idempotency::IdempotencyKeys;
+use crate::ids::Ids;
+use crate::meters::Meter;
+use crate::prices::Price;
+use crate::products::Product;
+use crate::store::Store;
+use crate::subscriptions::Subscriptions;
+use crate::usage::Usage;
+
+/// The state that a state file keeps. Relations are ids, as they are in the API.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct World {
+    pub(crate) customers: Store<Customer>,
+    pub(crate) products: Store<Product>,
+    pub(crate) prices: Store<Price>,
+    pub(crate) meters: Store<Meter>,
+    pub(crate) subscriptions: Subscriptions,
+    pub(crate) usage: Usage,
+    pub(crate) idempotency: IdempotencyKeys,
+}
+
+impl World {
+    /// Rebuilds the indexes that a state file leaves out.
+    pub(crate) fn reindex(&mut self) {
+        self.customers.reindex();
+        self.products.reindex();
+        self.prices.reindex();
+        self.meters.reindex();
+        self.subscriptions.reindex();
+        self.usage.reindex(&self.meters, &self.customers);
+    }
+
+    /// Lets everything happen that was due by `now`, in the order of its times.
+    pub(crate) fn settle(&mut self, now: i64) {
+        crate::lifecycle::settle(self, now);
+    }
+}
+
+pub(crate) type Answer = Result<Value, Refusal>;
+
+/// One call of the API as its handler sees it: under the lock, at one moment.
+#[derive(Debug)]
+pub(crate) struct Call<'a> {
+    pub(crate) world: &'a mut World,
+    pub(crate) ids: &'a mut Ids,
+    /// Unix seconds.
+    pub(crate) now: i64,
+    /// How far search lags behind, in seconds.
+    pub(crate) search_lag_s: i64,
+    /// The id in the path, empty where the path has none.
+    pub(crate) id: String,
+    pub(crate) fields: Fields,
+}
