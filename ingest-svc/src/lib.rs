@@ -1,1 +1,125 @@
-//! Usage reports: recorded, deduplicated and delivered to stripe-svc.
+//! Usage reports: taken in once and for all, and delivered to stripe-svc.
+//!
+//! A report is acknowledged when its row is committed, and not before; its row is then the outbox
+//! that the relay works off. What an organization may be billed for is org-svc's to say: its
+//! standing comes with each batch and, in order and resumable, by the feed.
+//!
+//! Architecture invariant: this service never talks to Stripe and never writes an organization.
+//!
+//! Architecture invariant: whatever concerns one organization's reports (taking them in, learning of
+//! a link, delivery) first locks its row in `organization_reporting`. That lock, and nothing else,
+//! orders them; see `store::reporting`.
+
+mod access;
+mod app;
+mod config;
+mod domain;
+mod grpc;
+mod store;
+mod wire;
+mod worker;
+
+use std::{net::SocketAddr, sync::Arc};
+
+use billing_kit::{Clock, Ids, client, health, health::Health, process::Lifecycle, server};
+use billing_proto::{
+    ingest::v1::usage_report_service_server::{SERVICE_NAME, UsageReportServiceServer},
+    org::v1::organization_service_client::OrganizationServiceClient,
+    stripe::v1::meter_event_service_client::MeterEventServiceClient,
+};
+use sea_orm::DatabaseConnection;
+use tokio::sync::Notify;
+
+pub use config::Config;
+
+use crate::{config::DB_ROLE, grpc::UsageReports};
+
+/// What a service takes as a parameter, so that tests can choose it.
+#[derive(Debug, Clone)]
+pub struct Deps {
+    /// The time.
+    pub clock: Clock,
+    /// New ids.
+    pub ids: Ids,
+}
+
+impl Deps {
+    /// The machine's clock and random ids.
+    pub fn system() -> Self {
+        Self {
+            clock: Clock::system(),
+            ids: Ids::random(),
+        }
+    }
+}
+
+/// A service that runs.
+#[derive(Debug)]
+pub struct Running {
+    /// Where it listens.
+    pub addr: SocketAddr,
+    /// Whether it is ready.
+    pub health: Health,
+}
+
+/// What every use case works with.
+#[derive(Debug, Clone)]
+struct Parts {
+    db: DatabaseConnection,
+    deps: Deps,
+    org: OrganizationServiceClient<client::ServiceChannel>,
+    org_feed: OrganizationServiceClient<client::ServiceChannel>,
+    stripe: MeterEventServiceClient<client::ServiceChannel>,
+    /// Told when a report was queued, so that the relay need not wait for its next look.
+    queued: Arc<Notify>,
+    /// Told when org-svc answered, so that the spool is worked off at once.
+    org_answered: Arc<Notify>,
+}
+
+/// Builds the service, binds it and starts its workers on `life`.
+///
+/// # Errors
+/// A sentence that names what is wrong and the fix.
+pub async fn start(config: Config, deps: Deps, life: Lifecycle) -> Result<Running, String> {
+    let db = billing_kit_db::connect(&config.database, DB_ROLE)
+        .await
+        .map_err(|error| format!("DATABASE_URL: {error}"))?;
+    billing_kit_db::check_role(&db, DB_ROLE).await?;
+    let listener = health::bind("LISTEN_ADDR", config.listen.addr).await?;
+    let addr = listener.local_addr().map_err(|error| error.to_string())?;
+
+    let tls = config.listen.tls.as_ref();
+    let org = client::channel(&config.org_svc_url, tls, config::ORG_DEADLINE)?;
+    let org_feed = client::stream_channel(&config.org_svc_url, tls)?;
+    let stripe = client::channel(&config.stripe_svc_url, tls, config::STRIPE_DEADLINE)?;
+    let parts = Parts {
+        db: db.clone(),
+        deps: deps.clone(),
+        org: OrganizationServiceClient::new(org),
+        org_feed: OrganizationServiceClient::new(org_feed),
+        stripe: MeterEventServiceClient::new(stripe),
+        queued: Arc::new(Notify::new()),
+        org_answered: Arc::new(Notify::new()),
+    };
+
+    worker::spawn_all(&parts, &life);
+    let service = UsageReports::new(parts, config.admin_verifier(deps.clock)?);
+    let routes = server::reflection(&[SERVICE_NAME]).map_err(|fault| fault.to_string())?;
+    let routes = routes.add_service(
+        UsageReportServiceServer::new(service).max_decoding_message_size(client::MESSAGE_BYTES_MAX),
+    );
+    let (tls, stop) = (config.listen.tls.clone(), life.stop.clone());
+    life.spawn_worker("grpc", async move {
+        if let Err(error) =
+            server::serve(listener, tls.as_ref(), routes, access::table(), stop).await
+        {
+            tracing::error!(%error, "the gRPC server stopped");
+        }
+    });
+
+    let health = Health::new(move || {
+        let db = db.clone();
+        async move { billing_kit_db::is_reachable(&db).await }
+    });
+    Ok(Running { addr, health })
+}

@@ -1,0 +1,21 @@
+//! Which identity may call which method. What is not named is closed.
+
+use billing_kit::access::AccessTable;
+
+pub(crate) fn table() -> AccessTable {
+    AccessTable::new()
+        // What instances report.
+        .allow(
+            "/billing.ingest.v1.UsageReportService/ReportUsage",
+            ["gateway"],
+        )
+        // What admins look at: the gateway's call also carries the admin's assertion.
+        .allow(
+            "/billing.ingest.v1.UsageReportService/ListUsageReports",
+            ["gateway"],
+        )
+        .allow(
+            "/billing.ingest.v1.UsageReportService/BatchGetReporting",
+            ["gateway"],
+        )
+}

@@ -1,0 +1,187 @@
+//! Delivers queued reports to stripe-svc: lease, call, settle.
+//!
+//! The lease is committed before the call, and no transaction is held meanwhile. A crash in between
+//! leaves a lease that ends by itself; the next attempt is the same meter event to Stripe, because
+//! its identifier is a function of the report.
+
+use std::time::Duration;
+
+use billing_kit::{Fault, proto_time};
+use billing_kit_db::db_fault;
+use billing_proto::stripe::v1::{
+    MeterEvent, MeterEventOutcome, RecordMeterEventsRequest, meter_event_outcome::Outcome,
+};
+use chrono::{DateTime, TimeDelta, Utc};
+use rand::RngExt;
+use sea_orm::{DbErr, TransactionTrait};
+use uuid::Uuid;
+
+use crate::{
+    Parts,
+    domain::delivery::{DeliveryState, backoff, meter_event_identifier},
+    store::delivery::{self, InFlight, Settlement},
+};
+
+/// How many organizations are leased, and events sent, at once. A lane that waits for a slow event
+/// holds no more than these back.
+const BATCH_MAX: i64 = 100;
+/// Longer than the call's deadline, so that a lease that ended belongs to a call that ended.
+const LEASE: TimeDelta = TimeDelta::seconds(60);
+
+/// Delivers what is due, at most one report per organization. Answers how many organizations it
+/// leased; 0 when nothing is due.
+pub(crate) async fn deliver_reports(parts: &Parts) -> Result<usize, Fault> {
+    let token = parts.deps.ids.next();
+    let (organizations, in_flight) = lease(parts, token).await.map_err(db_fault)?;
+    if organizations.is_empty() {
+        return Ok(0);
+    }
+    let settlements = if in_flight.is_empty() {
+        Vec::new()
+    } else {
+        send(parts, &in_flight).await
+    };
+    let leased = organizations.len();
+    settle(parts, organizations, token, &in_flight, settlements)
+        .await
+        .map_err(db_fault)?;
+    Ok(leased)
+}
+
+async fn lease(parts: &Parts, token: Uuid) -> Result<(Vec<Uuid>, Vec<InFlight>), DbErr> {
+    let now = parts.deps.clock.now();
+    let txn = parts.db.begin().await?;
+    let organizations = delivery::lease(&txn, token, now, now + LEASE, BATCH_MAX).await?;
+    let mut in_flight = Vec::new();
+    if !organizations.is_empty() {
+        delivery::drop_outdated(&txn, organizations.clone(), now).await?;
+        in_flight = delivery::first_queued(&txn, organizations.clone(), now).await?;
+    }
+    txn.commit().await?;
+    Ok((organizations, in_flight))
+}
+
+/// Sends the reports and says what is to become of each.
+async fn send(parts: &Parts, in_flight: &[InFlight]) -> Vec<Settlement> {
+    let events = in_flight.iter().map(meter_event).collect();
+    let request = RecordMeterEventsRequest { events };
+    let now = || parts.deps.clock.now();
+    match parts.stripe.clone().record_meter_events(request).await {
+        Ok(answer) => {
+            let outcomes = answer.into_inner().outcomes;
+            let now = now();
+            in_flight
+                .iter()
+                .enumerate()
+                .map(|(place, report)| settlement(report, outcomes.get(place), now))
+                .collect()
+        }
+        Err(status) => {
+            let fault = Fault::from_status(status);
+            fault.log();
+            let now = now();
+            let code = "stripe_svc_unavailable";
+            in_flight
+                .iter()
+                .map(|report| queued_again(report, Duration::ZERO, code, &fault.message, now))
+                .collect()
+        }
+    }
+}
+
+fn meter_event(report: &InFlight) -> MeterEvent {
+    MeterEvent {
+        identifier: meter_event_identifier(report.id),
+        stripe_customer_id: report.stripe_customer_id.clone(),
+        value: i64::from(report.user_count),
+        event_time: Some(proto_time::to_proto(report.reported_at)),
+    }
+}
+
+/// What is to become of a report, given its outcome. One without an outcome is not known to have
+/// arrived: it is sent again.
+fn settlement(
+    report: &InFlight,
+    outcome: Option<&MeterEventOutcome>,
+    now: DateTime<Utc>,
+) -> Settlement {
+    match outcome.and_then(|outcome| outcome.outcome.as_ref()) {
+        Some(Outcome::Accepted(_)) => Settlement {
+            report_id: report.id,
+            state: DeliveryState::Sent,
+            stripe_meter_event_id: Some(meter_event_identifier(report.id)),
+            error: None,
+            next_attempt_at: None,
+        },
+        Some(Outcome::Refused(refusal)) => {
+            tracing::warn!(report_id = %report.id, code = refusal.code, "Stripe refused a report");
+            Settlement {
+                report_id: report.id,
+                state: DeliveryState::Refused,
+                stripe_meter_event_id: None,
+                error: Some((refusal.code.clone(), refusal.message.clone())),
+                next_attempt_at: None,
+            }
+        }
+        Some(Outcome::Retry(retry)) => {
+            let asked = retry
+                .retry_delay
+                .as_ref()
+                .map(proto_time::duration_from_proto);
+            let asked = asked
+                .and_then(|delay| delay.to_std().ok())
+                .unwrap_or_default();
+            queued_again(report, asked, &retry.code, &retry.message, now)
+        }
+        None => queued_again(
+            report,
+            Duration::ZERO,
+            "no_outcome",
+            "There was no outcome.",
+            now,
+        ),
+    }
+}
+
+/// A report that stays in the queue, for as long as was asked for or its number of attempts demands.
+fn queued_again(
+    report: &InFlight,
+    asked: Duration,
+    code: &str,
+    message: &str,
+    now: DateTime<Utc>,
+) -> Settlement {
+    let wait = backoff(report.attempt_count.saturating_add(1));
+    // Full jitter on half of it: those who failed together do not come back together.
+    let jittered = rand::rng().random_range(wait / 2..=wait).max(asked);
+    Settlement {
+        report_id: report.id,
+        state: DeliveryState::Queued,
+        stripe_meter_event_id: None,
+        error: Some((code.to_owned(), message.to_owned())),
+        next_attempt_at: Some(now + jittered),
+    }
+}
+
+async fn settle(
+    parts: &Parts,
+    organizations: Vec<Uuid>,
+    token: Uuid,
+    in_flight: &[InFlight],
+    mut settlements: Vec<Settlement>,
+) -> Result<(), DbErr> {
+    let now = parts.deps.clock.now();
+    let txn = parts.db.begin().await?;
+    let held = delivery::lock_leased(&txn, organizations, token).await?;
+    let ours: std::collections::HashSet<_> = in_flight
+        .iter()
+        .filter(|report| held.contains(&report.organization_id))
+        .map(|report| report.id)
+        .collect();
+    settlements.retain(|settlement| ours.contains(&settlement.report_id));
+    if !settlements.is_empty() {
+        delivery::settle(&txn, &settlements, now).await?;
+    }
+    delivery::release(&txn, held).await?;
+    txn.commit().await
+}

@@ -1,0 +1,38 @@
+//! Keeps what the feed tells of how organizations stand, and looks again at the reports that waited
+//! for it.
+
+use billing_kit::Fault;
+use billing_kit_db::db_fault;
+use sea_orm::{DbErr, TransactionTrait};
+
+use crate::{
+    Parts,
+    domain::standing::Standing,
+    store::{delivery, feed_cursors, reporting},
+};
+
+/// Stores standings and the cursor behind them in one transaction, so that neither is without the
+/// other. The same standings again change nothing.
+pub(crate) async fn keep_standings(
+    parts: &Parts,
+    standings: Vec<Standing>,
+    cursor: i64,
+) -> Result<(), Fault> {
+    keep(parts, standings, cursor).await.map_err(db_fault)?;
+    parts.queued.notify_one();
+    Ok(())
+}
+
+async fn keep(parts: &Parts, mut standings: Vec<Standing>, cursor: i64) -> Result<(), DbErr> {
+    // Of several standings of one organization the newest counts.
+    standings.sort_by_key(|standing| (standing.organization_id, standing.version));
+    standings.reverse();
+    standings.dedup_by_key(|standing| standing.organization_id);
+    let organizations: Vec<_> = standings.iter().map(|s| s.organization_id).collect();
+
+    let txn = parts.db.begin().await?;
+    reporting::lock_with_standings(&txn, &standings).await?;
+    delivery::reconsider(&txn, organizations, parts.deps.clock.now()).await?;
+    feed_cursors::advance(&txn, feed_cursors::ORGANIZATIONS, cursor).await?;
+    txn.commit().await
+}

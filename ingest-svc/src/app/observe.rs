@@ -1,0 +1,52 @@
+//! Asking org-svc how organizations stand, by telling it what they reported.
+
+use std::collections::{BTreeMap, HashMap};
+
+use billing_kit::{Fault, proto_time};
+use billing_proto::org::v1::{ObserveOrganizationsRequest, OrganizationObservation};
+use uuid::Uuid;
+
+use crate::{
+    Parts,
+    domain::{report::Report, standing::Standing},
+    wire::standing_from_proto,
+};
+
+/// Tells org-svc of organizations, each by its latest report, and answers how they stand.
+pub(super) async fn observe<'a>(
+    parts: &Parts,
+    reports: impl Iterator<Item = &'a Report>,
+) -> Result<HashMap<Uuid, Standing>, Fault> {
+    let mut latest: BTreeMap<Uuid, &Report> = BTreeMap::new();
+    for report in reports {
+        let known = latest.entry(report.organization_id).or_insert(report);
+        if report.reported_at > known.reported_at {
+            *known = report;
+        }
+    }
+    let observations = latest
+        .values()
+        .map(|report| OrganizationObservation {
+            organization_id: report.organization_id.to_string(),
+            name: report.content.organization_name.clone(),
+            instance_url: report.content.instance_url.clone(),
+            observe_time: Some(proto_time::to_proto(report.reported_at)),
+        })
+        .collect();
+    let answer = parts
+        .org
+        .clone()
+        .observe_organizations(ObserveOrganizationsRequest { observations })
+        .await
+        .map_err(Fault::from_status)?
+        .into_inner();
+    parts.org_answered.notify_one();
+    answer
+        .standings
+        .iter()
+        .map(|standing| {
+            let standing = standing_from_proto(standing)?;
+            Ok((standing.organization_id, standing))
+        })
+        .collect()
+}

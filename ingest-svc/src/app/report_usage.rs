@@ -1,0 +1,299 @@
+//! `ReportUsage`: records a batch of reports, each once.
+//!
+//! The order is what makes it safe: org-svc is asked first, without a transaction; then, in one
+//! transaction, the organizations are locked, the new reports inserted and the known ones compared;
+//! only after the commit is anything acknowledged. When org-svc cannot be asked the reports go to the
+//! spool, with the same locks and the same comparison.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use billing_kit::{Fault, Violation};
+use billing_kit_db::db_fault;
+use chrono::{DateTime, Utc};
+use sea_orm::{DatabaseTransaction, DbErr, TransactionTrait};
+use uuid::Uuid;
+
+use crate::{
+    Parts,
+    app::observe::observe,
+    domain::{
+        delivery::{self, DeliveryState},
+        report::{RawReport, Report},
+        standing::{Standing, SubscriptionStatus},
+    },
+    store::{
+        reporting::{self, Latest},
+        reports::{self, NewReport},
+        spool::{self, Spooled},
+    },
+};
+
+/// What became of one report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Recorded {
+        report_id: Uuid,
+        status: SubscriptionStatus,
+    },
+    Duplicate {
+        report_id: Uuid,
+        status: SubscriptionStatus,
+    },
+    Conflict {
+        report_id: Uuid,
+        status: SubscriptionStatus,
+    },
+    Rejected(Vec<Violation>),
+}
+
+type Key = (Uuid, DateTime<Utc>);
+
+/// A report that is new to this batch, with the id that it gets if it is new to the database too.
+#[derive(Debug)]
+struct Candidate {
+    id: Uuid,
+    report: Report,
+}
+
+/// What the database holds for each key of a batch once it is committed.
+#[derive(Debug)]
+struct Committed {
+    /// The ids that this batch inserted.
+    inserted: HashSet<Uuid>,
+    /// The reports that were there before, by key.
+    known: HashMap<Key, (Uuid, Report)>,
+    standings: HashMap<Uuid, Standing>,
+}
+
+/// Records reports; one outcome per report, in order.
+///
+/// # Errors
+/// Nothing was committed.
+pub(crate) async fn report_usage(parts: &Parts, raw: &[RawReport]) -> Result<Vec<Outcome>, Fault> {
+    let now = parts.deps.clock.now();
+    let parsed: Vec<_> = raw.iter().map(|raw| Report::parse(raw, now)).collect();
+    let mut candidates: BTreeMap<Key, Candidate> = BTreeMap::new();
+    for report in parsed.iter().flatten() {
+        candidates.entry(key(report)).or_insert_with(|| Candidate {
+            id: parts.deps.ids.next(),
+            report: report.clone(),
+        });
+    }
+    let committed = if candidates.is_empty() {
+        None
+    } else {
+        Some(commit(parts, &candidates, now).await?)
+    };
+    let mut first = HashSet::new();
+    parsed
+        .into_iter()
+        .map(|parsed| match (parsed, &committed) {
+            (Err(violations), _) => Ok(Outcome::Rejected(violations)),
+            (Ok(report), Some(committed)) => {
+                let is_first = first.insert(key(&report));
+                outcome(&report, &candidates, committed, is_first)
+            }
+            (Ok(_), None) => Err(Fault::internal("a valid report was no candidate")),
+        })
+        .collect()
+}
+
+fn key(report: &Report) -> Key {
+    (report.organization_id, report.reported_at)
+}
+
+async fn commit(
+    parts: &Parts,
+    candidates: &BTreeMap<Key, Candidate>,
+    now: DateTime<Utc>,
+) -> Result<Committed, Fault> {
+    match observe(parts, candidates.values().map(|c| &c.report)).await {
+        Ok(standings) => record(parts, candidates, &standings, now).await,
+        Err(fault) => {
+            // No reason to refuse a report: it is kept aside until org-svc answers again.
+            fault.log();
+            spool_all(parts, candidates, now).await
+        }
+    }
+    .map_err(db_fault)
+}
+
+async fn record(
+    parts: &Parts,
+    candidates: &BTreeMap<Key, Candidate>,
+    observed: &HashMap<Uuid, Standing>,
+    now: DateTime<Utc>,
+) -> Result<Committed, DbErr> {
+    let txn = parts.db.begin().await?;
+    let standings = lock(&txn, candidates, observed).await?;
+    let new: Vec<_> = candidates
+        .values()
+        .filter_map(|candidate| {
+            let standing = standings.get(&candidate.report.organization_id)?;
+            Some(new_report(
+                candidate.id,
+                candidate.report.clone(),
+                now,
+                standing,
+                now,
+            ))
+        })
+        .collect();
+    let committed = insert(&txn, &new, candidates, standings).await?;
+    txn.commit().await?;
+    parts.queued.notify_one();
+    Ok(committed)
+}
+
+/// Inserts reports under the locks of their organizations and notes when their queues are due.
+async fn insert(
+    txn: &DatabaseTransaction,
+    new: &[NewReport],
+    candidates: &BTreeMap<Key, Candidate>,
+    standings: HashMap<Uuid, Standing>,
+) -> Result<Committed, DbErr> {
+    let inserted: HashSet<_> = reports::insert_new(txn, new).await?.into_iter().collect();
+    schedule_queued(txn, new.iter().filter(|new| inserted.contains(&new.id))).await?;
+    let known = find_known(txn, candidates, &inserted).await?;
+    Ok(Committed {
+        inserted,
+        known,
+        standings,
+    })
+}
+
+/// A report as it is first recorded, given how its organization stands.
+pub(super) fn new_report(
+    id: Uuid,
+    report: Report,
+    received_at: DateTime<Utc>,
+    standing: &Standing,
+    now: DateTime<Utc>,
+) -> NewReport {
+    NewReport {
+        id,
+        received_at,
+        deployment_type: standing.deployment_type,
+        state: delivery::state_at_recording(standing, report.reported_at, now),
+        first_attempt_at: delivery::first_attempt_at(report.reported_at, now),
+        report,
+    }
+}
+
+/// Notes when the queues that these reports joined are next to be looked at.
+pub(super) async fn schedule_queued(
+    txn: &DatabaseTransaction,
+    new: impl Iterator<Item = &NewReport>,
+) -> Result<(), DbErr> {
+    let queued: Vec<_> = new
+        .filter(|new| new.state == DeliveryState::Queued)
+        .map(|new| (new.report.organization_id, new.first_attempt_at))
+        .collect();
+    if queued.is_empty() {
+        return Ok(());
+    }
+    reporting::schedule(txn, &queued).await
+}
+
+async fn spool_all(
+    parts: &Parts,
+    candidates: &BTreeMap<Key, Candidate>,
+    now: DateTime<Utc>,
+) -> Result<Committed, DbErr> {
+    let txn = parts.db.begin().await?;
+    let standings = lock(&txn, candidates, &HashMap::new()).await?;
+    let new: Vec<_> = candidates
+        .values()
+        .map(|c| Spooled {
+            id: c.id,
+            report: c.report.clone(),
+            received_at: now,
+        })
+        .collect();
+    let inserted: HashSet<_> = spool::insert_new(&txn, &new).await?.into_iter().collect();
+    let known = find_known(&txn, candidates, &inserted).await?;
+    txn.commit().await?;
+    Ok(Committed {
+        inserted,
+        known,
+        standings,
+    })
+}
+
+/// Locks the organizations of a batch and answers how each stands.
+async fn lock(
+    txn: &DatabaseTransaction,
+    candidates: &BTreeMap<Key, Candidate>,
+    observed: &HashMap<Uuid, Standing>,
+) -> Result<HashMap<Uuid, Standing>, DbErr> {
+    // Keys are in order of organization, then time: the last of each organization is its latest.
+    let latest: BTreeMap<Uuid, &Report> = candidates
+        .iter()
+        .map(|((organization_id, _), c)| (*organization_id, &c.report))
+        .collect();
+    let latest: Vec<_> = latest
+        .into_iter()
+        .map(|(organization_id, report)| Latest {
+            standing: observed
+                .get(&organization_id)
+                .cloned()
+                .unwrap_or_else(|| Standing::unknown(organization_id)),
+            user_count: report.content.user_count,
+            reported_at: report.reported_at,
+        })
+        .collect();
+    let standings = reporting::lock_with_reports(txn, &latest).await?;
+    Ok(standings
+        .into_iter()
+        .map(|standing| (standing.organization_id, standing))
+        .collect())
+}
+
+async fn find_known(
+    txn: &DatabaseTransaction,
+    candidates: &BTreeMap<Key, Candidate>,
+    inserted: &HashSet<Uuid>,
+) -> Result<HashMap<Key, (Uuid, Report)>, DbErr> {
+    let keys: Vec<_> = candidates
+        .iter()
+        .filter(|(_, candidate)| !inserted.contains(&candidate.id))
+        .map(|(key, _)| *key)
+        .collect();
+    if keys.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let known = reports::find_known(txn, keys).await?;
+    Ok(known
+        .into_iter()
+        .map(|known| (key(&known.report), (known.id, known.report)))
+        .collect())
+}
+
+fn outcome(
+    report: &Report,
+    candidates: &BTreeMap<Key, Candidate>,
+    committed: &Committed,
+    is_first: bool,
+) -> Result<Outcome, Fault> {
+    let key = key(report);
+    let standing = committed.standings.get(&report.organization_id);
+    let (Some(candidate), Some(standing)) = (candidates.get(&key), standing) else {
+        return Err(Fault::internal(
+            "a report was committed without its organization",
+        ));
+    };
+    let status = standing.status;
+    let inserted = committed.inserted.contains(&candidate.id);
+    let (report_id, recorded) = match committed.known.get(&key) {
+        _ if inserted => (candidate.id, &candidate.report),
+        Some((id, known)) => (*id, known),
+        None => return Err(Fault::internal("a report was neither inserted nor found")),
+    };
+    Ok(if inserted && is_first {
+        Outcome::Recorded { report_id, status }
+    } else if recorded.content == report.content {
+        Outcome::Duplicate { report_id, status }
+    } else {
+        Outcome::Conflict { report_id, status }
+    })
+}

@@ -1,0 +1,76 @@
+//! What ingest-svc is configured with, from the environment.
+
+use std::time::Duration;
+
+use billing_kit::{
+    Clock,
+    assertion::Verifier,
+    config::{ConfigError, Env, ProcessConfig},
+    server::Listen,
+};
+use billing_kit_db::DatabaseConfig;
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+/// The role that every connection to the database takes.
+pub(crate) const DB_ROLE: &str = "billing_ingest";
+/// How long org-svc may take to say how organizations stand; past it reports are spooled.
+pub(crate) const ORG_DEADLINE: Duration = Duration::from_secs(2);
+/// How long stripe-svc may take for a batch; well below the lease of its organizations.
+pub(crate) const STRIPE_DEADLINE: Duration = Duration::from_secs(30);
+
+/// What ingest-svc is configured with.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Logs, health, shutdown.
+    pub process: ProcessConfig,
+    /// Where it listens, and its certificate.
+    pub listen: Listen,
+    /// Its database.
+    pub database: DatabaseConfig,
+    /// Where org-svc is.
+    pub org_svc_url: Url,
+    /// Where stripe-svc is.
+    pub stripe_svc_url: Url,
+    /// The public half of the key that org-svc signs admin assertions with, as PEM.
+    pub admin_assertion_public_key: SecretString,
+}
+
+impl Config {
+    /// Reads the environment.
+    ///
+    /// # Errors
+    /// Every variable that is missing or wrong, each with its fix.
+    pub fn from_env(mut env: Env) -> Result<Self, ConfigError> {
+        let tls = env.tls();
+        let config = Self {
+            process: env.process(([127, 0, 0, 1], 9101).into()),
+            listen: env.listen(([127, 0, 0, 1], 50051).into(), tls),
+            database: DatabaseConfig::read(&mut env),
+            org_svc_url: env.url(
+                "ORG_SVC_URL",
+                "where org-svc is, for example https://org-svc:50052",
+            ),
+            stripe_svc_url: env.url(
+                "STRIPE_SVC_URL",
+                "where stripe-svc is, for example https://stripe-svc:50053",
+            ),
+            admin_assertion_public_key: env.required_secret(
+                "ADMIN_ASSERTION_PUBLIC_KEY",
+                "the public half of org-svc's Ed25519 key, as PEM",
+            ),
+        };
+        if !config.admin_assertion_public_key.expose_secret().is_empty()
+            && let Err(problem) = config.admin_verifier(Clock::system())
+        {
+            env.problem(problem);
+        }
+        env.finish(config)
+    }
+
+    /// What verifies the assertions of admins.
+    pub(crate) fn admin_verifier(&self, clock: Clock) -> Result<Verifier, String> {
+        Verifier::from_pem(self.admin_assertion_public_key.expose_secret(), clock)
+            .map_err(|problem| format!("ADMIN_ASSERTION_PUBLIC_KEY cannot be used: {problem}."))
+    }
+}

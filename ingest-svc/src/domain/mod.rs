@@ -1,0 +1,5 @@
+//! The rules of usage reports and their delivery: pure, without I/O or time of its own.
+
+pub(crate) mod delivery;
+pub(crate) mod report;
+pub(crate) mod standing;

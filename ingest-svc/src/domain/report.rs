@@ -1,0 +1,252 @@
+//! A usage report, parsed at the door: inside the service a value of these types is valid.
+
+use billing_kit::Violation;
+use chrono::{DateTime, DurationRound, TimeDelta, Utc};
+use uuid::Uuid;
+
+/// The most users that an organization can report.
+pub(crate) const USER_COUNT_MAX: i32 = 10_000_000;
+/// The longest organization name, in characters.
+pub(crate) const NAME_CHARS_MAX: usize = 200;
+/// The longest instance URL, in characters.
+pub(crate) const URL_CHARS_MAX: usize = 255;
+/// How far ahead of our clock a report may be.
+pub(crate) const AHEAD_MAX: TimeDelta = TimeDelta::minutes(5);
+/// Where PostgreSQL's and everybody's calendars agree; nothing was reported before.
+const EARLIEST_YEAR: i32 = 2000;
+
+/// A report as it came, each field perhaps missing or wrong.
+#[derive(Debug, Clone)]
+pub(crate) struct RawReport {
+    pub(crate) organization_id: String,
+    pub(crate) organization_name: String,
+    pub(crate) instance_url: String,
+    pub(crate) user_count: Option<i64>,
+    pub(crate) reported_at: Option<DateTime<Utc>>,
+}
+
+/// A valid report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Report {
+    pub(crate) organization_id: Uuid,
+    pub(crate) content: Content,
+    /// The moment that the count is of, to the microsecond.
+    pub(crate) reported_at: DateTime<Utc>,
+}
+
+/// What a second report with the same organization and timestamp must repeat to be the same report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Content {
+    pub(crate) organization_name: String,
+    pub(crate) instance_url: String,
+    /// Number of users (seats), 0 to [`USER_COUNT_MAX`].
+    pub(crate) user_count: i32,
+}
+
+impl Report {
+    /// Parses a report, or names every field at fault.
+    pub(crate) fn parse(raw: &RawReport, now: DateTime<Utc>) -> Result<Self, Vec<Violation>> {
+        let mut violations = Vec::new();
+        let mut check = |field: &str, result: Result<(), String>| {
+            if let Err(message) = result {
+                violations.push(Violation::new(field, message));
+            }
+        };
+        let organization_id = parse_organization_id(&raw.organization_id);
+        check(
+            "organization_id",
+            organization_id.as_ref().map(|_| ()).map_err(Clone::clone),
+        );
+        let organization_name = raw.organization_name.trim();
+        check(
+            "organization_name",
+            check_text(organization_name, NAME_CHARS_MAX),
+        );
+        let instance_url = raw.instance_url.trim();
+        check("instance_url", check_text(instance_url, URL_CHARS_MAX));
+        let user_count = parse_user_count(raw.user_count);
+        check(
+            "user_count",
+            user_count.as_ref().map(|_| ()).map_err(Clone::clone),
+        );
+        let reported_at = parse_time(raw.reported_at, now);
+        check(
+            "timestamp",
+            reported_at.as_ref().map(|_| ()).map_err(Clone::clone),
+        );
+        match (organization_id, user_count, reported_at) {
+            (Ok(organization_id), Ok(user_count), Ok(reported_at)) if violations.is_empty() => {
+                Ok(Self {
+                    organization_id,
+                    content: Content {
+                        organization_name: organization_name.to_owned(),
+                        instance_url: instance_url.to_owned(),
+                        user_count,
+                    },
+                    reported_at,
+                })
+            }
+            _ => Err(violations),
+        }
+    }
+}
+
+/// Parses the hyphenated text form of a UUID; the other forms that a UUID can be written in are more
+/// likely a mistake than an organization.
+pub(crate) fn parse_organization_id(text: &str) -> Result<Uuid, String> {
+    const TEXT_FORM_LEN: usize = 36;
+    if text.is_empty() {
+        return Err("It is missing.".to_owned());
+    }
+    Uuid::try_parse(text)
+        .ok()
+        .filter(|_| text.len() == TEXT_FORM_LEN)
+        .ok_or_else(|| "It is no UUID, as in 0193a6f0-5f0e-7d2c-8c1b-1f2e3d4c5b6a.".to_owned())
+}
+
+fn check_text(text: &str, chars_max: usize) -> Result<(), String> {
+    if text.is_empty() {
+        return Err("It is missing or empty.".to_owned());
+    }
+    let chars = text.chars().count();
+    if chars > chars_max {
+        return Err(format!(
+            "It has {chars} characters; {chars_max} are the most."
+        ));
+    }
+    if text.chars().any(char::is_control) {
+        return Err("It has control characters.".to_owned());
+    }
+    Ok(())
+}
+
+fn parse_user_count(count: Option<i64>) -> Result<i32, String> {
+    let count = count.ok_or("It is missing.")?;
+    i32::try_from(count)
+        .ok()
+        .filter(|count| (0..=USER_COUNT_MAX).contains(count))
+        .ok_or_else(|| format!("It is {count}; it must be from 0 to {USER_COUNT_MAX}."))
+}
+
+fn parse_time(time: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Result<DateTime<Utc>, String> {
+    use chrono::Datelike;
+    let time = time.ok_or("It is missing.")?;
+    if time.year() < EARLIEST_YEAR {
+        return Err(format!("It is before the year {EARLIEST_YEAR}."));
+    }
+    if time > now + AHEAD_MAX {
+        return Err(format!(
+            "It is more than {} minutes ahead of our clock.",
+            AHEAD_MAX.num_minutes()
+        ));
+    }
+    // As exact as the database keeps it: the same instant twice must compare as the same.
+    Ok(time
+        .duration_trunc(TimeDelta::microseconds(1))
+        .unwrap_or(time))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn now() -> DateTime<Utc> {
+        "2026-01-31T03:00:00Z".parse().unwrap()
+    }
+
+    fn good() -> RawReport {
+        RawReport {
+            organization_id: "0193a6f0-5f0e-7d2c-8c1b-1f2e3d4c5b6a".to_owned(),
+            organization_name: " Acme Corp ".to_owned(),
+            instance_url: "acme.vaultai.eu".to_owned(),
+            user_count: Some(45),
+            reported_at: Some(now()),
+        }
+    }
+
+    fn fields_at_fault(change: impl FnOnce(&mut RawReport)) -> Vec<String> {
+        let mut raw = good();
+        change(&mut raw);
+        match Report::parse(&raw, now()) {
+            Ok(_) => Vec::new(),
+            Err(violations) => violations.into_iter().map(|v| v.field).collect(),
+        }
+    }
+
+    #[test]
+    fn a_good_report_is_taken_and_trimmed() {
+        let report = Report::parse(&good(), now()).unwrap();
+        assert_eq!(report.content.organization_name, "Acme Corp");
+    }
+
+    #[test]
+    fn each_field_has_its_limits() {
+        type Change = fn(&mut RawReport);
+        let cases: [(&str, Change); 14] = [
+            ("organization_id", |r| r.organization_id.clear()),
+            ("organization_id", |r| {
+                r.organization_id = "abc-123-def-456".to_owned()
+            }),
+            ("organization_id", |r| {
+                r.organization_id = r.organization_id.replace('-', "")
+            }),
+            ("organization_name", |r| {
+                r.organization_name = " ".to_owned()
+            }),
+            ("organization_name", |r| {
+                r.organization_name = "é".repeat(NAME_CHARS_MAX + 1)
+            }),
+            ("organization_name", |r| {
+                r.organization_name = "a\u{0}b".to_owned()
+            }),
+            ("instance_url", |r| r.instance_url.clear()),
+            ("instance_url", |r| {
+                r.instance_url = "u".repeat(URL_CHARS_MAX + 1)
+            }),
+            ("user_count", |r| r.user_count = None),
+            ("user_count", |r| r.user_count = Some(-1)),
+            ("user_count", |r| {
+                r.user_count = Some(i64::from(USER_COUNT_MAX) + 1)
+            }),
+            ("timestamp", |r| r.reported_at = None),
+            ("timestamp", |r| {
+                r.reported_at = Some(now() + AHEAD_MAX + TimeDelta::seconds(1))
+            }),
+            ("timestamp", |r| {
+                r.reported_at = Some("1999-12-31T23:59:59Z".parse().unwrap())
+            }),
+        ];
+        for (field, change) in cases {
+            assert_eq!(fields_at_fault(change), [field]);
+        }
+    }
+
+    #[test]
+    fn the_limits_themselves_are_within() {
+        assert!(fields_at_fault(|r| r.user_count = Some(0)).is_empty());
+        assert!(fields_at_fault(|r| r.user_count = Some(i64::from(USER_COUNT_MAX))).is_empty());
+        assert!(fields_at_fault(|r| r.reported_at = Some(now() + AHEAD_MAX)).is_empty());
+        assert!(fields_at_fault(|r| r.organization_name = "é".repeat(NAME_CHARS_MAX)).is_empty());
+    }
+
+    #[test]
+    fn every_field_at_fault_is_named_at_once() {
+        let fields = fields_at_fault(|r| {
+            r.organization_id.clear();
+            r.organization_name.clear();
+            r.instance_url.clear();
+            r.user_count = Some(-1);
+            r.reported_at = None;
+        });
+        assert_eq!(
+            fields,
+            [
+                "organization_id",
+                "organization_name",
+                "instance_url",
+                "user_count",
+                "timestamp"
+            ]
+        );
+    }
+}

@@ -1,0 +1,173 @@
+//! Proto messages to domain types and back, each enum by one exhaustive match.
+
+use billing_kit::proto_time;
+use billing_proto::{
+    common::v1 as common,
+    ingest::v1::{
+        DeliveryState as ProtoState, ListUsageReportsResponse, RecordedReport as ProtoRecorded,
+        ReportOutcome, ReportResult, Reporting as ProtoReporting, UsageReport,
+    },
+};
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use crate::{
+    app::{Outcome, Page},
+    domain::{delivery::DeliveryState, report::RawReport},
+    store::{
+        reporting::Reporting,
+        reports::{PageEnd, RecordedReport},
+    },
+    wire::{deployment_to_proto, status_to_proto},
+};
+
+const PAGE_SIZE_DEFAULT: u32 = 50;
+const PAGE_SIZE_MAX: u32 = 500;
+
+pub(super) fn raw_report(report: UsageReport) -> RawReport {
+    let UsageReport {
+        organization_id,
+        organization_name,
+        instance_url,
+        user_count,
+        report_time,
+    } = report;
+    RawReport {
+        organization_id,
+        organization_name,
+        instance_url,
+        user_count,
+        reported_at: report_time.as_ref().and_then(proto_time::from_proto),
+    }
+}
+
+pub(super) fn outcome_to_proto(outcome: Outcome) -> ReportOutcome {
+    let taken = |result: ReportResult, report_id: Uuid, status| ReportOutcome {
+        result: result.into(),
+        report_id: report_id.to_string(),
+        organization_status: status_to_proto(status).into(),
+        field_violations: Vec::new(),
+    };
+    match outcome {
+        Outcome::Recorded { report_id, status } => taken(ReportResult::Recorded, report_id, status),
+        Outcome::Duplicate { report_id, status } => {
+            taken(ReportResult::Duplicate, report_id, status)
+        }
+        Outcome::Conflict { report_id, status } => taken(ReportResult::Conflict, report_id, status),
+        Outcome::Rejected(violations) => ReportOutcome {
+            result: ReportResult::Rejected.into(),
+            report_id: String::new(),
+            organization_status: common::SubscriptionStatus::Unspecified.into(),
+            field_violations: violations.into_iter().map(Into::into).collect(),
+        },
+    }
+}
+
+fn state_to_proto(state: DeliveryState) -> ProtoState {
+    match state {
+        DeliveryState::Waiting => ProtoState::Waiting,
+        DeliveryState::Queued => ProtoState::Queued,
+        DeliveryState::Sent => ProtoState::Sent,
+        DeliveryState::Superseded => ProtoState::Superseded,
+        DeliveryState::Refused => ProtoState::Refused,
+        DeliveryState::NotBilled => ProtoState::NotBilled,
+        DeliveryState::TooLate => ProtoState::TooLate,
+    }
+}
+
+pub(super) fn page_to_proto(page: Page) -> ListUsageReportsResponse {
+    ListUsageReportsResponse {
+        reports: page.reports.into_iter().map(recorded_to_proto).collect(),
+        next_page_token: page.next.map(page_token_to_text).unwrap_or_default(),
+    }
+}
+
+fn recorded_to_proto(report: RecordedReport) -> ProtoRecorded {
+    let RecordedReport {
+        id,
+        organization_id,
+        user_count,
+        deployment_type,
+        reported_at,
+        received_at,
+        state,
+        stripe_meter_event_id,
+        error_code,
+        error_message,
+    } = report;
+    ProtoRecorded {
+        id: id.to_string(),
+        organization_id: organization_id.to_string(),
+        user_count: user_count.into(),
+        deployment_type: deployment_to_proto(deployment_type).into(),
+        report_time: reported_at.map(proto_time::to_proto),
+        receive_time: received_at.map(proto_time::to_proto),
+        delivery_state: state_to_proto(state).into(),
+        stripe_meter_event_id: stripe_meter_event_id.unwrap_or_default(),
+        error_code: error_code.unwrap_or_default(),
+        error_message: error_message.unwrap_or_default(),
+    }
+}
+
+pub(super) fn reporting_to_proto(reporting: Reporting) -> ProtoReporting {
+    let Reporting {
+        organization_id,
+        user_count,
+        last_reported_at,
+    } = reporting;
+    ProtoReporting {
+        organization_id: organization_id.to_string(),
+        user_count: user_count.into(),
+        last_report_time: Some(proto_time::to_proto(last_reported_at)),
+    }
+}
+
+pub(super) fn page_size(size: i32) -> Result<u32, String> {
+    match u32::try_from(size) {
+        Err(_) => Err(format!("It is {size}; it must not be negative.")),
+        Ok(0) => Ok(PAGE_SIZE_DEFAULT),
+        Ok(size) => Ok(size.min(PAGE_SIZE_MAX)),
+    }
+}
+
+fn page_token_to_text((time, id): PageEnd) -> String {
+    format!("{}.{}", time.timestamp_micros(), id.simple())
+}
+
+pub(super) fn page_token_from_text(text: &str) -> Result<Option<PageEnd>, String> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let end = text.split_once('.').and_then(|(micros, id)| {
+        let time: DateTime<Utc> = DateTime::from_timestamp_micros(micros.parse().ok()?)?;
+        Some((time, Uuid::try_parse(id).ok()?))
+    });
+    end.map(Some)
+        .ok_or_else(|| "It is no token that a list gave.".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_token_leads_back_to_where_it_came_from() {
+        let end = (
+            DateTime::from_timestamp_micros(1_800_000_000_123_456).unwrap(),
+            Uuid::max(),
+        );
+        assert_eq!(
+            page_token_from_text(&page_token_to_text(end)),
+            Ok(Some(end))
+        );
+        assert_eq!(page_token_from_text(""), Ok(None));
+        assert!(page_token_from_text("1.2").is_err());
+    }
+
+    #[test]
+    fn page_sizes_have_a_default_and_a_limit() {
+        assert_eq!(page_size(0), Ok(PAGE_SIZE_DEFAULT));
+        assert_eq!(page_size(10_000), Ok(PAGE_SIZE_MAX));
+        assert!(page_size(-1).is_err());
+    }
+}

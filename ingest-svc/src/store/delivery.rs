@@ -1,0 +1,222 @@
+//! The outbox: leasing organizations with queued reports, and settling what became of them.
+//!
+//! The lease is the organization's, not the report's: never are two reports of one organization on
+//! their way at once, so Stripe receives them in their order.
+
+use chrono::{DateTime, Utc};
+use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
+use uuid::Uuid;
+
+use super::sql;
+use crate::domain::delivery::{AGE_MAX, DeliveryState};
+
+/// A report that is on its way.
+#[derive(Debug, Clone, FromQueryResult)]
+pub(crate) struct InFlight {
+    pub(crate) id: Uuid,
+    pub(crate) organization_id: Uuid,
+    pub(crate) stripe_customer_id: String,
+    pub(crate) user_count: i32,
+    pub(crate) reported_at: DateTime<Utc>,
+    pub(crate) attempt_count: i32,
+}
+
+#[derive(Debug, FromQueryResult)]
+struct OrganizationRow {
+    organization_id: Uuid,
+}
+
+/// Leases up to `limit` organizations whose queue is due and that nobody else has.
+pub(crate) async fn lease(
+    db: &impl ConnectionTrait,
+    token: Uuid,
+    now: DateTime<Utc>,
+    until: DateTime<Utc>,
+    limit: i64,
+) -> Result<Vec<Uuid>, DbErr> {
+    const LEASE: &str = "
+        WITH due AS (
+            SELECT organization_id FROM organization_reporting
+            WHERE next_delivery_at <= $1 AND billable AND (lease_until IS NULL OR lease_until < $1)
+            ORDER BY next_delivery_at LIMIT $4 FOR UPDATE SKIP LOCKED)
+        UPDATE organization_reporting r SET lease_token = $2, lease_until = $3
+        FROM due WHERE r.organization_id = due.organization_id
+        RETURNING r.organization_id";
+    let statement = sql(
+        LEASE,
+        [now.into(), token.into(), until.into(), limit.into()],
+    );
+    let rows = OrganizationRow::find_by_statement(statement)
+        .all(db)
+        .await?;
+    Ok(rows.into_iter().map(|row| row.organization_id).collect())
+}
+
+/// Takes out of the queue what is not to be sent any more: a report with a later one of its UTC day,
+/// and one that Stripe would refuse for its age.
+pub(crate) async fn drop_outdated(
+    db: &impl ConnectionTrait,
+    organizations: Vec<Uuid>,
+    now: DateTime<Utc>,
+) -> Result<(), DbErr> {
+    const DROP_OUTDATED: &str = "
+        UPDATE usage_reports u SET settled_at = $2, next_attempt_at = NULL,
+            delivery_state = CASE WHEN u.reported_at < $3 THEN 'too_late' ELSE 'superseded' END
+        WHERE u.organization_id = ANY($1) AND u.delivery_state = 'queued'
+            AND (u.reported_at < $3 OR EXISTS (
+                SELECT 1 FROM usage_reports later
+                WHERE later.organization_id = u.organization_id AND NOT later.adopted
+                    AND later.delivery_state IN ('queued', 'sent')
+                    AND later.reported_at > u.reported_at
+                    AND later.reported_at < date_trunc('day', u.reported_at, 'UTC') + interval '1 day'))";
+    let oldest = now - AGE_MAX;
+    let statement = sql(
+        DROP_OUTDATED,
+        [organizations.into(), now.into(), oldest.into()],
+    );
+    db.execute_raw(statement).await.map(drop)
+}
+
+/// The first queued report of each of these organizations, where it is due.
+pub(crate) async fn first_queued(
+    db: &impl ConnectionTrait,
+    organizations: Vec<Uuid>,
+    now: DateTime<Utc>,
+) -> Result<Vec<InFlight>, DbErr> {
+    const FIRST_QUEUED: &str = "
+        SELECT u.id, u.organization_id, r.stripe_customer_id, u.user_count, u.reported_at,
+            u.attempt_count
+        FROM organization_reporting r
+        CROSS JOIN LATERAL (SELECT * FROM usage_reports q
+            WHERE q.organization_id = r.organization_id AND q.delivery_state = 'queued'
+            ORDER BY q.reported_at LIMIT 1) u
+        WHERE r.organization_id = ANY($1) AND r.stripe_customer_id IS NOT NULL
+            AND u.next_attempt_at <= $2";
+    InFlight::find_by_statement(sql(FIRST_QUEUED, [organizations.into(), now.into()]))
+        .all(db)
+        .await
+}
+
+/// What became of a report.
+#[derive(Debug)]
+pub(crate) struct Settlement {
+    pub(crate) report_id: Uuid,
+    /// Sent, refused, or queued again.
+    pub(crate) state: DeliveryState,
+    /// For a report that was sent.
+    pub(crate) stripe_meter_event_id: Option<String>,
+    /// For one that was refused or is queued again: the code and the sentence.
+    pub(crate) error: Option<(String, String)>,
+    /// For one that is queued again.
+    pub(crate) next_attempt_at: Option<DateTime<Utc>>,
+}
+
+/// Locks the organizations that are still leased under `token` and answers them: what a lost lease
+/// held is no longer ours to settle.
+pub(crate) async fn lock_leased(
+    db: &impl ConnectionTrait,
+    organizations: Vec<Uuid>,
+    token: Uuid,
+) -> Result<Vec<Uuid>, DbErr> {
+    const LOCK_LEASED: &str = "
+        SELECT organization_id FROM organization_reporting
+        WHERE organization_id = ANY($1) AND lease_token = $2 ORDER BY organization_id FOR UPDATE";
+    let statement = sql(LOCK_LEASED, [organizations.into(), token.into()]);
+    let rows = OrganizationRow::find_by_statement(statement)
+        .all(db)
+        .await?;
+    Ok(rows.into_iter().map(|row| row.organization_id).collect())
+}
+
+/// Writes what became of reports, under the locks of their organizations.
+pub(crate) async fn settle(
+    db: &impl ConnectionTrait,
+    settlements: &[Settlement],
+    now: DateTime<Utc>,
+) -> Result<(), DbErr> {
+    const SETTLE: &str = "
+        UPDATE usage_reports u SET
+            delivery_state = s.state,
+            attempt_count = u.attempt_count + 1,
+            stripe_meter_event_id = nullif(s.event_id, ''),
+            error_code = nullif(s.error_code, ''),
+            error_message = nullif(s.error_message, ''),
+            next_attempt_at = CASE WHEN s.state = 'queued' THEN s.next_attempt_at END,
+            settled_at = CASE WHEN s.state <> 'queued' THEN $7::timestamptz END
+        FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[])
+            AS s (id, state, event_id, error_code, error_message, next_attempt_at)
+        WHERE u.id = s.id AND u.delivery_state = 'queued'";
+    fn column<T>(settlements: &[Settlement], of: impl Fn(&Settlement) -> T) -> Vec<T> {
+        settlements.iter().map(of).collect()
+    }
+    let error = |s: &Settlement| s.error.clone().unwrap_or_default();
+    let statement = sql(
+        SETTLE,
+        [
+            column(settlements, |s| s.report_id).into(),
+            column(settlements, |s| s.state.as_str().to_owned()).into(),
+            column(settlements, |s| {
+                s.stripe_meter_event_id.clone().unwrap_or_default()
+            })
+            .into(),
+            column(settlements, |s| error(s).0).into(),
+            column(settlements, |s| error(s).1).into(),
+            column(settlements, |s| s.next_attempt_at.unwrap_or(now)).into(),
+            now.into(),
+        ],
+    );
+    db.execute_raw(statement).await.map(drop)
+}
+
+/// Gives leases back and notes when each queue is next to be looked at: when its first report is due.
+pub(crate) async fn release(
+    db: &impl ConnectionTrait,
+    organizations: Vec<Uuid>,
+) -> Result<(), DbErr> {
+    const RELEASE: &str = "
+        UPDATE organization_reporting r SET lease_token = NULL, lease_until = NULL,
+            next_delivery_at = CASE WHEN r.billable THEN (SELECT q.next_attempt_at FROM usage_reports q
+                WHERE q.organization_id = r.organization_id AND q.delivery_state = 'queued'
+                ORDER BY q.reported_at LIMIT 1) END
+        WHERE r.organization_id = ANY($1)";
+    db.execute_raw(sql(RELEASE, [organizations.into()]))
+        .await
+        .map(drop)
+}
+
+/// Looks again at the waiting reports of organizations, now that it is known how these stand, and
+/// notes when each queue is next to be looked at. Under the locks of the organizations.
+pub(crate) async fn reconsider(
+    db: &impl ConnectionTrait,
+    organizations: Vec<Uuid>,
+    now: DateTime<Utc>,
+) -> Result<(), DbErr> {
+    // The same rules as domain::delivery::state_at_recording, which a test holds against these.
+    const RECONSIDER: &str = "
+        UPDATE usage_reports u SET
+            delivery_state = d.state,
+            next_attempt_at = CASE WHEN d.state = 'queued' THEN greatest(u.reported_at, $2) END,
+            settled_at = CASE WHEN d.state <> 'queued' THEN $2::timestamptz END
+        FROM organization_reporting r, LATERAL (SELECT CASE
+            WHEN r.billable AND r.billing_start_at IS NOT NULL THEN CASE
+                WHEN u.reported_at < r.billing_start_at THEN 'not_billed'
+                WHEN u.reported_at < $3 THEN 'too_late'
+                ELSE 'queued' END
+            WHEN NOT r.billable AND r.subscription_status IN ('paused', 'canceled', 'incomplete_expired')
+                THEN 'not_billed'
+            ELSE 'waiting' END) AS d (state)
+        WHERE r.organization_id = ANY($1) AND u.organization_id = r.organization_id
+            AND u.delivery_state = 'waiting' AND d.state <> 'waiting'";
+    const SCHEDULE: &str = "
+        UPDATE organization_reporting r SET
+            next_delivery_at = CASE WHEN r.billable THEN (SELECT q.next_attempt_at FROM usage_reports q
+                WHERE q.organization_id = r.organization_id AND q.delivery_state = 'queued'
+                ORDER BY q.reported_at LIMIT 1) END
+        WHERE r.organization_id = ANY($1)";
+    let oldest = now - AGE_MAX;
+    let values = [organizations.clone().into(), now.into(), oldest.into()];
+    db.execute_raw(sql(RECONSIDER, values)).await?;
+    db.execute_raw(sql(SCHEDULE, [organizations.into()]))
+        .await
+        .map(drop)
+}

@@ -1,0 +1,24 @@
+//! The tables of ingest-svc, each with the functions that read and write it. What leaves this module
+//! is a domain type.
+//!
+//! Functions take a connection or a transaction; the use case owns the transaction.
+
+pub(crate) mod delivery;
+pub(crate) mod feed_cursors;
+pub(crate) mod reporting;
+pub(crate) mod reports;
+pub(crate) mod spool;
+
+use std::fmt::Display;
+
+use sea_orm::{DbBackend, DbErr, Statement, Value};
+
+/// A statement with its values.
+fn sql(text: &str, values: impl IntoIterator<Item = Value>) -> Statement {
+    Statement::from_sql_and_values(DbBackend::Postgres, text, values)
+}
+
+/// A word in the database that the domain does not know: the schema's CHECKs and the code disagree.
+fn unknown_word(column: &str, word: impl Display) -> DbErr {
+    DbErr::Type(format!("{column} holds '{word}', which is not known"))
+}

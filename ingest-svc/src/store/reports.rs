@@ -1,0 +1,242 @@
+//! `usage_reports`: every report once, unique by organization and timestamp.
+
+use chrono::{DateTime, Utc};
+use sea_orm::{
+    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, ExprTrait, FromQueryResult,
+    QueryFilter, QueryOrder, QuerySelect,
+};
+use uuid::Uuid;
+
+use super::{sql, unknown_word};
+use crate::domain::{
+    delivery::DeliveryState,
+    report::{Content, Report},
+    standing::DeploymentType,
+};
+
+/// A report with its id and where it begins.
+#[derive(Debug)]
+pub(crate) struct NewReport {
+    pub(crate) id: Uuid,
+    pub(crate) report: Report,
+    pub(crate) received_at: DateTime<Utc>,
+    pub(crate) deployment_type: Option<DeploymentType>,
+    pub(crate) state: DeliveryState,
+    /// When it is first to be sent; only for a queued one.
+    pub(crate) first_attempt_at: DateTime<Utc>,
+}
+
+// One statement per batch. A row that stands in the spool already is left out: both paths hold the
+// organization's lock, so what one committed the other sees.
+const INSERT: &str = "
+    INSERT INTO usage_reports (id, organization_id, organization_name, instance_url, user_count,
+        deployment_type, reported_at, received_at, delivery_state, next_attempt_at, settled_at)
+    SELECT id, organization_id, organization_name, instance_url, user_count, deployment_type,
+        reported_at, received_at, state,
+        CASE WHEN state = 'queued' THEN first_attempt_at END,
+        CASE WHEN state NOT IN ('queued', 'waiting') THEN received_at END
+    FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::integer[], $6::text[],
+        $7::timestamptz[], $8::timestamptz[], $9::text[], $10::timestamptz[])
+        AS t (id, organization_id, organization_name, instance_url, user_count, deployment_type,
+            reported_at, received_at, state, first_attempt_at)
+    WHERE NOT EXISTS (SELECT 1 FROM usage_report_spool s
+        WHERE s.organization_id = t.organization_id AND s.reported_at = t.reported_at)
+    ORDER BY organization_id, reported_at
+    ON CONFLICT (organization_id, reported_at) WHERE NOT adopted DO NOTHING
+    RETURNING id";
+
+#[derive(Debug, FromQueryResult)]
+struct IdRow {
+    id: Uuid,
+}
+
+/// Inserts the reports that are new, under the locks of their organizations, and answers their ids.
+pub(crate) async fn insert_new(
+    db: &impl ConnectionTrait,
+    reports: &[NewReport],
+) -> Result<Vec<Uuid>, DbErr> {
+    fn column<T>(reports: &[NewReport], of: impl Fn(&NewReport) -> T) -> Vec<T> {
+        reports.iter().map(of).collect()
+    }
+    let deployment = |r: &NewReport| {
+        r.deployment_type
+            .map_or(DeploymentType::UNASSIGNED, DeploymentType::as_str)
+            .to_owned()
+    };
+    let statement = sql(
+        INSERT,
+        [
+            column(reports, |r| r.id).into(),
+            column(reports, |r| r.report.organization_id).into(),
+            column(reports, |r| r.report.content.organization_name.clone()).into(),
+            column(reports, |r| r.report.content.instance_url.clone()).into(),
+            column(reports, |r| r.report.content.user_count).into(),
+            column(reports, deployment).into(),
+            column(reports, |r| r.report.reported_at).into(),
+            column(reports, |r| r.received_at).into(),
+            column(reports, |r| r.state.as_str().to_owned()).into(),
+            column(reports, |r| r.first_attempt_at).into(),
+        ],
+    );
+    let rows = IdRow::find_by_statement(statement).all(db).await?;
+    Ok(rows.into_iter().map(|row| row.id).collect())
+}
+
+/// A report that was recorded, or spooled, before.
+#[derive(Debug)]
+pub(crate) struct Known {
+    pub(crate) id: Uuid,
+    pub(crate) report: Report,
+}
+
+#[derive(Debug, FromQueryResult)]
+struct KnownRow {
+    id: Uuid,
+    organization_id: Uuid,
+    organization_name: String,
+    instance_url: String,
+    user_count: i32,
+    reported_at: DateTime<Utc>,
+}
+
+/// The reports with these organizations and timestamps, from either table.
+pub(crate) async fn find_known(
+    db: &impl ConnectionTrait,
+    keys: Vec<(Uuid, DateTime<Utc>)>,
+) -> Result<Vec<Known>, DbErr> {
+    const FIND_KNOWN: &str = "
+        WITH keys AS (SELECT * FROM unnest($1::uuid[], $2::timestamptz[]) AS t (organization_id, reported_at))
+        SELECT id, organization_id, organization_name, instance_url, user_count, reported_at
+        FROM usage_reports JOIN keys USING (organization_id, reported_at) WHERE NOT adopted
+        UNION ALL
+        SELECT id, organization_id, organization_name, instance_url, user_count, reported_at
+        FROM usage_report_spool JOIN keys USING (organization_id, reported_at)";
+    let (ids, times): (Vec<_>, Vec<_>) = keys.into_iter().unzip();
+    let rows = KnownRow::find_by_statement(sql(FIND_KNOWN, [ids.into(), times.into()]))
+        .all(db)
+        .await?;
+    Ok(rows
+        .into_iter()
+        .map(
+            |KnownRow {
+                 id,
+                 organization_id,
+                 organization_name,
+                 instance_url,
+                 user_count,
+                 reported_at,
+             }| {
+                Known {
+                    id,
+                    report: Report {
+                        organization_id,
+                        content: Content {
+                            organization_name,
+                            instance_url,
+                            user_count,
+                        },
+                        reported_at,
+                    },
+                }
+            },
+        )
+        .collect())
+}
+
+/// A report as an admin sees it.
+#[derive(Debug)]
+pub(crate) struct RecordedReport {
+    pub(crate) id: Uuid,
+    pub(crate) organization_id: Uuid,
+    pub(crate) user_count: i32,
+    pub(crate) deployment_type: Option<DeploymentType>,
+    pub(crate) reported_at: Option<DateTime<Utc>>,
+    /// Absent for an adopted report.
+    pub(crate) received_at: Option<DateTime<Utc>>,
+    pub(crate) state: DeliveryState,
+    pub(crate) stripe_meter_event_id: Option<String>,
+    pub(crate) error_code: Option<String>,
+    pub(crate) error_message: Option<String>,
+}
+
+#[expect(unreachable_pub, reason = "the derived entity wants its model public; the module is not")]
+mod usage_report {
+    //! The table as an entity: private to the store.
+
+    use sea_orm::entity::prelude::*;
+
+    #[sea_orm::model]
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "usage_reports")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub id: Uuid,
+        pub organization_id: Option<Uuid>,
+        pub user_count: i32,
+        pub deployment_type: String,
+        pub reported_at: Option<DateTimeUtc>,
+        pub stripe_meter_event_id: Option<String>,
+        pub adopted: bool,
+        pub organization_name: Option<String>,
+        pub instance_url: Option<String>,
+        pub received_at: Option<DateTimeUtc>,
+        pub delivery_state: String,
+        pub attempt_count: i32,
+        pub next_attempt_at: Option<DateTimeUtc>,
+        pub error_code: Option<String>,
+        pub error_message: Option<String>,
+        pub settled_at: Option<DateTimeUtc>,
+    }
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+/// Where a page ends: the time and id of its last report.
+pub(crate) type PageEnd = (DateTime<Utc>, Uuid);
+
+/// A page of an organization's reports, the latest first, adopted ones included.
+pub(crate) async fn list(
+    db: &impl ConnectionTrait,
+    organization_id: Uuid,
+    after: Option<PageEnd>,
+    limit: u64,
+) -> Result<Vec<RecordedReport>, DbErr> {
+    use usage_report::{Column, Entity};
+    let mut query = Entity::find()
+        .filter(Column::OrganizationId.eq(organization_id))
+        .filter(Column::ReportedAt.is_not_null());
+    if let Some((time, id)) = after {
+        let same_time = Column::ReportedAt.eq(time).and(Column::Id.lt(id));
+        query = query.filter(
+            Condition::any()
+                .add(Column::ReportedAt.lt(time))
+                .add(same_time),
+        );
+    }
+    let rows = query
+        .order_by_desc(Column::ReportedAt)
+        .order_by_desc(Column::Id)
+        .limit(limit)
+        .all(db)
+        .await?;
+    rows.into_iter()
+        .map(|row| recorded(organization_id, row))
+        .collect()
+}
+
+fn recorded(organization_id: Uuid, row: usage_report::Model) -> Result<RecordedReport, DbErr> {
+    let state = DeliveryState::parse(&row.delivery_state)
+        .ok_or_else(|| unknown_word("delivery_state", &row.delivery_state))?;
+    Ok(RecordedReport {
+        id: row.id,
+        organization_id,
+        user_count: row.user_count,
+        deployment_type: DeploymentType::parse(&row.deployment_type),
+        reported_at: row.reported_at,
+        received_at: row.received_at,
+        state,
+        stripe_meter_event_id: row.stripe_meter_event_id,
+        error_code: row.error_code,
+        error_message: row.error_message,
+    })
+}

@@ -1,0 +1,76 @@
+//! The loops that run beside the requests. Each stands on a use case that does one step and says
+//! whether there was anything to do; the loop only decides when to take the next.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use billing_kit::{Fault, context::RequestContext, process::Lifecycle};
+use rand::RngExt;
+use tokio::sync::Notify;
+
+use crate::{Parts, app};
+
+mod feed;
+
+/// How many batches of reports are delivered at once, so that a slow one delays few others.
+const RELAY_LANES: usize = 4;
+/// How often a loop looks when nobody told it to: what comes due by time alone.
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+/// The longest pause after a failure.
+const FAILURE_PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// Starts the loops.
+pub(crate) fn spawn_all(parts: &Parts, life: &Lifecycle) {
+    for _ in 0..RELAY_LANES {
+        let lane = parts.clone();
+        let relay = work(life.clone(), Arc::clone(&parts.queued), move || {
+            let parts = lane.clone();
+            async move { app::deliver_reports(&parts).await }
+        });
+        life.spawn_worker("relay", relay);
+    }
+    let spool = parts.clone();
+    let spool = work(life.clone(), Arc::clone(&parts.org_answered), move || {
+        let parts = spool.clone();
+        async move { app::work_off_spool(&parts).await }
+    });
+    life.spawn_worker("spool", spool);
+    life.spawn_worker("feed", feed::follow(parts.clone(), life.clone()));
+}
+
+/// Takes steps while there is something to do, then waits until it is told or the interval is over.
+async fn work<F>(life: Lifecycle, told: Arc<Notify>, step: impl Fn() -> F)
+where
+    F: Future<Output = Result<usize, Fault>>,
+{
+    let mut failures = 0;
+    while !life.stop.is_cancelled() {
+        let pause = match RequestContext::fresh().scope(step()).await {
+            Ok(0) => {
+                failures = 0;
+                LOOK_INTERVAL
+            }
+            Ok(_) => {
+                failures = 0;
+                continue;
+            }
+            Err(fault) => {
+                fault.log();
+                failures += 1;
+                failure_pause(failures)
+            }
+        };
+        tokio::select! {
+            () = life.stop.cancelled() => {}
+            () = told.notified(), if failures == 0 => {}
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
+/// How long to wait after a number of failures in a row: doubling, with jitter, up to a limit.
+fn failure_pause(failures: u32) -> Duration {
+    let pause = LOOK_INTERVAL
+        .saturating_mul(1 << failures.min(8))
+        .min(FAILURE_PAUSE_MAX);
+    rand::rng().random_range(pause / 2..=pause)
+}
