@@ -21,26 +21,34 @@ pub use sea_orm_migration::MigrationStatus;
 /// Registers the file pairs of `sql/`, in the order in which they are applied.
 macro_rules! sql_files {
     ($($name:literal),+ $(,)?) => {
-        vec![$(Box::new(SqlFile {
+        [$(SqlFile {
             name: $name,
             up: include_str!(concat!("../sql/", $name, "_up.sql")),
             down: include_str!(concat!("../sql/", $name, "_down.sql")),
-        })),+]
+        }),+]
     };
+}
+
+const FILES: [SqlFile; 6] = sql_files![
+    "0001_roles",
+    "0002_better_auth",
+    "0003_adopt_older",
+    "0004_organizations",
+    "0005_usage_reports",
+    "0006_stripe",
+];
+
+/// The text of every migration, in order: by it a test tells whether a migrated database that it may
+/// copy is of this state.
+pub fn sources() -> impl Iterator<Item = &'static str> {
+    FILES.into_iter().map(|file| file.up)
 }
 
 struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        sql_files![
-            "0001_roles",
-            "0002_better_auth",
-            "0003_adopt_older",
-            "0004_organizations",
-            "0005_usage_reports",
-            "0006_stripe",
-        ]
+        FILES.into_iter().map(|file| -> Box<dyn MigrationTrait> { Box::new(file) }).collect()
     }
 }
 
