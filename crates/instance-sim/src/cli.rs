@@ -1,6 +1,5 @@
 //! The command line. Every option can also come from the environment; the names are those of the
 //! specification where it has one.
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -51,7 +50,7 @@ struct Billing {
     #[arg(long, env = "BILLING_URL", default_value = "http://127.0.0.1:8080")]
     billing_url: String,
     /// The token that all instances share.
-    #[arg(long, env = "BILLING_API_TOKEN", default_value = BILLING_API_TOKEN, hide_env_values = true, hide_default_value = true, value_parser = secret)]
+    #[arg(long, env = "BILLING_API_TOKEN", default_value = BILLING_API_TOKEN, hide_env_values = true, hide_default_value = true)]
     billing_api_token: SecretString,
     /// Attempts for each report, the first included.
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=100))]
@@ -63,13 +62,13 @@ struct Serve {
     #[command(flatten)]
     billing: Billing,
     /// The instance's own database.
-    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_parser = secret)]
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     database_url: SecretString,
     /// Where the instance listens.
     #[arg(long, env = "LISTEN_ADDR", default_value = "127.0.0.1:3000")]
     listen_addr: SocketAddr,
     /// Guards the cron.
-    #[arg(long, env = "CRON_SECRET", hide_env_values = true, value_parser = secret)]
+    #[arg(long, env = "CRON_SECRET", hide_env_values = true)]
     cron_secret: SecretString,
     /// The instance's own address; its host is the report's instance_url.
     #[arg(
@@ -95,7 +94,7 @@ struct Serve {
 #[derive(Debug, Args)]
 struct Organization {
     /// The instance's own database.
-    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_parser = secret)]
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     database_url: SecretString,
     /// An organization that is there; without it one is added.
     #[arg(long)]
@@ -168,7 +167,7 @@ struct Demo {
     #[arg(long, env = "ADMIN_EMAIL")]
     admin_email: String,
     /// The admin's password.
-    #[arg(long, env = "ADMIN_PASSWORD", hide_env_values = true, value_parser = secret)]
+    #[arg(long, env = "ADMIN_PASSWORD", hide_env_values = true)]
     admin_password: SecretString,
     /// The Stripe simulator's address: a real one is refused.
     #[arg(
@@ -178,22 +177,22 @@ struct Demo {
     )]
     stripe_api_base: String,
     /// Its key: a live one is refused.
-    #[arg(long, env = "STRIPE_SECRET_KEY", default_value = "sk_test_local", hide_env_values = true, value_parser = secret)]
+    #[arg(
+        long,
+        env = "STRIPE_SECRET_KEY",
+        default_value = "sk_test_local",
+        hide_env_values = true
+    )]
     stripe_secret_key: SecretString,
     /// The billing database as its owner; see the module `demo::backdate`.
-    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_parser = secret)]
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     database_url: SecretString,
     /// The token that all instances share.
-    #[arg(long, env = "BILLING_API_TOKEN", default_value = BILLING_API_TOKEN, hide_env_values = true, hide_default_value = true, value_parser = secret)]
+    #[arg(long, env = "BILLING_API_TOKEN", default_value = BILLING_API_TOKEN, hide_env_values = true, hide_default_value = true)]
     billing_api_token: SecretString,
     /// Allow a development system on other machines.
     #[arg(long)]
     allow_remote: bool,
-}
-
-#[expect(clippy::unnecessary_wraps, reason = "clap asks for a Result")]
-fn secret(text: &str) -> Result<SecretString, Infallible> {
-    Ok(SecretString::from(text))
 }
 
 /// Runs a command. The exit code says whether every report was recorded.
@@ -204,6 +203,20 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Report(options) => report(options).await,
         Command::Fleet(options) => fleet(options).await,
         Command::Demo(options) => demo(options).await,
+    }
+}
+
+impl Cli {
+    /// What is logged where RUST_LOG says nothing: each retry, but not of a whole fleet.
+    #[must_use]
+    pub fn log_filter(&self) -> &'static str {
+        match self.command {
+            Command::Fleet(_) => "info,sqlx=warn",
+            Command::Serve(_)
+            | Command::Organization(_)
+            | Command::Report(_)
+            | Command::Demo(_) => "info,sqlx=warn,instance_sim=debug",
+        }
     }
 }
 

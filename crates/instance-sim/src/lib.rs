@@ -15,6 +15,7 @@ pub mod demo;
 pub mod deterministic;
 pub mod fleet;
 pub mod histogram;
+pub mod http_client;
 pub mod organizations;
 mod out;
 pub mod report;

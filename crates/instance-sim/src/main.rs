@@ -1,16 +1,21 @@
 //! The program: see `instance-sim --help`.
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use instance_sim::cli;
+use instance_sim::cli::{self, Cli};
+use tracing_subscriber::EnvFilter;
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let filter = EnvFilter::try_from_default_env();
     tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_env_filter(filter.unwrap_or_else(|_| EnvFilter::new(cli.log_filter())))
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .init();
-    match cli::run(cli::Cli::parse()).await {
+    match cli::run(cli).await {
         Ok(code) => code,
         Err(error) => {
             tracing::error!("{error:#}");

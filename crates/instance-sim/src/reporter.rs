@@ -10,18 +10,17 @@ use rand::Rng as _;
 use reqwest::header::{
     AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
 };
-use reqwest::{Client, StatusCode};
+use reqwest::{Client, StatusCode, Url};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::report::{ReportAnswer, UsageReport};
 use crate::retry::{RetryPolicy, parse_retry_after};
-use crate::{now, target};
+use crate::{http_client, now, target};
 
 /// The token that all instances share, hard-coded as the specification asks.
 pub const BILLING_API_TOKEN: &str =
     "vaultai_universal_billing_api_2024_production_key_XyZ9mP2nQ7wK";
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// Bytes of an answer that are kept for a message.
 const MAX_DETAIL_BYTES: usize = 500;
@@ -56,7 +55,7 @@ pub enum Outcome {
 #[derive(Debug, Clone)]
 pub struct Reporter {
     client: Client,
-    url: String,
+    url: Url,
     headers: HeaderMap,
     policy: RetryPolicy,
 }
@@ -84,15 +83,9 @@ impl Reporter {
             (AUTHORIZATION, authorization),
             (CONTENT_TYPE, HeaderValue::from_static("application/json")),
         ]);
-        // Redirects are not followed: the token is for the host it was given for.
-        let client = Client::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(REQUEST_TIMEOUT)
-            .redirect(reqwest::redirect::Policy::none())
-            .tcp_nodelay(true)
-            .build()
-            .context("cannot make an HTTP client")?;
+        let client = http_client::client(REQUEST_TIMEOUT)?;
         let url = format!("{}/api/usage-report", target::base_url(billing_url)?);
+        let url = Url::parse(&url).context("the billing service's address is no URL")?;
         Ok(Self {
             client,
             url,
@@ -132,7 +125,7 @@ impl Reporter {
                     last: what,
                 };
             };
-            tracing::warn!(
+            tracing::debug!(
                 attempts,
                 wait_ms = wait.as_millis(),
                 "{what}; sending it again"
@@ -144,7 +137,7 @@ impl Reporter {
     async fn attempt(&self, body: &Bytes, forwarded_for: Option<&HeaderValue>) -> Attempt {
         let mut request = self
             .client
-            .post(&self.url)
+            .post(self.url.clone())
             .headers(self.headers.clone())
             .body(body.clone());
         if let Some(address) = forwarded_for {

@@ -66,9 +66,7 @@ async fn migrated_database() -> (DatabaseConnection, String, String) {
         .filter(|file| file.to_string_lossy().ends_with("_up.sql"))
     {
         let sql = std::fs::read_to_string(file).unwrap();
-        db.execute_unprepared(&sql)
-            .await
-            .unwrap_or_else(|error| panic!("{file:?}: {error}"));
+        db.execute_unprepared(&sql).await.unwrap();
     }
     (db, url.into(), name)
 }

@@ -13,6 +13,7 @@ use axum::extract::State;
 use axum::routing::post;
 use axum::{Json, Router};
 use instance_sim::cron::Cron;
+use instance_sim::http_client;
 use instance_sim::organizations::OrganizationStore;
 use instance_sim::reporter::{BILLING_API_TOKEN, Reporter};
 use instance_sim::retry::RetryPolicy;
@@ -179,10 +180,7 @@ async fn the_cron_is_guarded_and_reports_every_organization() {
     };
     let instance = listen(cron.router(SecretString::from("s3cret"))).await;
     let url = format!("http://{instance}/api/cron/usage-report");
-    let client = reqwest::Client::builder()
-        .timeout(Duration::from_secs(20))
-        .build()
-        .unwrap();
+    let client = http_client::client(Duration::from_secs(20)).unwrap();
 
     for wrong in [
         None,

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::companies::{Company, Link};
+use crate::http_client;
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// How often a link that goes on in the background is looked at.
@@ -56,10 +57,7 @@ impl AdminDoor {
         email: &str,
         password: &SecretString,
     ) -> anyhow::Result<Self> {
-        let client = Client::builder()
-            .timeout(REQUEST_TIMEOUT)
-            .redirect(reqwest::redirect::Policy::none())
-            .build()?;
+        let client = http_client::client(REQUEST_TIMEOUT)?;
         let body = serde_json::json!({"email": email, "password": password.expose_secret()});
         let response = client
             .post(format!("{base_url}/api/auth/sign-in/email"))

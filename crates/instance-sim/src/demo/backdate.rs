@@ -64,10 +64,6 @@ impl BillingDatabase {
     /// Writes an organization's past, unless that has been done. Answers whether it did.
     pub(super) async fn write_past(&self, id: Uuid, past: &Past) -> anyhow::Result<bool> {
         let transaction = self.db.begin().await?;
-        // org-svc gives out the feed's cursors under this lock, so that they appear in order.
-        transaction
-            .execute_unprepared("SELECT pg_advisory_xact_lock(hashtext('organization_changes'))")
-            .await?;
         let (billing_start_at, status) = past.billing.unzip();
         let update = Statement::from_sql_and_values(
             DbBackend::Postgres,
@@ -87,6 +83,11 @@ impl BillingDatabase {
             transaction.rollback().await?;
             return Ok(false);
         }
+        // org-svc gives out the feed's cursors under this lock, so that they appear in order. The row
+        // is locked by now: in the other order the two would deadlock.
+        transaction
+            .execute_unprepared("SELECT pg_advisory_xact_lock(hashtext('organization_changes'))")
+            .await?;
         let bump = Statement::from_sql_and_values(
             DbBackend::Postgres,
             "WITH change AS (
