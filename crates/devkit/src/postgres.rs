@@ -10,7 +10,7 @@ mod cluster;
 
 pub use account::Account;
 pub use binaries::Binaries;
-pub use cluster::{Cluster, Durability, run_sql};
+pub use cluster::{Cluster, Durability, InUse, run_sql};
 
 /// The variable in which `cargo xtask test` gives tests the URL of a database whose user may create
 /// others. Tests create their own databases and leave this one alone.

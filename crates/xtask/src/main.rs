@@ -1,1 +1,91 @@
-fn main() {}
+//! The project's tasks: `cargo xtask up`, `cargo xtask test`, `cargo xtask ci`.
+//!
+//! Architecture invariant: xtask links none of the services. It builds their binaries and runs them
+//! as anybody would, so that what it shows is what is shipped.
+#![expect(
+    clippy::print_stdout,
+    reason = "a command-line tool answers on standard output"
+)]
+
+mod ci;
+mod end_to_end;
+mod environment;
+mod layout;
+mod ports;
+mod processes;
+mod ready;
+mod run;
+mod settings;
+mod stop;
+mod test;
+mod up;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::stop::StopSignals;
+
+/// The project's tasks.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Run the whole product on this machine, until Ctrl-C.
+    Up {
+        /// Write addresses and sign-in to this file (JSON) once all is ready; removed at the end.
+        #[arg(long, value_name = "PATH")]
+        ready_file: Option<PathBuf>,
+        /// Fill it with a fleet of instances and weeks of reports.
+        #[arg(long)]
+        demo: bool,
+        /// Where its data is kept.
+        #[arg(long, value_name = "DIRECTORY")]
+        data_dir: Option<PathBuf>,
+    },
+    /// Run every test, on a database server of its own.
+    Test {
+        /// Handed to `cargo test`: a filter, `-p PACKAGE`, and so on.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Run every check there is.
+    Ci,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Arguments::parse().task).await {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(task: Task) -> anyhow::Result<ExitCode> {
+    let mut stop = StopSignals::listen()?;
+    match task {
+        Task::Up {
+            ready_file,
+            demo,
+            data_dir,
+        } => {
+            let options = up::Options {
+                ready_file,
+                demo,
+                data_dir: data_dir.unwrap_or_else(|| layout::target().join("dev")),
+            };
+            up::up(&options, &mut stop).await
+        }
+        Task::Test { arguments } => test::test(&arguments, &mut stop).await,
+        Task::Ci => ci::ci(&mut stop).await,
+    }
+}

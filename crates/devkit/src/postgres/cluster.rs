@@ -46,6 +46,24 @@ pub struct Cluster {
     _lock: File,
 }
 
+/// Another process runs the cluster.
+#[derive(Debug)]
+pub struct InUse {
+    home: PathBuf,
+}
+
+impl std::fmt::Display for InUse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let home = self.home.display();
+        write!(
+            f,
+            "The cluster in {home} is in use by another run. Stop that one first."
+        )
+    }
+}
+
+impl std::error::Error for InUse {}
+
 #[derive(Debug)]
 enum Server {
     Child(Child),
@@ -65,10 +83,7 @@ impl Cluster {
         let account = Account::choose()?;
         let home = home_of(dir, account, say)?;
         let Some(lock) = files::lock_now(&home)? else {
-            anyhow::bail!(
-                "The cluster in {} is in use by another run. Stop that one first.",
-                home.display()
-            );
+            return Err(InUse { home }.into());
         };
         let binaries = fitting_binaries(&home, say)?;
         let data = home.join("data");

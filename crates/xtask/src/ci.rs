@@ -1,0 +1,232 @@
+//! `cargo xtask ci`: every check there is, the same for people and for the machine that guards the
+//! main branch. What it does not check is not a rule.
+//!
+//! All steps run, whatever became of the earlier ones: one run shows everything that is wrong.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use tokio::process::Command;
+
+use crate::end_to_end;
+use crate::layout;
+use crate::processes::say;
+use crate::run::{self, Stopped};
+use crate::stop::StopSignals;
+
+/// The gateway holds no data: it must not even be able to.
+const NOT_FOR_THE_GATEWAY: [&str; 2] = ["sqlx", "sea-orm"];
+const MANIFESTS: [&str; 2] = ["base", "overlays/dev"];
+
+#[derive(Clone, Copy)]
+enum Step {
+    Format,
+    Clippy,
+    ProtoLint,
+    Manifests,
+    Dependencies,
+    Tests,
+    EndToEnd,
+}
+
+const STEPS: [(&str, Step); 7] = [
+    ("cargo fmt", Step::Format),
+    ("cargo clippy", Step::Clippy),
+    ("buf lint", Step::ProtoLint),
+    ("k8s manifests", Step::Manifests),
+    ("gateway's dependencies", Step::Dependencies),
+    ("tests", Step::Tests),
+    ("end to end", Step::EndToEnd),
+];
+
+struct Outcome {
+    name: &'static str,
+    took: Duration,
+    error: Option<anyhow::Error>,
+}
+
+/// Runs the steps and sums them up; the last line is `N passed, N failed`.
+pub(crate) async fn ci(stop: &mut StopSignals) -> anyhow::Result<ExitCode> {
+    let mut outcomes = Vec::new();
+    for (name, step) in STEPS {
+        say(&format!("== {name}"));
+        let started = Instant::now();
+        let error = perform(step, stop).await.err();
+        if error.as_ref().is_some_and(|error| error.is::<Stopped>()) {
+            anyhow::bail!("stopped during {name}");
+        }
+        if let Some(error) = &error {
+            say(&format!("{name} failed: {error:#}"));
+        }
+        outcomes.push(Outcome {
+            name,
+            took: started.elapsed(),
+            error,
+        });
+    }
+    Ok(sum_up(&outcomes))
+}
+
+fn sum_up(outcomes: &[Outcome]) -> ExitCode {
+    println!();
+    for Outcome { name, took, error } in outcomes {
+        let seconds = took.as_secs();
+        match error {
+            None => println!("ok      {name:24} {seconds:5} s"),
+            Some(error) => println!("FAILED  {name:24} {seconds:5} s  {error:#}"),
+        }
+    }
+    let failed = outcomes.iter().filter(|o| o.error.is_some()).count();
+    println!("{} passed, {failed} failed", outcomes.len() - failed);
+    if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+async fn perform(step: Step, stop: &mut StopSignals) -> anyhow::Result<()> {
+    match step {
+        Step::Format => cargo(&["fmt", "--all", "--check"], stop).await,
+        Step::Clippy => {
+            let words = [
+                "clippy",
+                "--workspace",
+                "--all-targets",
+                "--",
+                "-D",
+                "warnings",
+            ];
+            cargo(&words, stop).await
+        }
+        Step::ProtoLint => proto_lint(stop).await,
+        Step::Manifests => manifests(stop).await,
+        Step::Dependencies => dependencies().await,
+        Step::Tests => {
+            let mut command = Command::new(std::env::current_exe()?);
+            run::to_success(command.arg("test"), stop).await
+        }
+        Step::EndToEnd => end_to_end::end_to_end(stop).await,
+    }
+}
+
+async fn cargo(words: &[&str], stop: &mut StopSignals) -> anyhow::Result<()> {
+    let mut command = Command::new(layout::cargo());
+    command.args(words).current_dir(layout::root());
+    run::to_success(&mut command, stop).await
+}
+
+/// buf comes from npm, in the version and with the checksums of `.ci/package-lock.json`.
+async fn proto_lint(stop: &mut StopSignals) -> anyhow::Result<()> {
+    let tools = layout::target().join("tools");
+    std::fs::create_dir_all(&tools)?;
+    for file in ["package.json", "package-lock.json"] {
+        std::fs::copy(layout::root().join(".ci").join(file), tools.join(file))
+            .with_context(|| format!(".ci/{file} is missing"))?;
+    }
+    let mut install = Command::new("npm");
+    install
+        .args(["ci", "--silent", "--no-audit", "--no-fund"])
+        .current_dir(&tools);
+    run::to_success(&mut install, stop)
+        .await
+        .context("buf cannot be installed; .ci/run installs npm where it is missing")?;
+    let mut lint = Command::new(tools.join("node_modules/.bin/buf"));
+    lint.arg("lint").current_dir(layout::root().join("proto"));
+    run::to_success(&mut lint, stop).await
+}
+
+async fn manifests(stop: &mut StopSignals) -> anyhow::Result<()> {
+    let rendered_dir = layout::target().join("ci");
+    std::fs::create_dir_all(&rendered_dir)?;
+    for name in MANIFESTS {
+        let dir = layout::root().join("k8s").join(name);
+        anyhow::ensure!(
+            dir.join("kustomization.yaml").is_file(),
+            "k8s/{name}/kustomization.yaml is not there."
+        );
+        let output = Command::new("kubectl")
+            .arg("kustomize")
+            .arg(&dir)
+            .output()
+            .await
+            .context("kubectl cannot be run; .ci/run installs it where it is missing")?;
+        anyhow::ensure!(
+            output.status.success(),
+            "k8s/{name} cannot be rendered: {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
+        let rendered = rendered_dir.join(format!("{}.yaml", name.replace('/', "-")));
+        std::fs::write(&rendered, &output.stdout)?;
+        validate(&rendered, stop).await?;
+    }
+    Ok(())
+}
+
+async fn validate(rendered: &Path, stop: &mut StopSignals) -> anyhow::Result<()> {
+    let installed = layout::target().join("python/bin/kubernetes-validate");
+    let program = if installed.is_file() {
+        installed
+    } else {
+        PathBuf::from("kubernetes-validate")
+    };
+    let mut command = Command::new(program);
+    command.args(["--strict", "--quiet"]).arg(rendered);
+    run::to_success(&mut command, stop)
+        .await
+        .context("kubernetes-validate is not content; .ci/run installs it in target/python")
+}
+
+async fn dependencies() -> anyhow::Result<()> {
+    let output = Command::new(layout::cargo())
+        .args(["tree", "--package", "gateway", "--edges", "normal"])
+        .args(["--prefix", "none", "--format", "{p}"])
+        .current_dir(layout::root())
+        .output()
+        .await?;
+    anyhow::ensure!(
+        output.status.success(),
+        "cargo tree failed: {}",
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
+    let tree = String::from_utf8(output.stdout)?;
+    let found = linked(&tree, &NOT_FOR_THE_GATEWAY);
+    anyhow::ensure!(
+        found.is_empty(),
+        "The gateway links a database crate ({}). See what brings it: cargo tree -p gateway -i {}",
+        found.join(", "),
+        found.first().copied().unwrap_or_default()
+    );
+    Ok(())
+}
+
+/// Which crates of a family (`sqlx`, `sqlx-core`) stand in a tree of one package a line.
+fn linked<'a>(tree: &'a str, families: &[&str]) -> Vec<&'a str> {
+    let names = tree.lines().filter_map(|line| line.split(' ').next());
+    let is_of = |name: &str, family: &str| {
+        name == family
+            || name
+                .strip_prefix(family)
+                .is_some_and(|rest| rest.starts_with('-'))
+    };
+    let mut found: Vec<&str> = names
+        .filter(|name| families.iter().any(|family| is_of(name, family)))
+        .collect();
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_crate_is_found_by_its_family() {
+        let tree = "gateway v0.1.0 (/x)\naxum v0.8.9\nsqlx-core v0.9.0\nsea-orm v2.0.4\nsqlxite v1.0.0\nsqlx-core v0.9.0 (*)\n";
+        assert_eq!(linked(tree, &NOT_FOR_THE_GATEWAY), ["sea-orm", "sqlx-core"]);
+        assert!(linked("gateway v0.1.0\naxum v0.8.9\n", &NOT_FOR_THE_GATEWAY).is_empty());
+    }
+}

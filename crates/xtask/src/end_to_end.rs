@@ -1,0 +1,97 @@
+//! The last check: `cargo xtask up` as a newcomer runs it, the product's four steps against it, and
+//! a clean end.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::process::{Child, Command};
+
+use crate::layout;
+use crate::ready::Ready;
+use crate::run::{self, Stopped};
+use crate::stop::StopSignals;
+
+/// From the call to ready; everything is built by then.
+const UP_TIMEOUT: Duration = Duration::from_secs(300);
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// What would let the run leave this machine.
+const REPLACING: [&str; 7] = [
+    "DATABASE_URL",
+    "STRIPE_SECRET_KEY",
+    "STRIPE_API_BASE",
+    "BETTER_AUTH_SECRET",
+    "BETTER_AUTH_URL",
+    "NEXT_PUBLIC_BETTER_AUTH_URL",
+    "BILLING_API_TOKENS",
+];
+
+/// Runs it all in a directory of its own.
+pub(crate) async fn end_to_end(stop: &mut StopSignals) -> anyhow::Result<()> {
+    let dir = layout::target().join("ci-dev");
+    if dir.exists() {
+        std::fs::remove_dir_all(&dir)
+            .with_context(|| format!("{} cannot be removed", dir.display()))?;
+    }
+    let ready_file = layout::target().join("ci-ready.json");
+    let mut up = Command::new(std::env::current_exe()?);
+    up.arg("up").arg("--data-dir").arg(&dir);
+    up.arg("--ready-file").arg(&ready_file);
+    for name in REPLACING {
+        up.env_remove(name);
+    }
+    let mut up = up.process_group(0).spawn()?;
+    let outcome = tokio::select! {
+        outcome = four_steps(&mut up, &ready_file) => outcome,
+        () = stop.received() => Err(Stopped.into()),
+    };
+    let status = run::end(&mut up).await?;
+    outcome?;
+    anyhow::ensure!(
+        status.success(),
+        "`cargo xtask up` did not end cleanly ({status})."
+    );
+    anyhow::ensure!(
+        !ready_file.exists(),
+        "`cargo xtask up` left its ready file behind."
+    );
+    Ok(())
+}
+
+async fn four_steps(up: &mut Child, ready_file: &Path) -> anyhow::Result<()> {
+    let ready = tokio::time::timeout(UP_TIMEOUT, wait_until_ready(up, ready_file));
+    let ready = ready
+        .await
+        .with_context(|| format!("not up within {} s", UP_TIMEOUT.as_secs()))??;
+    let script = layout::root().join("../shared/accept/seed_flow.py");
+    if !script.is_file() {
+        return Ok(());
+    }
+    let status = Command::new("python3")
+        .arg(script)
+        .env("BASE_URL", &ready.base_url)
+        .env("ADMIN_EMAIL", &ready.admin_email)
+        .env("ADMIN_PASSWORD", &ready.admin_password)
+        .env("STRIPE_API_BASE", &ready.stripe_api_base)
+        .env("STRIPE_SECRET_KEY", &ready.stripe_secret_key)
+        .env_remove("BETTER_AUTH_URL")
+        .env_remove("BILLING_API_TOKEN")
+        .kill_on_drop(true)
+        .status()
+        .await
+        .context("python3 cannot be run")?;
+    anyhow::ensure!(status.success(), "seed_flow.py failed ({status}).");
+    Ok(())
+}
+
+async fn wait_until_ready(up: &mut Child, ready_file: &Path) -> anyhow::Result<Ready> {
+    loop {
+        if let Ok(ready) = Ready::read(ready_file) {
+            return Ok(ready);
+        }
+        if let Some(status) = up.try_wait()? {
+            anyhow::bail!("`cargo xtask up` ended before it was ready ({status}).");
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}

@@ -1,0 +1,82 @@
+//! A command that is run to its end, with its output shown as it is.
+
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use anyhow::Context;
+use nix::sys::signal::Signal;
+use tokio::process::{Child, Command};
+
+use crate::processes::signal_group;
+use crate::stop::StopSignals;
+
+/// How long a command may take to end when it is told to.
+const END_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// We were told to stop. The command has ended.
+#[derive(Debug)]
+pub(crate) struct Stopped;
+
+impl std::fmt::Display for Stopped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("stopped")
+    }
+}
+
+impl std::error::Error for Stopped {}
+
+/// Runs a command to its end. When we are told to stop, so is the command and all that it started.
+///
+/// # Errors
+/// [`Stopped`], or that the command cannot be started.
+pub(crate) async fn to_end(
+    command: &mut Command,
+    stop: &mut StopSignals,
+) -> anyhow::Result<ExitStatus> {
+    let name = command.as_std().get_program().display().to_string();
+    let mut child = command
+        .process_group(0)
+        .spawn()
+        .with_context(|| format!("`{name}` cannot be started; is it installed?"))?;
+    tokio::select! {
+        status = child.wait() => Ok(status?),
+        () = stop.received() => {
+            end(&mut child).await?;
+            Err(Stopped.into())
+        }
+    }
+}
+
+/// [`to_end`], where anything but success is an error.
+///
+/// # Errors
+/// As [`to_end`], or that the command failed.
+pub(crate) async fn to_success(
+    command: &mut Command,
+    stop: &mut StopSignals,
+) -> anyhow::Result<()> {
+    let status = to_end(command, stop).await?;
+    let shown = shown(command);
+    anyhow::ensure!(status.success(), "`{shown}` failed ({status}).");
+    Ok(())
+}
+
+/// Tells a child to end, waits, and makes it.
+///
+/// # Errors
+/// When the child cannot be waited for.
+pub(crate) async fn end(child: &mut Child) -> anyhow::Result<ExitStatus> {
+    signal_group(child, Signal::SIGTERM);
+    if let Ok(status) = tokio::time::timeout(END_TIMEOUT, child.wait()).await {
+        return Ok(status?);
+    }
+    signal_group(child, Signal::SIGKILL);
+    Ok(child.wait().await?)
+}
+
+fn shown(command: &Command) -> String {
+    let command = command.as_std();
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let words: Vec<_> = words.map(|word| word.to_string_lossy()).collect();
+    words.join(" ")
+}
