@@ -193,20 +193,23 @@ pub(crate) async fn reconsider(
 ) -> Result<(), DbErr> {
     // The same rules as domain::delivery::state_at_recording, which a test holds against these.
     const RECONSIDER: &str = "
+        WITH decided AS (
+            SELECT u.id, CASE
+                WHEN r.billable AND r.billing_start_at IS NOT NULL THEN CASE
+                    WHEN u.reported_at < r.billing_start_at THEN 'not_billed'
+                    WHEN u.reported_at < $3 THEN 'too_late'
+                    ELSE 'queued' END
+                WHEN NOT r.billable
+                    AND r.subscription_status IN ('paused', 'canceled', 'incomplete_expired')
+                    THEN 'not_billed'
+                ELSE 'waiting' END AS state
+            FROM usage_reports u JOIN organization_reporting r USING (organization_id)
+            WHERE u.organization_id = ANY($1) AND u.delivery_state = 'waiting')
         UPDATE usage_reports u SET
             delivery_state = d.state,
             next_attempt_at = CASE WHEN d.state = 'queued' THEN greatest(u.reported_at, $2) END,
             settled_at = CASE WHEN d.state <> 'queued' THEN $2::timestamptz END
-        FROM organization_reporting r, LATERAL (SELECT CASE
-            WHEN r.billable AND r.billing_start_at IS NOT NULL THEN CASE
-                WHEN u.reported_at < r.billing_start_at THEN 'not_billed'
-                WHEN u.reported_at < $3 THEN 'too_late'
-                ELSE 'queued' END
-            WHEN NOT r.billable AND r.subscription_status IN ('paused', 'canceled', 'incomplete_expired')
-                THEN 'not_billed'
-            ELSE 'waiting' END) AS d (state)
-        WHERE r.organization_id = ANY($1) AND u.organization_id = r.organization_id
-            AND u.delivery_state = 'waiting' AND d.state <> 'waiting'";
+        FROM decided d WHERE u.id = d.id AND d.state <> 'waiting'";
     const SCHEDULE: &str = "
         UPDATE organization_reporting r SET
             next_delivery_at = CASE WHEN r.billable THEN (SELECT q.next_attempt_at FROM usage_reports q

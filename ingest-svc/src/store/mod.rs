@@ -22,3 +22,6 @@ fn sql(text: &str, values: impl IntoIterator<Item = Value>) -> Statement {
 fn unknown_word(column: &str, word: impl Display) -> DbErr {
     DbErr::Type(format!("{column} holds '{word}', which is not known"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -159,7 +159,10 @@ pub(crate) struct RecordedReport {
     pub(crate) error_message: Option<String>,
 }
 
-#[expect(unreachable_pub, reason = "the derived entity wants its model public; the module is not")]
+#[expect(
+    unreachable_pub,
+    reason = "the derived entity wants its model public; the module is not"
+)]
 mod usage_report {
     //! The table as an entity: private to the store.
 

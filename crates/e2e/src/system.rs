@@ -1,0 +1,211 @@
+//! The system: a database, the simulator and the four services, and what a test does to them.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use billing_devkit::{
+    pki::{self, DevPki, SigningKey},
+    ports,
+};
+use billing_harness::TestDatabase;
+
+use crate::host::{Host, Service};
+
+/// The admin whom every system has.
+pub const ADMIN_EMAIL: &str = "admin@example.com";
+/// That admin's password.
+pub const ADMIN_PASSWORD: &str = "correct horse battery staple";
+/// The key that the simulator takes.
+pub const STRIPE_KEY: &str = "sk_test_local";
+
+/// Another internal service, which may read org-svc.
+const READER: &str = "developer";
+
+/// A whole system. It is gone when it is dropped.
+#[derive(Debug)]
+pub struct System {
+    /// Stripe.
+    pub stripe: stripe_sim::Handle,
+    ports: BTreeMap<Service, u16>,
+    hosts: BTreeMap<Service, Host>,
+    pki: DevPki,
+    signing_key: SigningKey,
+    // Last: the services let go of it first.
+    database: TestDatabase,
+}
+
+impl System {
+    /// A whole system on an empty, migrated database, with its catalog in Stripe and an admin.
+    pub async fn start() -> Self {
+        Self::start_on(TestDatabase::migrated().await).await
+    }
+
+    /// A whole system on a database that a test has prepared and migrated.
+    pub async fn start_on(database: TestDatabase) -> Self {
+        let mut system = Self::without_services(database).await;
+        for service in Service::ALL {
+            system.start_service(service);
+        }
+        system
+    }
+
+    /// Everything but the services: a test starts these itself.
+    pub async fn without_services(database: TestDatabase) -> Self {
+        let dir = certificates_dir();
+        let identities: Vec<_> = Service::ALL
+            .iter()
+            .map(|service| service.identity())
+            .chain([READER])
+            .collect();
+        let pki = DevPki::ensure(&dir, &identities).expect("certificates");
+        let signing_key = pki::ensure_signing_key(&dir).expect("a signing key");
+        let stripe = stripe_sim::Simulator::start(stripe_sim::Config::default())
+            .await
+            .expect("the simulator starts");
+        let ports = Service::ALL
+            .map(|service| (service, ports::any_free().expect("a free port")))
+            .into_iter()
+            .collect();
+        let system = Self {
+            stripe,
+            ports,
+            hosts: BTreeMap::new(),
+            pki,
+            signing_key,
+            database,
+        };
+        system.prepare().await;
+        system
+    }
+
+    /// The catalog in Stripe, and the admin.
+    async fn prepare(&self) {
+        let env = || billing_kit::config::Env::from_variables(self.variables(Service::Stripe));
+        let config = stripe_svc::Config::from_env(env()).expect("a valid config");
+        stripe_svc::apply_catalog(&config)
+            .await
+            .expect("the catalog applies");
+        self.create_admin(ADMIN_EMAIL, ADMIN_PASSWORD).await;
+    }
+
+    /// Makes a user who is an admin.
+    pub async fn create_admin(&self, email: &str, password: &str) {
+        org_svc::admin::create(self.database.url(), email, "Admin", password)
+            .await
+            .expect("an admin");
+    }
+
+    /// Starts a service, or starts it again where it was.
+    pub fn start_service(&mut self, service: Service) {
+        let host = Host::start(service, self.variables(service));
+        self.hosts.insert(service, host);
+    }
+
+    /// Ends a service as SIGKILL would.
+    pub fn kill_service(&mut self, service: Service) {
+        if let Some(host) = self.hosts.remove(&service) {
+            host.kill();
+        }
+    }
+
+    /// The gateway's address, without a slash at its end.
+    pub fn base_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port(Service::Gateway))
+    }
+
+    /// The address of a service's gRPC.
+    pub fn grpc_url(&self, service: Service) -> String {
+        let scheme = if service == Service::Gateway {
+            "http"
+        } else {
+            "https"
+        };
+        format!("{scheme}://localhost:{}", self.port(service))
+    }
+
+    /// The database beneath.
+    pub fn database(&self) -> &TestDatabase {
+        &self.database
+    }
+
+    /// The certificate that another internal service would show, and the authority's.
+    pub fn reader_tls(&self) -> billing_kit::tls::TlsFiles {
+        let (cert, key) = (self.pki.cert(READER), self.pki.key(READER));
+        billing_kit::tls::TlsFiles::read(&cert, &key, &self.pki.ca()).expect("certificates")
+    }
+
+    fn port(&self, service: Service) -> u16 {
+        self.ports.get(&service).copied().unwrap_or_default()
+    }
+
+    /// What a service is configured with: the same variables as in production.
+    fn variables(&self, service: Service) -> Vec<(String, String)> {
+        let identity = service.identity();
+        let text = |path: PathBuf| path.display().to_string();
+        let url = |service| self.grpc_url(service);
+        let mut variables = vec![
+            ("LISTEN_ADDR", format!("127.0.0.1:{}", self.port(service))),
+            ("TLS_CERT_FILE", text(self.pki.cert(identity))),
+            ("TLS_KEY_FILE", text(self.pki.key(identity))),
+            ("TLS_CA_FILE", text(self.pki.ca())),
+        ];
+        variables.extend(match service {
+            Service::Ingest => vec![
+                ("DATABASE_URL", self.database.url().to_owned()),
+                ("ORG_SVC_URL", url(Service::Org)),
+                ("STRIPE_SVC_URL", url(Service::Stripe)),
+                (
+                    "ADMIN_ASSERTION_PUBLIC_KEY_FILE",
+                    text(self.signing_key.public.clone()),
+                ),
+            ],
+            Service::Org => vec![
+                ("DATABASE_URL", self.database.url().to_owned()),
+                ("STRIPE_SVC_URL", url(Service::Stripe)),
+                (
+                    "ADMIN_ASSERTION_PRIVATE_KEY_FILE",
+                    text(self.signing_key.private.clone()),
+                ),
+                (
+                    "ADMIN_ASSERTION_PUBLIC_KEY_FILE",
+                    text(self.signing_key.public.clone()),
+                ),
+                ("ORG_READERS", READER.to_owned()),
+            ],
+            Service::Stripe => vec![
+                ("DATABASE_URL", self.database.url().to_owned()),
+                ("STRIPE_SECRET_KEY", STRIPE_KEY.to_owned()),
+                ("STRIPE_API_BASE", self.stripe.base_url()),
+                (
+                    "CATALOG_FILE",
+                    text(workspace_dir().join("stripe-svc/catalog.toml")),
+                ),
+            ],
+            Service::Gateway => vec![
+                ("INGEST_SVC_URL", url(Service::Ingest)),
+                ("ORG_SVC_URL", url(Service::Org)),
+                (
+                    "BETTER_AUTH_SECRET",
+                    "a-secret-for-tests-0123456789abcdef".to_owned(),
+                ),
+                ("BETTER_AUTH_URL", self.base_url()),
+                ("NEXT_PUBLIC_BETTER_AUTH_URL", self.base_url()),
+            ],
+        });
+        variables
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect()
+    }
+}
+
+fn workspace_dir() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// Shared by all tests: making keys takes longer than using them.
+fn certificates_dir() -> PathBuf {
+    workspace_dir().join("target/test/pki")
+}

@@ -1,0 +1,233 @@
+//! What an instance and an admin do over the public doors.
+
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use std::{collections::BTreeMap, time::Duration};
+
+use billing_e2e::{ADMIN_EMAIL, ADMIN_PASSWORD, System};
+use billing_harness::eventually;
+use chrono::{DateTime, SecondsFormat, SubsecRound, TimeDelta, Utc};
+use reqwest::{StatusCode, header};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// The specification's token.
+pub const TOKEN: &str = "vaultai_universal_billing_api_2024_production_key_XyZ9mP2nQ7wK";
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(40);
+
+/// An answer: its status, its headers and its JSON.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: header::HeaderMap,
+    pub json: Value,
+}
+
+impl Answer {
+    async fn of(response: reqwest::Response) -> Self {
+        let (status, headers) = (response.status(), response.headers().clone());
+        let json = response.json().await.unwrap_or(Value::Null);
+        Self {
+            status,
+            headers,
+            json,
+        }
+    }
+
+    pub fn text(&self, pointer: &str) -> &str {
+        self.json
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    }
+}
+
+pub fn http() -> reqwest::Client {
+    reqwest::Client::builder()
+        .timeout(REQUEST_TIMEOUT)
+        .build()
+        .unwrap()
+}
+
+pub fn now() -> DateTime<Utc> {
+    billing_kit::Clock::system().now().trunc_subsecs(0)
+}
+
+pub fn new_organization() -> Uuid {
+    billing_kit::Ids::random().next()
+}
+
+/// An instance that reports.
+#[derive(Debug, Clone)]
+pub struct Instance {
+    pub organization: Uuid,
+    pub name: String,
+    base_url: String,
+    http: reqwest::Client,
+}
+
+impl Instance {
+    pub fn of(system: &System) -> Self {
+        Self {
+            organization: new_organization(),
+            name: "Acme Corp".to_owned(),
+            base_url: system.base_url(),
+            http: http(),
+        }
+    }
+
+    pub fn report_body(&self, users: i64, at: DateTime<Utc>) -> Value {
+        json!({
+            "organization_id": self.organization,
+            "organization_name": self.name,
+            "instance_url": "acme.vaultai.eu",
+            "user_count": users,
+            "timestamp": at.to_rfc3339_opts(SecondsFormat::Secs, true),
+        })
+    }
+
+    pub async fn report(&self, users: i64, at: DateTime<Utc>) -> Answer {
+        self.post(Some(TOKEN), &self.report_body(users, at)).await
+    }
+
+    pub async fn post(&self, token: Option<&str>, body: &Value) -> Answer {
+        let mut request = self
+            .http
+            .post(format!("{}/api/usage-report", self.base_url))
+            .json(body);
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        Answer::of(request.send().await.unwrap()).await
+    }
+}
+
+/// An admin with a session.
+#[derive(Debug, Clone)]
+pub struct Admin {
+    pub base_url: String,
+    pub token: String,
+    cookie: String,
+    http: reqwest::Client,
+}
+
+impl Admin {
+    pub async fn sign_in(system: &System) -> Self {
+        Self::sign_in_as(system, ADMIN_EMAIL, ADMIN_PASSWORD).await
+    }
+
+    pub async fn sign_in_as(system: &System, email: &str, password: &str) -> Self {
+        let (base_url, http) = (system.base_url(), http());
+        let body = json!({ "email": email, "password": password });
+        let url = format!("{base_url}/api/auth/sign-in/email");
+        let answer = Answer::of(http.post(url).json(&body).send().await.unwrap()).await;
+        assert_eq!(answer.status, StatusCode::OK, "{:?}", answer.json);
+        let cookie = answer
+            .headers
+            .get_all(header::SET_COOKIE)
+            .iter()
+            .find_map(|cookie| {
+                let cookie = cookie.to_str().ok()?.split(';').next()?;
+                cookie.contains("session_token").then(|| cookie.to_owned())
+            });
+        let token = answer.text("/token").to_owned();
+        Self {
+            base_url,
+            token,
+            cookie: cookie.expect("a session cookie"),
+            http,
+        }
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        let request = self.http.get(format!("{}{path}", self.base_url));
+        Answer::of(
+            request
+                .header(header::COOKIE, &self.cookie)
+                .send()
+                .await
+                .unwrap(),
+        )
+        .await
+    }
+
+    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+        let request = self
+            .http
+            .post(format!("{}{path}", self.base_url))
+            .header(header::COOKIE, &self.cookie)
+            .header(header::ORIGIN, &self.base_url)
+            .json(body);
+        Answer::of(request.send().await.unwrap()).await
+    }
+
+    pub async fn link(&self, organization: Uuid, terms: &Value) -> Answer {
+        self.post(
+            &format!("/api/admin/organizations/{organization}/link"),
+            terms,
+        )
+        .await
+    }
+
+    /// The organization's row in the list of this kind.
+    pub async fn listed(&self, kind: &str, organization: Uuid) -> Option<Value> {
+        let answer = self
+            .get(&format!("/api/admin/organizations?q={organization}"))
+            .await;
+        assert_eq!(answer.status, StatusCode::OK, "{:?}", answer.json);
+        let rows = answer
+            .json
+            .pointer(&format!("/organizations/{kind}"))?
+            .as_array()?
+            .clone();
+        rows.into_iter()
+            .find(|row| row["id"] == organization.to_string())
+    }
+
+    /// The organization's reports by their ids.
+    pub async fn reports(&self, organization: Uuid) -> BTreeMap<String, Value> {
+        let answer = self
+            .get(&format!("/api/admin/organizations/{organization}/usage"))
+            .await;
+        assert_eq!(answer.status, StatusCode::OK, "{:?}", answer.json);
+        let rows = answer.json["reports"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        rows.into_iter()
+            .map(|row| (row["id"].as_str().unwrap_or_default().to_owned(), row))
+            .collect()
+    }
+
+    /// Waits until a report is in one of these delivery states.
+    pub async fn delivered(&self, organization: Uuid, report_id: &str, states: &[&str]) -> Value {
+        eventually(&format!("report {report_id} is {states:?}"), async || {
+            let row = self.reports(organization).await.remove(report_id)?;
+            states
+                .iter()
+                .any(|state| row["delivery_state"] == *state)
+                .then_some(row)
+        })
+        .await
+    }
+}
+
+/// Good terms.
+pub fn terms() -> Value {
+    json!({
+        "admin_email": "billing@acme.example",
+        "deployment_type": "on-premise",
+        "plan_type": "managed-cloud",
+        "trial_days": 4,
+    })
+}
+
+/// An organization that reported once, an hour ago, and was linked.
+pub async fn linked_instance(system: &System, admin: &Admin) -> (Instance, Answer) {
+    let instance = Instance::of(system);
+    let answer = instance.report(45, now() - TimeDelta::hours(1)).await;
+    assert_eq!(answer.status, StatusCode::OK, "{:?}", answer.json);
+    let link = admin.link(instance.organization, &terms()).await;
+    assert_eq!(link.status, StatusCode::OK, "{:?}", link.json);
+    (instance, link)
+}
