@@ -1,4 +1,31 @@
-//! The control plane under `/_sim/`. It is no part of Stripe and asks for no key.
+//! The control plane under `/_sim/`. It is no part of Stripe, asks for no key and speaks JSON.
+//!
+//! | call | what it does |
+//! | --- | --- |
+//! | `GET /_sim/ledger?omit=meter_events,recent_requests` | everything taken in; large lists can be left out |
+//! | `POST /_sim/reset` | forgets the account, the faults, the log and the clock's offset |
+//! | `GET /_sim/clock` | `{"now": unix_s, "offset_ms": n}` |
+//! | `POST /_sim/clock/advance` | `{"seconds": n}` moves it on, `{"to": unix_s}` sets it |
+//! | `GET /_sim/faults` | the queue, with how often each has struck |
+//! | `POST /_sim/faults` | queues one fault or a list of them |
+//! | `DELETE /_sim/faults` | clears the queue |
+//!
+//! A fault names its `route` (`POST /v1/customers/{id}`, one object's path, or `*`), optionally
+//! `count`, `probability` and `skip`, and exactly one effect:
+//!
+//! ```json
+//! {"route": "*", "count": 1, "refuse": true}
+//! {"route": "*", "count": 1, "timeout_before": {"hang_ms": 5000}}
+//! {"route": "*", "count": 1, "timeout_after": true}
+//! {"route": "*", "probability": 0.1, "cut_body": true}
+//! {"route": "*", "delay_ms": 200}
+//! {"route": "POST /v1/subscriptions", "count": 1, "skip": 2, "respond": {
+//!     "status": 429, "retry_after_s": 2, "headers": {"Stripe-Should-Retry": "true"},
+//!     "error": {"type": "invalid_request_error", "message": "…"},
+//!     "after_effect": false, "saved": false}}
+//! ```
+//!
+//! Without a `count` a fault strikes until it is cleared.
 
 use std::time::Duration;
 

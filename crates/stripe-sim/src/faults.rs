@@ -314,6 +314,16 @@ impl Faults {
         self.queue.clear();
     }
 
+    /// The routes of faults with a count that calls have not used up.
+    pub(crate) fn unspent(&self) -> Vec<String> {
+        let waiting = |queued: &&Queued| queued.fault.count.is_some() && !queued.is_spent();
+        self.queue
+            .iter()
+            .filter(waiting)
+            .map(|queued| queued.fault.route.clone())
+            .collect()
+    }
+
     /// Delays add up until the first other fault that strikes, in the order of queueing.
     pub(crate) fn plan(&mut self, route: &Route, path: &str, ids: &mut Ids) -> Plan {
         let mut plan = Plan::default();

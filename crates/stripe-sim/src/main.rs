@@ -2,6 +2,8 @@
 
 mod flags;
 
+use std::io::IsTerminal as _;
+
 use clap::Parser as _;
 use stripe_sim::Simulator;
 use tokio::signal::unix::{SignalKind, signal};
@@ -11,8 +13,8 @@ use tracing_subscriber::EnvFilter;
 async fn main() -> anyhow::Result<()> {
     let config = flags::Flags::parse().into_config();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let log = tracing_subscriber::fmt().with_ansi(std::io::stderr().is_terminal());
+    log.with_env_filter(filter)
         .with_writer(std::io::stderr)
         .init();
     let handle = Simulator::start(config).await?;

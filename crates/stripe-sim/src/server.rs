@@ -128,6 +128,13 @@ impl Handle {
         self.sim.lock().faults.queue(fault)
     }
 
+    /// The routes of counted faults that have not struck as often as they should have: a test that
+    /// ends with any has not tested what it says.
+    #[must_use]
+    pub fn unspent_faults(&self) -> Vec<String> {
+        self.sim.lock().faults.unspent()
+    }
+
     pub fn clear_faults(&self) {
         self.sim.lock().faults.clear();
     }

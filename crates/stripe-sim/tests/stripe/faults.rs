@@ -28,6 +28,7 @@ async fn connections_end_before_or_after_the_effect() {
             .try_post(PATH, &[("name", "A")], Some("k"))
             .await
             .unwrap_err();
+        assert!(account.sim.unspent_faults().is_empty());
         let ledger = account.sim.ledger();
         assert_eq!(ledger.customers.len(), effects, "{effect:?}");
         assert_eq!(ledger.requests_by_route[ROUTE].by_outcome["dropped"], 1);

@@ -16,6 +16,8 @@ mod parameters;
 #[cfg(test)]
 mod prices;
 #[cfg(test)]
+mod process;
+#[cfg(test)]
 mod spec;
 #[cfg(test)]
 mod state;
