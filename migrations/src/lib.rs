@@ -48,7 +48,10 @@ struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        FILES.into_iter().map(|file| -> Box<dyn MigrationTrait> { Box::new(file) }).collect()
+        FILES
+            .into_iter()
+            .map(|file| -> Box<dyn MigrationTrait> { Box::new(file) })
+            .collect()
     }
 }
 

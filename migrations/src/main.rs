@@ -115,9 +115,10 @@ async fn run(command: &Command, url: String) -> anyhow::Result<()> {
 
 /// A migration's own words, without the driver's heading.
 fn plain(error: DbErr) -> anyhow::Error {
-    match error {
-        DbErr::Migration(message) => anyhow::Error::msg(message),
-        other => anyhow::Error::new(other),
+    if let DbErr::Migration(message) = error {
+        anyhow::Error::msg(message)
+    } else {
+        anyhow::Error::new(error)
     }
 }
 

@@ -7,10 +7,12 @@
 mod account;
 mod binaries;
 mod cluster;
+mod test_database;
 
 pub use account::Account;
 pub use binaries::Binaries;
 pub use cluster::{Cluster, Durability, InUse, run_sql};
+pub use test_database::{TestDatabase, test_server_url};
 
 /// The variable in which `cargo xtask test` gives tests the URL of a database whose user may create
 /// others. Tests create their own databases and leave this one alone.
