@@ -4,7 +4,7 @@
 
 use billing_proto::common::v1::ErrorReason;
 use chrono::{DateTime, TimeDelta, Utc};
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, jwk::Jwk};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use tonic::metadata::MetadataMap;
@@ -55,6 +55,18 @@ impl Signer {
         EncodingKey::from_ed_pem(pem.expose_secret().as_bytes())
             .map(Self)
             .map_err(|error| format!("it is no Ed25519 private key in PKCS#8 PEM ({error})"))
+    }
+
+    /// The verifier of what this key signs, where the public half is not at hand.
+    ///
+    /// # Errors
+    /// The key is in a form that its public half cannot be read from (PKCS#8 version 2), as a
+    /// sentence.
+    pub fn verifier(&self, clock: Clock) -> Result<Verifier, String> {
+        let key = Jwk::from_encoding_key(&self.0, Algorithm::EdDSA)
+            .and_then(|public| DecodingKey::from_jwk(&public))
+            .map_err(|error| format!("its public half cannot be read from it ({error})"))?;
+        Ok(Verifier { key, clock })
     }
 
     /// States that the bearer acts for this admin, for the next minute.
@@ -154,7 +166,10 @@ mod tests {
             email: "a@example.com".to_owned(),
         };
         let assertion = signer.sign(&admin, start).unwrap();
-        assert_eq!(verifier.admin(&metadata(&assertion)).unwrap(), admin);
+        let derived = signer.verifier(verifier.clock.clone()).unwrap();
+        for verifier in [&verifier, &derived] {
+            assert_eq!(verifier.admin(&metadata(&assertion)).unwrap(), admin);
+        }
 
         let (head, signature) = assertion.rsplit_once('.').unwrap();
         let forged = format!("{head}.{}", signature.chars().rev().collect::<String>());
