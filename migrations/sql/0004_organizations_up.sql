@@ -82,6 +82,9 @@ CREATE TABLE link_operations (
     lease_until            timestamptz,
     error_code             text,
     error_message          text,
+    -- Of a refusal: the parameter at fault and Stripe's id of the request, where Stripe told them.
+    error_param            text,
+    stripe_request_id      text,
     created_at             timestamptz NOT NULL,
     ended_at               timestamptz,
     CHECK ((state = 'running') = (ended_at IS NULL)),
