@@ -1,1 +1,165 @@
 //! Organizations, their link to Stripe, and the admins.
+//!
+//! A request walks one way: `grpc` (what it says) → `app` (what is done, in which transaction) →
+//! `domain` (what is decided) and `store` (what is kept). `worker` carries on what a request left
+//! behind; `cli` is the operator's door to the same use cases.
+//!
+//! Architecture invariant: nothing here talks to Stripe. What Stripe is to do is a stored operation
+//! that stripe-svc is asked to carry out, as often as it takes.
+//!
+//! Architecture invariant: no other service reads or writes these tables; Better Auth's own are
+//! shared with a running Better Auth, and only ever written as it would.
+
+mod access;
+mod app;
+pub mod cli;
+mod config;
+mod domain;
+mod grpc;
+mod store;
+mod stripe_svc;
+mod wire;
+mod worker;
+
+use std::{net::SocketAddr, sync::Arc};
+
+use billing_kit::{
+    Clock, Ids,
+    health::{self, Health},
+    process::Lifecycle,
+    server,
+};
+use billing_proto::org::v1::{
+    admin_session_service_server::AdminSessionServiceServer,
+    organization_service_server::OrganizationServiceServer,
+};
+use sea_orm::DatabaseConnection;
+use tokio::{net::TcpListener, sync::Notify};
+use tonic::service::Routes;
+
+use crate::{
+    app::{Admins, Organizations},
+    grpc::{AdminSessions, OrganizationsService},
+    store::better_auth::DetectError,
+    stripe_svc::StripeSvc,
+};
+
+pub use config::Config;
+
+/// The database role of this service.
+const ROLE: &str = "billing_org";
+
+/// What is not configured but taken from the world.
+#[derive(Debug, Clone)]
+pub struct Deps {
+    /// Tells the time.
+    pub clock: Clock,
+    /// Makes the ids of new rows.
+    pub ids: Ids,
+}
+
+impl Deps {
+    /// The machine's own clock, and random ids.
+    pub fn system() -> Self {
+        Self {
+            clock: Clock::system(),
+            ids: Ids::random(),
+        }
+    }
+}
+
+/// A service that runs.
+#[derive(Debug)]
+pub struct Running {
+    /// Where it listens.
+    pub addr: SocketAddr,
+    /// Whether it can do its work.
+    pub health: Health,
+}
+
+/// Builds the service, binds it and starts its tasks on `life`.
+///
+/// # Errors
+/// What keeps it from starting, as a sentence with its fix. A database that is away is no error.
+pub async fn start(config: Config, deps: Deps, life: Lifecycle) -> Result<Running, String> {
+    let Deps { clock, ids } = deps;
+    let (signer, verifier) = config.assertion_keys(clock.clone())?;
+    let db = connect(&config.database).await?;
+    let admins = Arc::new(Admins::new(db.clone(), clock.clone(), ids.clone()));
+    check_tables(&admins).await?;
+    let organizations = Arc::new(Organizations {
+        db: db.clone(),
+        clock,
+        ids,
+        stripe_svc: StripeSvc::new(&config.stripe_svc_url, config.tls.as_ref())?,
+        life: life.clone(),
+        changed: Notify::new(),
+    });
+
+    let listener = health::bind("LISTEN_ADDR", config.listen.addr).await?;
+    let addr = listener.local_addr().map_err(|error| error.to_string())?;
+    let routes = routes(
+        OrganizationsService {
+            app: Arc::clone(&organizations),
+            verifier,
+        },
+        AdminSessions {
+            app: admins,
+            signer,
+        },
+    )?;
+    life.spawn_worker(
+        "link_operations",
+        worker::link_operations::run(organizations),
+    );
+    life.spawn_worker("grpc", serve(config, listener, routes, life.clone()));
+    let health = Health::new(move || {
+        let db = db.clone();
+        async move { billing_kit_db::is_reachable(&db).await }
+    });
+    Ok(Running { addr, health })
+}
+
+/// A pool in this service's role.
+async fn connect(database: &billing_kit_db::DatabaseConfig) -> Result<DatabaseConnection, String> {
+    let db = billing_kit_db::connect(database, ROLE)
+        .await
+        .map_err(|error| format!("DATABASE_URL cannot be used: {error}"))?;
+    billing_kit_db::check_role(&db, ROLE).await?;
+    Ok(db)
+}
+
+/// Looks at Better Auth's tables now, where the database is there; otherwise when they are first
+/// needed.
+async fn check_tables(admins: &Admins) -> Result<(), String> {
+    match admins.tables().await {
+        Ok(_) => Ok(()),
+        Err(DetectError::Unsupported(problem)) => Err(problem),
+        Err(DetectError::Database(fault)) => {
+            fault.log();
+            Ok(())
+        }
+    }
+}
+
+fn routes(
+    organizations: OrganizationsService,
+    admin_sessions: AdminSessions,
+) -> Result<Routes, String> {
+    let reflection = server::reflection(&[
+        "billing.org.v1.OrganizationService",
+        "billing.org.v1.AdminSessionService",
+    ])
+    .map_err(|fault| fault.to_string())?;
+    Ok(reflection
+        .add_service(OrganizationServiceServer::new(organizations))
+        .add_service(AdminSessionServiceServer::new(admin_sessions)))
+}
+
+async fn serve(config: Config, listener: TcpListener, routes: Routes, life: Lifecycle) {
+    let table = access::table(&config.org_readers);
+    let tls = config.listen.tls.as_ref();
+    if let Err(error) = server::serve(listener, tls, routes, table, life.stop).await {
+        tracing::error!(%error, "the gRPC port stopped");
+    }
+}

@@ -1,0 +1,52 @@
+//! Who may call what.
+
+use billing_kit::access::{AccessTable, Caller};
+
+const GATEWAY: &str = "gateway";
+const INGEST_SVC: &str = "ingest-svc";
+
+/// The table. `readers` are other internal services, which may read organizations.
+pub(crate) fn table(readers: &[String]) -> AccessTable {
+    let and_readers = |own: &[&str]| -> Vec<String> {
+        own.iter()
+            .map(|identity| (*identity).to_owned())
+            .chain(readers.iter().cloned())
+            .collect()
+    };
+    AccessTable::new()
+        .allow(
+            "/billing.org.v1.OrganizationService/ObserveOrganizations",
+            [INGEST_SVC],
+        )
+        .allow(
+            "/billing.org.v1.OrganizationService/GetOrganization",
+            and_readers(&[GATEWAY, INGEST_SVC]),
+        )
+        .allow(
+            "/billing.org.v1.OrganizationService/ListOrganizations",
+            and_readers(&[GATEWAY]),
+        )
+        .allow(
+            "/billing.org.v1.OrganizationService/CountOrganizations",
+            and_readers(&[GATEWAY]),
+        )
+        .allow(
+            "/billing.org.v1.OrganizationService/LinkOrganization",
+            [GATEWAY],
+        )
+        .allow(
+            "/billing.org.v1.OrganizationService/WatchOrganizations",
+            and_readers(&[INGEST_SVC]),
+        )
+        .allow("/billing.org.v1.AdminSessionService/", [GATEWAY])
+}
+
+/// Whether a caller may read organizations on behalf of an admin only. The gateway has no business
+/// of its own with them; who is on this machine without TLS is taken for a service that has.
+pub(crate) fn reads_for_admins_only(caller: Option<&Caller>) -> bool {
+    match caller {
+        Some(Caller::Service(identity)) => identity == GATEWAY,
+        Some(Caller::Loopback) => false,
+        None => true,
+    }
+}

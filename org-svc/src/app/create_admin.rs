@@ -1,0 +1,102 @@
+//! Creates an admin with a password, or gives an existing user both.
+
+use billing_kit::Fault;
+use billing_kit_db::db_fault;
+use sea_orm::{DatabaseTransaction, TransactionTrait};
+use secrecy::SecretString;
+use serde_json::json;
+
+use super::{Admins, random_id};
+use crate::{
+    domain::{
+        account::{User, UserId, UserName, to_millis},
+        email::EmailAddress,
+    },
+    store::{
+        admins,
+        audit_events::{self, Action, AuditEvent},
+        better_auth::Tables,
+    },
+};
+
+/// What became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Created {
+    /// The user is new.
+    NewUser,
+    /// The user was there, and has a new password.
+    NewPassword,
+}
+
+/// Makes an admin who signs in with this password, whose length was checked.
+pub(crate) async fn create_admin(
+    app: &Admins,
+    email: &EmailAddress,
+    name: Option<&UserName>,
+    password: SecretString,
+) -> Result<Created, Fault> {
+    let tables = app.known_tables().await?;
+    let hash = app.passwords.hash(password).await?;
+    let now = to_millis(app.clock.now());
+    let transaction = app.db.begin().await.map_err(db_fault)?;
+    let existing = tables.user_by_email(&transaction, email).await?;
+    let created = if existing.is_some() {
+        Created::NewPassword
+    } else {
+        Created::NewUser
+    };
+    let user = match existing {
+        Some(user) => user,
+        None => {
+            let name = name.map_or_else(|| email.local_part(), UserName::as_str);
+            let user = User {
+                id: UserId(random_id()),
+                name: name.to_owned(),
+                email: email.to_lowercase().as_str().to_owned(),
+                email_verified: false,
+                image: None,
+                created_at: now,
+                updated_at: now,
+            };
+            tables.insert_user(&transaction, &user).await?;
+            user
+        }
+    };
+    set_password(app, &transaction, tables, &user.id, &hash).await?;
+    admins::insert(&transaction, &user.id, now).await?;
+    let action = match created {
+        Created::NewUser => Action::AdminCreated,
+        Created::NewPassword => Action::AdminPasswordSet,
+    };
+    let event = AuditEvent {
+        id: app.ids.next(),
+        occurred_at: now,
+        organization_id: None,
+        admin_user_id: &user.id,
+        action,
+        before: None,
+        after: Some(json!({ "email": user.email })),
+    };
+    audit_events::insert(&transaction, event).await?;
+    transaction.commit().await.map_err(db_fault)?;
+    Ok(created)
+}
+
+async fn set_password(
+    app: &Admins,
+    transaction: &DatabaseTransaction,
+    tables: Tables,
+    user_id: &UserId,
+    hash: &str,
+) -> Result<(), Fault> {
+    let now = to_millis(app.clock.now());
+    let replaced = tables
+        .set_password_hash(transaction, user_id, hash, now)
+        .await?;
+    if !replaced {
+        tables
+            .insert_credential_account(transaction, random_id(), user_id, hash, now)
+            .await?;
+    }
+    Ok(())
+}

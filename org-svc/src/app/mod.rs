@@ -1,0 +1,91 @@
+//! The use cases: one file per verb. Each opens the transactions that it needs; none of them is held
+//! while another service is called.
+
+pub(crate) mod adopt_admins;
+pub(crate) mod authenticate_admin;
+pub(crate) mod count_organizations;
+pub(crate) mod create_admin;
+pub(crate) mod get_organization;
+pub(crate) mod get_session;
+pub(crate) mod link_organization;
+pub(crate) mod list_admins;
+pub(crate) mod list_organizations;
+pub(crate) mod observe_organizations;
+mod passwords;
+pub(crate) mod run_link_operation;
+pub(crate) mod sign_in;
+pub(crate) mod sign_out;
+pub(crate) mod watch_organizations;
+
+use billing_kit::{Clock, Fault, Ids, process::Lifecycle};
+use rand::distr::{Alphanumeric, SampleString};
+use sea_orm::DatabaseConnection;
+use tokio::sync::{Notify, OnceCell};
+
+use crate::{
+    app::passwords::Passwords,
+    domain::{account::ID_CHARS, link::LinkOperation, organization::Organization},
+    store::better_auth::{DetectError, Tables},
+    stripe_svc::StripeSvc,
+};
+
+/// What the use cases of organizations work with.
+#[derive(Debug)]
+pub(crate) struct Organizations {
+    pub(crate) db: DatabaseConnection,
+    pub(crate) clock: Clock,
+    pub(crate) ids: Ids,
+    pub(crate) stripe_svc: StripeSvc,
+    pub(crate) life: Lifecycle,
+    /// Wakes, in this process, whoever waits for a change of a standing or for the end of a link.
+    /// Only ever a shortcut: another process's changes are found by looking.
+    pub(crate) changed: Notify,
+}
+
+/// An organization and the latest link operation that it had.
+#[derive(Debug)]
+pub(crate) struct Described {
+    pub(crate) organization: Organization,
+    pub(crate) operation: Option<LinkOperation>,
+}
+
+/// What the use cases of admins work with.
+#[derive(Debug)]
+pub(crate) struct Admins {
+    pub(crate) db: DatabaseConnection,
+    pub(crate) clock: Clock,
+    pub(crate) ids: Ids,
+    tables: OnceCell<Tables>,
+    passwords: Passwords,
+}
+
+impl Admins {
+    pub(crate) fn new(db: DatabaseConnection, clock: Clock, ids: Ids) -> Self {
+        Self {
+            db,
+            clock,
+            ids,
+            tables: OnceCell::new(),
+            passwords: Passwords::new(),
+        }
+    }
+
+    /// Better Auth's tables: looked at once, when the database is first there.
+    pub(crate) async fn tables(&self) -> Result<Tables, DetectError> {
+        self.tables
+            .get_or_try_init(|| Tables::detect(&self.db))
+            .await
+            .copied()
+    }
+
+    /// The same, where an unsupported variant can only be a fault of ours.
+    async fn known_tables(&self) -> Result<Tables, Fault> {
+        self.tables().await.map_err(Fault::from)
+    }
+}
+
+/// An id or a token as Better Auth makes them: the distribution draws again where a number falls
+/// outside of the alphabet, from the operating system's seed.
+fn random_id() -> String {
+    Alphanumeric.sample_string(&mut rand::rng(), ID_CHARS)
+}

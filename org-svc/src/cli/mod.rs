@@ -1,0 +1,59 @@
+//! The command line: `org-svc` serves, `org-svc admin …` is for the operator.
+
+mod admin;
+
+use std::process::ExitCode;
+
+use billing_kit::{
+    config::{EXIT_CONFIG, Env},
+    process,
+};
+use clap::{Parser, Subcommand};
+
+use crate::{Config, Deps};
+
+/// Organizations, their link to Stripe, and the admins of billing.
+#[derive(Debug, Parser)]
+#[command(name = "org-svc", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve (the default).
+    Serve,
+    /// Say who may administer billing. Needs DATABASE_URL alone.
+    #[command(subcommand)]
+    Admin(admin::AdminCommand),
+}
+
+/// Does what the process's arguments say.
+pub fn run() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // When a message cannot be printed there is nobody left to tell.
+            drop(error.print());
+            return ExitCode::from(if error.use_stderr() { EXIT_CONFIG } else { 0 });
+        }
+    };
+    match arguments.command.unwrap_or(Command::Serve) {
+        Command::Serve => serve(),
+        Command::Admin(command) => admin::run(command),
+    }
+}
+
+fn serve() -> ExitCode {
+    process::run(
+        "org-svc",
+        Config::from_env(Env::from_process()),
+        |config| config.process.clone(),
+        |config, life| async {
+            let running = crate::start(config, Deps::system(), life).await?;
+            tracing::info!(addr = %running.addr, "org-svc listens");
+            Ok::<_, String>(running.health)
+        },
+    )
+}

@@ -1,0 +1,15 @@
+//! What organizations, links and admins are, and what is decided about them.
+//!
+//! Architecture invariant: everything here is pure. Nothing waits, nothing reads a database, a clock
+//! or a source of randomness, and neither tonic nor sea_orm is named: what a decision needs comes in
+//! as a value, and what follows from it goes out as one.
+
+pub(crate) mod account;
+pub(crate) mod email;
+pub(crate) mod link;
+pub(crate) mod observation;
+pub(crate) mod organization;
+pub(crate) mod page;
+pub(crate) mod password;
+pub(crate) mod retry;
+pub(crate) mod session;

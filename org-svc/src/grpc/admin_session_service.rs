@@ -1,0 +1,97 @@
+//! `billing.org.v1.AdminSessionService`.
+
+use std::sync::Arc;
+
+use billing_kit::assertion::Signer;
+use billing_proto::org::v1 as proto;
+use billing_proto::org::v1::admin_session_service_server::AdminSessionService;
+use tonic::{Request, Response, Status};
+
+use super::messages;
+use crate::{
+    app::{
+        Admins,
+        authenticate_admin::authenticate_admin,
+        get_session::get_session,
+        sign_in::{SignIn, sign_in},
+        sign_out::sign_out,
+    },
+    domain::account::SessionToken,
+};
+
+/// The service.
+#[derive(Debug)]
+pub(crate) struct AdminSessions {
+    pub(crate) app: Arc<Admins>,
+    pub(crate) signer: Signer,
+}
+
+#[tonic::async_trait]
+impl AdminSessionService for AdminSessions {
+    async fn sign_in(
+        &self,
+        request: Request<proto::SignInRequest>,
+    ) -> Result<Response<proto::SignInResponse>, Status> {
+        let proto::SignInRequest {
+            email,
+            password,
+            remember,
+            ip_address,
+            user_agent,
+        } = request.into_inner();
+        let asked = SignIn {
+            email,
+            password: password.into(),
+            remember,
+            ip_address,
+            user_agent,
+        };
+        let (session, user) = sign_in(&self.app, asked).await?;
+        Ok(Response::new(proto::SignInResponse {
+            session: Some(messages::session(session)),
+            user: Some(messages::user(user)),
+        }))
+    }
+
+    async fn sign_out(
+        &self,
+        request: Request<proto::SignOutRequest>,
+    ) -> Result<Response<proto::SignOutResponse>, Status> {
+        let proto::SignOutRequest { session_token } = request.into_inner();
+        sign_out(&self.app, &SessionToken::new(session_token)).await?;
+        Ok(Response::new(proto::SignOutResponse {}))
+    }
+
+    async fn get_session(
+        &self,
+        request: Request<proto::GetSessionRequest>,
+    ) -> Result<Response<proto::GetSessionResponse>, Status> {
+        let proto::GetSessionRequest {
+            session_token,
+            disable_refresh,
+        } = request.into_inner();
+        let token = SessionToken::new(session_token);
+        let response = match get_session(&self.app, &token, !disable_refresh).await? {
+            Some(found) => proto::GetSessionResponse {
+                session: Some(messages::session(found.session)),
+                user: Some(messages::user(found.user)),
+                refreshed: found.refreshed,
+            },
+            None => proto::GetSessionResponse::default(),
+        };
+        Ok(Response::new(response))
+    }
+
+    async fn authenticate_admin(
+        &self,
+        request: Request<proto::AuthenticateAdminRequest>,
+    ) -> Result<Response<proto::AuthenticateAdminResponse>, Status> {
+        let proto::AuthenticateAdminRequest { session_token } = request.into_inner();
+        let token = SessionToken::new(session_token);
+        let (user, assertion) = authenticate_admin(&self.app, &self.signer, &token).await?;
+        Ok(Response::new(proto::AuthenticateAdminResponse {
+            user: Some(messages::user(user)),
+            assertion,
+        }))
+    }
+}

@@ -1,0 +1,205 @@
+//! Messages from domain values.
+
+use billing_kit::proto_time::to_proto;
+use billing_proto::org::v1 as proto;
+
+use crate::{
+    app::{Described, watch_organizations::Changes},
+    domain::{
+        account::{Session, User},
+        link::{LinkOperation, LinkTerms, OperationState, Refusal, Setback},
+        organization::{Counts, InstanceUrl, Organization, OrganizationName, Standing},
+    },
+    wire,
+};
+
+pub(super) fn organization(described: &Described) -> proto::Organization {
+    let Described {
+        organization,
+        operation,
+    } = described;
+    let Organization {
+        id,
+        name,
+        instance_url,
+        stripe_customer_id,
+        stripe_subscription_id,
+        deployment_type,
+        plan_type,
+        subscription_status,
+        trial_end,
+        admin_email,
+        created_at,
+        updated_at,
+        billing_start_at,
+        reported_name,
+        reported_instance_url,
+        observed_at: _,
+        billing_problem,
+        standing_version: _,
+    } = organization;
+    let url = |url: &Option<InstanceUrl>| {
+        url.as_ref()
+            .map_or_else(String::new, |url| url.as_str().to_owned())
+    };
+    proto::Organization {
+        id: id.0.to_string(),
+        name: name.as_str().to_owned(),
+        instance_url: url(instance_url),
+        stripe_customer_id: stripe_customer_id
+            .as_ref()
+            .map_or_else(String::new, |id| id.0.clone()),
+        stripe_subscription_id: stripe_subscription_id
+            .as_ref()
+            .map_or_else(String::new, |id| id.0.clone()),
+        deployment_type: wire::deployment_type(*deployment_type).into(),
+        plan_type: wire::plan_type(*plan_type).into(),
+        subscription_status: wire::subscription_status(*subscription_status).into(),
+        trial_end_time: trial_end.map(to_proto),
+        admin_email: admin_email.clone().unwrap_or_default(),
+        create_time: Some(to_proto(*created_at)),
+        update_time: Some(to_proto(*updated_at)),
+        billing_start_time: billing_start_at.map(to_proto),
+        reported_name: reported_name
+            .as_ref()
+            .map(OrganizationName::as_str)
+            .unwrap_or_default()
+            .to_owned(),
+        reported_instance_url: url(reported_instance_url),
+        billing_problem: billing_problem.clone().unwrap_or_default(),
+        link_operation: operation.as_ref().map(link_operation),
+    }
+}
+
+pub(super) fn link_operation(operation: &LinkOperation) -> proto::LinkOperation {
+    let LinkOperation {
+        id,
+        organization_id: _,
+        organization_name: _,
+        state,
+        terms,
+        admin_user_id,
+        attempt_count: _,
+        created_at,
+    } = operation;
+    use proto::LinkOperationState;
+    let (state, error_code, error_message) = match state {
+        OperationState::Running(None) => (LinkOperationState::Running, "", ""),
+        OperationState::Running(Some(Setback { code, message })) => {
+            (LinkOperationState::Running, code.as_str(), message.as_str())
+        }
+        OperationState::Succeeded => (LinkOperationState::Succeeded, "", ""),
+        OperationState::Refused(Refusal {
+            code,
+            message,
+            param: _,
+            stripe_request_id: _,
+        }) => (LinkOperationState::Refused, code.as_str(), message.as_str()),
+    };
+    proto::LinkOperation {
+        id: id.0.to_string(),
+        state: state.into(),
+        terms: Some(link_terms(terms)),
+        create_time: Some(to_proto(*created_at)),
+        admin_user_id: admin_user_id.0.clone(),
+        error_code: error_code.to_owned(),
+        error_message: error_message.to_owned(),
+    }
+}
+
+fn link_terms(terms: &LinkTerms) -> proto::LinkTerms {
+    let LinkTerms {
+        admin_email,
+        deployment_type,
+        plan_type,
+        trial_days,
+    } = terms;
+    proto::LinkTerms {
+        admin_email: admin_email.as_str().to_owned(),
+        deployment_type: wire::deployment_type(Some(*deployment_type)).into(),
+        plan_type: wire::plan_type(Some(*plan_type)).into(),
+        trial_days: Some(trial_days.as_i32()),
+    }
+}
+
+pub(super) fn standing(standing: Standing) -> proto::OrganizationStanding {
+    let Standing {
+        organization_id,
+        subscription_status,
+        deployment_type,
+        stripe_customer_id,
+        billing_start_at,
+        standing_version,
+        billable,
+    } = standing;
+    proto::OrganizationStanding {
+        organization_id: organization_id.0.to_string(),
+        subscription_status: wire::subscription_status(subscription_status).into(),
+        deployment_type: wire::deployment_type(deployment_type).into(),
+        stripe_customer_id: stripe_customer_id.map(|id| id.0).unwrap_or_default(),
+        billing_start_time: billing_start_at.map(to_proto),
+        standing_version,
+        billable,
+    }
+}
+
+pub(super) fn changes(changes: Changes) -> proto::WatchOrganizationsResponse {
+    let Changes { standings, cursor } = changes;
+    proto::WatchOrganizationsResponse {
+        standings: standings.into_iter().map(standing).collect(),
+        cursor,
+    }
+}
+
+pub(super) fn counts(counts: Counts) -> proto::CountOrganizationsResponse {
+    let Counts { total, linked } = counts;
+    proto::CountOrganizationsResponse {
+        total_count: total,
+        linked_count: linked,
+        pending_count: total - linked,
+    }
+}
+
+pub(super) fn user(user: User) -> proto::User {
+    let User {
+        id,
+        name,
+        email,
+        email_verified,
+        image,
+        created_at,
+        updated_at,
+    } = user;
+    proto::User {
+        id: id.0,
+        name,
+        email,
+        email_verified,
+        image,
+        create_time: Some(to_proto(created_at)),
+        update_time: Some(to_proto(updated_at)),
+    }
+}
+
+pub(super) fn session(session: Session) -> proto::Session {
+    let Session {
+        id,
+        token,
+        user_id,
+        expires_at,
+        created_at,
+        updated_at,
+        ip_address,
+        user_agent,
+    } = session;
+    proto::Session {
+        id,
+        token: token.expose().to_owned(),
+        user_id: user_id.0,
+        expire_time: Some(to_proto(expires_at)),
+        create_time: Some(to_proto(created_at)),
+        update_time: Some(to_proto(updated_at)),
+        ip_address,
+        user_agent,
+    }
+}

@@ -1,0 +1,12 @@
+//! The gRPC face: parses what comes in, all of it before anything is done, and writes what goes out.
+//!
+//! Architecture invariant: no decision is made here but whether a request can be read and whether an
+//! admin vouches for it.
+
+mod admin_session_service;
+mod door;
+mod messages;
+mod organization_service;
+
+pub(crate) use admin_session_service::AdminSessions;
+pub(crate) use organization_service::OrganizationsService;

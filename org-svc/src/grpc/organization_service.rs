@@ -1,0 +1,383 @@
+//! `billing.org.v1.OrganizationService`.
+
+use std::sync::Arc;
+
+use billing_kit::{Fault, access::Caller, assertion::Verifier, proto_time};
+use billing_proto::org::v1 as proto;
+use billing_proto::org::v1::organization_service_server::OrganizationService;
+use chrono::{DurationRound, TimeDelta};
+use futures::{StreamExt, stream::BoxStream};
+use tonic::{Request, Response, Status};
+
+use super::{door::Door, messages};
+use crate::{
+    access,
+    app::{
+        Described, Organizations, count_organizations::count_organizations,
+        get_organization::get_organization, link_organization::link_organization,
+        list_organizations::list_organizations, observe_organizations::observe_organizations,
+        watch_organizations::watch_organizations,
+    },
+    domain::{
+        email::EmailAddress,
+        link::{LinkTerms, TrialDays},
+        observation::{OBSERVATIONS_MAX, Observation},
+        organization::{InstanceUrl, OrganizationId, OrganizationName},
+        page::{Filter, LinkFilter, PageSize, Position, Query},
+    },
+    wire,
+};
+
+/// The service.
+#[derive(Debug)]
+pub(crate) struct OrganizationsService {
+    pub(crate) app: Arc<Organizations>,
+    pub(crate) verifier: Verifier,
+}
+
+impl OrganizationsService {
+    /// Lets a reader in: a service on its own business, or the gateway with an admin.
+    fn admit_reader<T>(&self, request: &Request<T>) -> Result<(), Fault> {
+        let caller = request.extensions().get::<Caller>();
+        if access::reads_for_admins_only(caller) {
+            self.verifier.admin(request.metadata())?;
+        }
+        Ok(())
+    }
+}
+
+#[tonic::async_trait]
+impl OrganizationService for OrganizationsService {
+    async fn observe_organizations(
+        &self,
+        request: Request<proto::ObserveOrganizationsRequest>,
+    ) -> Result<Response<proto::ObserveOrganizationsResponse>, Status> {
+        let observations = observations(request.into_inner())?;
+        let standings = observe_organizations(&self.app, &observations).await?;
+        Ok(Response::new(proto::ObserveOrganizationsResponse {
+            standings: standings.into_iter().map(messages::standing).collect(),
+        }))
+    }
+
+    async fn get_organization(
+        &self,
+        request: Request<proto::GetOrganizationRequest>,
+    ) -> Result<Response<proto::GetOrganizationResponse>, Status> {
+        self.admit_reader(&request)?;
+        let proto::GetOrganizationRequest { organization_id } = request.into_inner();
+        let mut door = Door::new();
+        let id = door.check("organization_id", OrganizationId::parse(&organization_id));
+        let described = get_organization(&self.app, door.pass(id)?).await?;
+        Ok(Response::new(proto::GetOrganizationResponse {
+            organization: Some(messages::organization(&described)),
+        }))
+    }
+
+    async fn list_organizations(
+        &self,
+        request: Request<proto::ListOrganizationsRequest>,
+    ) -> Result<Response<proto::ListOrganizationsResponse>, Status> {
+        self.admit_reader(&request)?;
+        let (filter, after, size) = list(request.into_inner())?;
+        let page = list_organizations(&self.app, &filter, after, size).await?;
+        Ok(Response::new(proto::ListOrganizationsResponse {
+            organizations: page
+                .organizations
+                .iter()
+                .map(messages::organization)
+                .collect(),
+            next_page_token: page
+                .next
+                .map_or_else(String::new, |next| next.to_token(&filter)),
+        }))
+    }
+
+    async fn count_organizations(
+        &self,
+        request: Request<proto::CountOrganizationsRequest>,
+    ) -> Result<Response<proto::CountOrganizationsResponse>, Status> {
+        self.admit_reader(&request)?;
+        let counts = count_organizations(&self.app).await?;
+        Ok(Response::new(messages::counts(counts)))
+    }
+
+    async fn link_organization(
+        &self,
+        request: Request<proto::LinkOrganizationRequest>,
+    ) -> Result<Response<proto::LinkOrganizationResponse>, Status> {
+        let admin = self.verifier.admin(request.metadata())?;
+        let (id, terms) = link(request.into_inner())?;
+        let described = link_organization(&self.app, &admin, id, terms).await?;
+        let Described { operation, .. } = &described;
+        Ok(Response::new(proto::LinkOrganizationResponse {
+            organization: Some(messages::organization(&described)),
+            operation: operation.as_ref().map(messages::link_operation),
+        }))
+    }
+
+    type WatchOrganizationsStream =
+        BoxStream<'static, Result<proto::WatchOrganizationsResponse, Status>>;
+
+    async fn watch_organizations(
+        &self,
+        request: Request<proto::WatchOrganizationsRequest>,
+    ) -> Result<Response<Self::WatchOrganizationsStream>, Status> {
+        let proto::WatchOrganizationsRequest { cursor } = request.into_inner();
+        let mut door = Door::new();
+        let cursor = door.check(
+            "cursor",
+            if cursor < 0 {
+                Err("It is negative.")
+            } else {
+                Ok(cursor)
+            },
+        );
+        let changes = watch_organizations(Arc::clone(&self.app), door.pass(cursor)?);
+        let messages =
+            changes.map(|changes| changes.map(messages::changes).map_err(Fault::into_status));
+        Ok(Response::new(messages.boxed()))
+    }
+}
+
+fn observations(request: proto::ObserveOrganizationsRequest) -> Result<Vec<Observation>, Fault> {
+    let proto::ObserveOrganizationsRequest { observations } = request;
+    let mut door = Door::new();
+    let count = observations.len();
+    if count == 0 || count > OBSERVATIONS_MAX {
+        let _none: Option<()> = door.check(
+            "observations",
+            Err(format!(
+                "There are {count}; 1 to {OBSERVATIONS_MAX} are taken."
+            )),
+        );
+        return door.pass(None);
+    }
+    let parsed: Vec<_> = observations
+        .iter()
+        .enumerate()
+        .filter_map(|(at, observation)| one_observation(&mut door, at, observation))
+        .collect();
+    door.pass(Some(parsed))
+}
+
+fn one_observation(
+    door: &mut Door,
+    at: usize,
+    observation: &proto::OrganizationObservation,
+) -> Option<Observation> {
+    let proto::OrganizationObservation {
+        organization_id,
+        name,
+        instance_url,
+        observe_time,
+    } = observation;
+    let field = |name: &str| format!("observations[{at}].{name}");
+    let organization_id = door.check(
+        field("organization_id"),
+        OrganizationId::parse(organization_id),
+    );
+    let name = door.check(field("name"), OrganizationName::parse(name));
+    let instance_url = door.check(field("instance_url"), InstanceUrl::parse(instance_url));
+    let observed_at = door.check(
+        field("observe_time"),
+        observe_time
+            .as_ref()
+            .and_then(proto_time::from_proto)
+            // As exact as the database keeps it, so that the same observation again is no newer one.
+            .and_then(|time| time.duration_trunc(TimeDelta::microseconds(1)).ok())
+            .ok_or("It is missing or no time."),
+    );
+    Some(Observation {
+        organization_id: organization_id?,
+        name: name?,
+        instance_url: instance_url?,
+        observed_at: observed_at?,
+    })
+}
+
+fn list(
+    request: proto::ListOrganizationsRequest,
+) -> Result<(Filter, Option<Position>, PageSize), Fault> {
+    let proto::ListOrganizationsRequest {
+        query,
+        link_filter,
+        statuses,
+        page_size,
+        page_token,
+    } = request;
+    let mut door = Door::new();
+    let query = door.check("query", Query::parse(&query));
+    let link = door.check(
+        "link_filter",
+        match proto::LinkFilter::try_from(link_filter) {
+            Ok(proto::LinkFilter::Unspecified) => Ok(None),
+            Ok(proto::LinkFilter::Pending) => Ok(Some(LinkFilter::Pending)),
+            Ok(proto::LinkFilter::Linked) => Ok(Some(LinkFilter::Linked)),
+            Err(_) => Err("It is not known."),
+        },
+    );
+    let statuses: Option<Vec<_>> = door.check(
+        "statuses",
+        statuses
+            .into_iter()
+            .map(|status| {
+                wire::subscription_status_from(status).ok_or("It holds an unknown status.")
+            })
+            .collect(),
+    );
+    let size = door.check("page_size", PageSize::parse(page_size));
+    let filter = query
+        .zip(link)
+        .zip(statuses)
+        .map(|((query, link), statuses)| Filter {
+            query,
+            link,
+            statuses,
+        });
+    // A token belongs to its filters; where these are at fault, it cannot be judged.
+    let after = match &filter {
+        Some(filter) if !page_token.is_empty() => door.check(
+            "page_token",
+            Position::from_token(&page_token, filter).map(Some),
+        ),
+        _ => Some(None),
+    };
+    let parsed = filter
+        .zip(after)
+        .zip(size)
+        .map(|((filter, after), size)| (filter, after, size));
+    door.pass(parsed)
+}
+
+/// The fields of the terms are named as an admin wrote them, without a path: in REST and in
+/// `billing.admin.v1` they stand beside the organization's id.
+fn link(request: proto::LinkOrganizationRequest) -> Result<(OrganizationId, LinkTerms), Fault> {
+    let proto::LinkOrganizationRequest {
+        organization_id,
+        terms,
+    } = request;
+    let proto::LinkTerms {
+        admin_email,
+        deployment_type,
+        plan_type,
+        trial_days,
+    } = terms.unwrap_or_default();
+    let mut door = Door::new();
+    let id = door.check("organization_id", OrganizationId::parse(&organization_id));
+    let admin_email = door.check("admin_email", EmailAddress::parse(&admin_email));
+    let deployment_type = door.check(
+        "deployment_type",
+        wire::deployment_type_from(deployment_type)
+            .ok_or("It is missing or not known: on-premise or managed-cloud."),
+    );
+    let plan_type = door.check(
+        "plan_type",
+        wire::plan_type_from(plan_type)
+            .ok_or("It is missing or not known: managed-cloud or self-hosted."),
+    );
+    let trial_days = door.check(
+        "trial_days",
+        trial_days
+            .ok_or("It is missing; 0 is a link without a trial.")
+            .and_then(TrialDays::parse),
+    );
+    let terms = admin_email
+        .zip(deployment_type)
+        .zip(plan_type.zip(trial_days))
+        .map(
+            |((admin_email, deployment_type), (plan_type, trial_days))| LinkTerms {
+                admin_email,
+                deployment_type,
+                plan_type,
+                trial_days,
+            },
+        );
+    door.pass(id.zip(terms))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(fault: Fault) -> Vec<String> {
+        fault.violations.into_iter().map(|v| v.field).collect()
+    }
+
+    #[test]
+    fn every_field_of_a_link_that_is_at_fault_is_told() {
+        let nothing = proto::LinkOrganizationRequest {
+            organization_id: "acme".to_owned(),
+            terms: None,
+        };
+        assert_eq!(
+            fields(link(nothing).unwrap_err()),
+            [
+                "organization_id",
+                "admin_email",
+                "deployment_type",
+                "plan_type",
+                "trial_days"
+            ]
+        );
+    }
+
+    #[test]
+    fn every_observation_at_fault_is_told_by_its_place() {
+        let good = proto::OrganizationObservation {
+            organization_id: "6f3c9a4e-0c1d-4a55-9d2b-3c3f0f3a9a10".to_owned(),
+            name: "Acme".to_owned(),
+            instance_url: "acme.vaultai.eu".to_owned(),
+            observe_time: Some(prost_types::Timestamp {
+                seconds: 1_800_000_000,
+                nanos: 123_456_789,
+            }),
+        };
+        let bad = proto::OrganizationObservation {
+            name: String::new(),
+            observe_time: None,
+            ..good.clone()
+        };
+        let request = proto::ObserveOrganizationsRequest {
+            observations: vec![good.clone(), bad],
+        };
+        assert_eq!(
+            fields(observations(request).unwrap_err()),
+            ["observations[1].name", "observations[1].observe_time"]
+        );
+        let request = proto::ObserveOrganizationsRequest {
+            observations: vec![good],
+        };
+        let parsed = observations(request).unwrap();
+        assert_eq!(parsed[0].observed_at.timestamp_subsec_nanos(), 123_456_000);
+    }
+
+    #[test]
+    fn a_batch_has_bounds() {
+        for count in [0, OBSERVATIONS_MAX + 1] {
+            let request = proto::ObserveOrganizationsRequest {
+                observations: vec![proto::OrganizationObservation::default(); count],
+            };
+            assert_eq!(fields(observations(request).unwrap_err()), ["observations"]);
+        }
+    }
+
+    #[test]
+    fn every_part_of_a_list_that_is_at_fault_is_told() {
+        let request = proto::ListOrganizationsRequest {
+            query: "q".repeat(256),
+            link_filter: 9,
+            statuses: vec![99],
+            page_size: -1,
+            page_token: "x".to_owned(),
+        };
+        assert_eq!(
+            fields(list(request).unwrap_err()),
+            ["query", "link_filter", "statuses", "page_size"]
+        );
+        let request = proto::ListOrganizationsRequest {
+            page_token: "x".to_owned(),
+            ..proto::ListOrganizationsRequest::default()
+        };
+        assert_eq!(fields(list(request).unwrap_err()), ["page_token"]);
+    }
+}

@@ -1,0 +1,29 @@
+//! The tables of this service: rows in, domain values out.
+//!
+//! Functions take any connection, so that the use case decides what is one transaction. Statements
+//! stand beside the functions that run them; entities never leave this module.
+//!
+//! Architecture invariant: nothing is decided here. Locks, conflicts and order are SQL's part of a
+//! decision and say so; what follows from a row is the domain's.
+
+pub(crate) mod admins;
+pub(crate) mod audit_events;
+pub(crate) mod better_auth;
+pub(crate) mod link_operations;
+pub(crate) mod organization_changes;
+pub(crate) mod organizations;
+
+use billing_kit::Fault;
+use sea_orm::{DbBackend, Statement, Value};
+
+/// A statement of ours with its values.
+fn statement(sql: &'static str, values: impl IntoIterator<Item = Value>) -> Statement {
+    Statement::from_sql_and_values(DbBackend::Postgres, sql, values)
+}
+
+/// A stored word that this release does not know: somebody else wrote it, or a newer release.
+fn unknown_word(column: &str, word: &str) -> Fault {
+    Fault::internal(format!(
+        "the column {column} holds '{word}', which is not known"
+    ))
+}

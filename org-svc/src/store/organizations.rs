@@ -1,0 +1,366 @@
+//! The table `organizations`.
+
+use billing_kit::Fault;
+use billing_kit_db::db_fault;
+use chrono::{DateTime, Utc};
+use sea_orm::{
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, ExprTrait, FromQueryResult, QueryFilter,
+    QueryOrder, QuerySelect,
+    sea_query::{Expr, extension::postgres::PgFunc},
+};
+use uuid::Uuid;
+
+use super::{statement, unknown_word};
+use crate::domain::{
+    link::{LinkTerms, Provisioned},
+    observation::Observation,
+    organization::{
+        Counts, DeploymentType, InstanceUrl, Organization, OrganizationId, OrganizationName,
+        PlanType, StripeCustomerId, StripeSubscriptionId, SubscriptionStatus,
+    },
+    page::{Filter, LinkFilter, PageSize, Position},
+};
+
+pub(super) mod entity {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Debug, Clone, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "organizations")]
+    pub(crate) struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub(super) id: Uuid,
+        pub(super) name: String,
+        pub(super) instance_url: Option<String>,
+        pub(super) stripe_customer_id: Option<String>,
+        pub(super) stripe_subscription_id: Option<String>,
+        pub(super) deployment_type: Option<String>,
+        pub(super) plan_type: Option<String>,
+        pub(super) subscription_status: String,
+        pub(super) trial_end: Option<DateTimeUtc>,
+        pub(super) admin_email: Option<String>,
+        pub(super) created_at: DateTimeUtc,
+        pub(super) updated_at: DateTimeUtc,
+        pub(super) billing_start_at: Option<DateTimeUtc>,
+        pub(super) reported_name: Option<String>,
+        pub(super) reported_instance_url: Option<String>,
+        pub(super) observed_at: Option<DateTimeUtc>,
+        pub(super) billing_problem: Option<String>,
+        pub(super) standing_version: i64,
+    }
+
+    #[derive(Debug, Clone, Copy, EnumIter, DeriveRelation)]
+    pub(crate) enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+impl TryFrom<entity::Model> for Organization {
+    type Error = Fault;
+
+    fn try_from(row: entity::Model) -> Result<Self, Fault> {
+        let entity::Model {
+            id,
+            name,
+            instance_url,
+            stripe_customer_id,
+            stripe_subscription_id,
+            deployment_type,
+            plan_type,
+            subscription_status,
+            trial_end,
+            admin_email,
+            created_at,
+            updated_at,
+            billing_start_at,
+            reported_name,
+            reported_instance_url,
+            observed_at,
+            billing_problem,
+            standing_version,
+        } = row;
+        Ok(Self {
+            id: OrganizationId(id),
+            name: OrganizationName::stored(name),
+            instance_url: instance_url.map(InstanceUrl::stored),
+            stripe_customer_id: stripe_customer_id.map(StripeCustomerId),
+            stripe_subscription_id: stripe_subscription_id.map(StripeSubscriptionId),
+            deployment_type: deployment_type
+                .map(|word| {
+                    DeploymentType::from_word(&word)
+                        .ok_or_else(|| unknown_word("deployment_type", &word))
+                })
+                .transpose()?,
+            plan_type: plan_type
+                .map(|word| {
+                    PlanType::from_word(&word).ok_or_else(|| unknown_word("plan_type", &word))
+                })
+                .transpose()?,
+            subscription_status: SubscriptionStatus::from_word(&subscription_status)
+                .ok_or_else(|| unknown_word("subscription_status", &subscription_status))?,
+            trial_end,
+            admin_email,
+            created_at,
+            updated_at,
+            billing_start_at,
+            reported_name: reported_name.map(OrganizationName::stored),
+            reported_instance_url: reported_instance_url.map(InstanceUrl::stored),
+            observed_at,
+            billing_problem,
+            standing_version,
+        })
+    }
+}
+
+/// The organizations of these ids that are there, in no particular order.
+pub(crate) async fn get_many(
+    db: &impl ConnectionTrait,
+    ids: &[OrganizationId],
+) -> Result<Vec<Organization>, Fault> {
+    entity::Entity::find()
+        .filter(entity::Column::Id.into_expr().eq(PgFunc::any(uuids(ids))))
+        .all(db)
+        .await
+        .map_err(db_fault)?
+        .into_iter()
+        .map(Organization::try_from)
+        .collect()
+}
+
+/// One organization.
+pub(crate) async fn get(
+    db: &impl ConnectionTrait,
+    id: OrganizationId,
+) -> Result<Option<Organization>, Fault> {
+    entity::Entity::find_by_id(id.0)
+        .one(db)
+        .await
+        .map_err(db_fault)?
+        .map(Organization::try_from)
+        .transpose()
+}
+
+/// The same organizations as [`get_many`], locked to the end of the transaction in the order of
+/// their ids. `NO KEY`: ingest-svc goes on recording reports that refer to them.
+const LOCK: &str = r"
+    SELECT id, name, instance_url, stripe_customer_id, stripe_subscription_id, deployment_type,
+           plan_type, subscription_status, trial_end, admin_email, created_at, updated_at,
+           billing_start_at, reported_name, reported_instance_url, observed_at, billing_problem,
+           standing_version
+    FROM organizations WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE";
+
+pub(crate) async fn lock_many(
+    db: &impl ConnectionTrait,
+    ids: &[OrganizationId],
+) -> Result<Vec<Organization>, Fault> {
+    entity::Entity::find()
+        .from_raw_sql(statement(LOCK, [uuids(ids).into()]))
+        .all(db)
+        .await
+        .map_err(db_fault)?
+        .into_iter()
+        .map(Organization::try_from)
+        .collect()
+}
+
+/// One organization, locked likewise.
+pub(crate) async fn lock(
+    db: &impl ConnectionTrait,
+    id: OrganizationId,
+) -> Result<Option<Organization>, Fault> {
+    Ok(lock_many(db, &[id]).await?.pop())
+}
+
+/// Sorted, so that two batches that bring the same organizations wait for each other in one order.
+const INSERT_PENDING: &str = r"
+    INSERT INTO organizations (id, name, instance_url, observed_at, subscription_status, created_at, updated_at)
+    SELECT id, name, instance_url, observed_at, 'pending', $5, $5
+    FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[]) AS new (id, name, instance_url, observed_at)
+    ORDER BY id
+    ON CONFLICT (id) DO NOTHING
+    RETURNING id";
+
+/// Inserts organizations as pending; says which of them were not there already.
+pub(crate) async fn insert_pending(
+    db: &impl ConnectionTrait,
+    observations: &[&Observation],
+    now: DateTime<Utc>,
+) -> Result<Vec<OrganizationId>, Fault> {
+    #[derive(FromQueryResult)]
+    struct Row {
+        id: Uuid,
+    }
+    let column = |text: fn(&Observation) -> &str| -> Vec<String> {
+        observations.iter().map(|o| text(o).to_owned()).collect()
+    };
+    let ids: Vec<Uuid> = observations.iter().map(|o| o.organization_id.0).collect();
+    let times: Vec<DateTime<Utc>> = observations.iter().map(|o| o.observed_at).collect();
+    let values = [
+        ids.into(),
+        column(|o| o.name.as_str()).into(),
+        column(|o| o.instance_url.as_str()).into(),
+        times.into(),
+        now.into(),
+    ];
+    let rows = Row::find_by_statement(statement(INSERT_PENDING, values))
+        .all(db)
+        .await
+        .map_err(db_fault)?;
+    Ok(rows.into_iter().map(|row| OrganizationId(row.id)).collect())
+}
+
+/// An empty text stands for NULL: no name and no URL is empty.
+const UPDATE_OBSERVED: &str = r"
+    UPDATE organizations AS o
+    SET name = seen.name,
+        instance_url = nullif(seen.instance_url, ''),
+        reported_name = nullif(seen.reported_name, ''),
+        reported_instance_url = nullif(seen.reported_instance_url, ''),
+        observed_at = seen.observed_at,
+        updated_at = $7
+    FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[])
+        AS seen (id, name, instance_url, reported_name, reported_instance_url, observed_at)
+    WHERE o.id = seen.id";
+
+/// Writes what observations changed. The rows are locked already.
+pub(crate) async fn update_observed(
+    db: &impl ConnectionTrait,
+    changed: &[Organization],
+    now: DateTime<Utc>,
+) -> Result<(), Fault> {
+    let column = |text: fn(&Organization) -> Option<&str>| -> Vec<String> {
+        changed
+            .iter()
+            .map(|o| text(o).unwrap_or_default().to_owned())
+            .collect()
+    };
+    let ids: Vec<Uuid> = changed.iter().map(|o| o.id.0).collect();
+    let times: Vec<DateTime<Utc>> = changed
+        .iter()
+        .map(|o| o.observed_at.unwrap_or(now))
+        .collect();
+    let values = [
+        ids.into(),
+        column(|o| Some(o.name.as_str())).into(),
+        column(|o| o.instance_url.as_ref().map(InstanceUrl::as_str)).into(),
+        column(|o| o.reported_name.as_ref().map(OrganizationName::as_str)).into(),
+        column(|o| o.reported_instance_url.as_ref().map(InstanceUrl::as_str)).into(),
+        times.into(),
+        now.into(),
+    ];
+    db.execute_raw(statement(UPDATE_OBSERVED, values))
+        .await
+        .map_err(db_fault)?;
+    Ok(())
+}
+
+/// A person has just said what it is linked on, so whatever kept an adopted organization from being
+/// billed is settled.
+const UPDATE_LINKED: &str = r"
+    UPDATE organizations
+    SET stripe_customer_id = $2, stripe_subscription_id = $3, subscription_status = $4,
+        trial_end = $5, billing_start_at = $6, admin_email = $7, deployment_type = $8,
+        plan_type = $9, billing_problem = NULL, updated_at = $10
+    WHERE id = $1";
+
+/// Writes the link. The row is locked already.
+pub(crate) async fn update_linked(
+    db: &impl ConnectionTrait,
+    id: OrganizationId,
+    provisioned: &Provisioned,
+    terms: &LinkTerms,
+    now: DateTime<Utc>,
+) -> Result<(), Fault> {
+    let values = [
+        id.0.into(),
+        provisioned.stripe_customer_id.0.clone().into(),
+        provisioned.stripe_subscription_id.0.clone().into(),
+        provisioned.subscription_status.as_str().into(),
+        provisioned.trial_end.into(),
+        provisioned.start_at.into(),
+        terms.admin_email.as_str().into(),
+        terms.deployment_type.as_str().into(),
+        terms.plan_type.as_str().into(),
+        now.into(),
+    ];
+    db.execute_raw(statement(UPDATE_LINKED, values))
+        .await
+        .map_err(db_fault)?;
+    Ok(())
+}
+
+/// A page, the newest first, and whether there is more behind it.
+pub(crate) async fn list(
+    db: &impl ConnectionTrait,
+    filter: &Filter,
+    after: Option<Position>,
+    size: PageSize,
+) -> Result<(Vec<Organization>, bool), Fault> {
+    use entity::Column;
+    let mut select = entity::Entity::find()
+        .filter(picked(filter))
+        .order_by_desc(Column::CreatedAt)
+        .order_by_desc(Column::Id)
+        // One more than the page holds tells whether there is another.
+        .limit(u64::from(size.get()) + 1);
+    if let Some(Position { created_at, id }) = after {
+        select = select.filter(
+            Expr::tuple([Column::CreatedAt.into_expr(), Column::Id.into_expr()])
+                .lt(Expr::tuple([created_at.into(), id.0.into()])),
+        );
+    }
+    let mut rows = select.all(db).await.map_err(db_fault)?;
+    let more = rows.len() > usize::from(size.get());
+    rows.truncate(size.get().into());
+    let organizations = rows
+        .into_iter()
+        .map(Organization::try_from)
+        .collect::<Result<_, _>>()?;
+    Ok((organizations, more))
+}
+
+fn picked(filter: &Filter) -> Condition {
+    use entity::Column;
+    let Filter {
+        query,
+        link,
+        statuses,
+    } = filter;
+    let query = query.as_ref().map(|query| {
+        Expr::cust_with_values(
+            r"(id::text ILIKE $1 ESCAPE '\' OR name ILIKE $1 ESCAPE '\' OR instance_url ILIKE $1 ESCAPE '\' OR admin_email ILIKE $1 ESCAPE '\')",
+            [query.like_pattern()],
+        )
+    });
+    let link = link.map(|link| match link {
+        LinkFilter::Pending => Column::StripeCustomerId.is_null(),
+        LinkFilter::Linked => Column::StripeCustomerId.is_not_null(),
+    });
+    let statuses = (!statuses.is_empty())
+        .then(|| Column::SubscriptionStatus.is_in(statuses.iter().map(|status| status.as_str())));
+    Condition::all()
+        .add_option(query)
+        .add_option(link)
+        .add_option(statuses)
+}
+
+const COUNT: &str =
+    "SELECT count(*) AS total, count(stripe_customer_id) AS linked FROM organizations";
+
+/// How many there are.
+pub(crate) async fn count(db: &impl ConnectionTrait) -> Result<Counts, Fault> {
+    #[derive(FromQueryResult)]
+    struct Row {
+        total: i64,
+        linked: i64,
+    }
+    let row = Row::find_by_statement(statement(COUNT, []))
+        .one(db)
+        .await
+        .map_err(db_fault)?;
+    let Row { total, linked } = row.ok_or_else(|| Fault::internal("count(*) gave no row"))?;
+    Ok(Counts { total, linked })
+}
+
+fn uuids(ids: &[OrganizationId]) -> Vec<Uuid> {
+    ids.iter().map(|id| id.0).collect()
+}
