@@ -1,0 +1,17 @@
+//! Which identity may call which method. What is not named is closed.
+
+use billing_kit::access::AccessTable;
+
+pub(crate) fn table() -> AccessTable {
+    AccessTable::new()
+        // A link, as org-svc stored it.
+        .allow(
+            "/billing.stripe.v1.SubscriptionService/ProvisionSubscription",
+            ["org-svc"],
+        )
+        // Usage, as ingest-svc recorded it.
+        .allow(
+            "/billing.stripe.v1.MeterEventService/RecordMeterEvents",
+            ["ingest-svc"],
+        )
+}

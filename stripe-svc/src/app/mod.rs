@@ -1,0 +1,53 @@
+//! What this service does: one file per verb.
+//!
+//! Architecture invariant: nothing is asked of Stripe that would change anything there before it is a
+//! committed row here, and no transaction is open while Stripe is asked. (`catalog apply` is a
+//! person's command, and finds again in Stripe what it did.)
+
+mod carry_out;
+pub(crate) mod change_catalog;
+mod customer_gates;
+pub(crate) mod provision_subscription;
+pub(crate) mod record_meter_events;
+
+use billing_kit::{Clock, Ids};
+use sea_orm::DatabaseConnection;
+use tokio::sync::Semaphore;
+
+use crate::{Deps, domain::catalog::Catalog, stripe::Stripe};
+
+use customer_gates::CustomerGates;
+
+/// What every use case works with.
+#[derive(Debug)]
+pub(crate) struct App {
+    pub(crate) db: DatabaseConnection,
+    pub(crate) stripe: Stripe,
+    pub(crate) catalog: Catalog,
+    pub(crate) clock: Clock,
+    pub(crate) ids: Ids,
+    /// How many meter events may be on their way at once.
+    sending: Semaphore,
+    gates: CustomerGates,
+}
+
+impl App {
+    pub(crate) fn new(
+        db: DatabaseConnection,
+        stripe: Stripe,
+        catalog: Catalog,
+        deps: Deps,
+        concurrency_max: usize,
+    ) -> Self {
+        let Deps { clock, ids } = deps;
+        Self {
+            db,
+            stripe,
+            catalog,
+            clock,
+            ids,
+            sending: Semaphore::new(concurrency_max),
+            gates: CustomerGates::default(),
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! `ProvisionSubscription`: an organization's customer and its subscription, each exactly once.
+
+use billing_kit::{Fault, Violation};
+use billing_kit_db::db_fault;
+use chrono::DateTime;
+
+use crate::{
+    app::{
+        App,
+        carry_out::{Ended, carry_out},
+    },
+    domain::{
+        call::{Call, CallRequest, CallState, Step, first_key},
+        ids::{CallId, CustomerId, PriceId},
+        provision::{Provision, ProvisionOutcome, Provisioned},
+        refusal::Refusal,
+        terms::SubscriptionStatus,
+    },
+    store::{calls, customers},
+    stripe::{SubscriptionObject, customers as customer_requests, from_json, subscriptions},
+};
+
+/// Provisions a subscription, or goes on where an earlier run of the same operation ended.
+///
+/// # Errors
+/// The outcome is not known yet; the same operation again goes on.
+pub(crate) async fn provision_subscription(
+    app: &App,
+    terms: Provision,
+) -> Result<ProvisionOutcome, Fault> {
+    let stored = calls::find(&app.db, terms.operation_id, Step::CreateSubscription)
+        .await
+        .map_err(db_fault)?;
+    if let Some(call) = stored {
+        same_operation(&call, &terms)?;
+        return finish(app, &terms, call).await;
+    }
+    // A gap in the catalog is found before anything is made in Stripe.
+    let price = find_price(app, &terms).await?;
+    let customer_call = match (find_customer_call(app, &terms).await?, &price) {
+        (Some(call), _) => call,
+        (None, Ok(_)) => store_customer_call(app, &terms).await?,
+        (None, Err(refusal)) => return refuse(app, &terms, refusal.clone()).await,
+    };
+    let is_reused = customer_call.request.path != "/customers";
+    let customer = match carry_out(app, customer_call).await? {
+        Ended::Succeeded { object_id, .. } => CustomerId::new(object_id),
+        Ended::Refused(refusal) => return Ok(ProvisionOutcome::Refused(refusal)),
+    };
+    let price = match price {
+        Ok(price) => price,
+        Err(refusal) => return refuse(app, &terms, refusal).await,
+    };
+    if is_reused && let Some(refusal) = already_billed(app, &customer).await? {
+        return refuse(app, &terms, refusal).await;
+    }
+    let days_until_due = app.catalog.days_until_due;
+    let request = subscriptions::create_request(&terms, &customer, &price, days_until_due);
+    let call = store(
+        app,
+        &terms,
+        Step::CreateSubscription,
+        request,
+        CallState::Open,
+    )
+    .await?;
+    finish(app, &terms, call).await
+}
+
+/// The price of these terms, or why there is none.
+async fn find_price(app: &App, terms: &Provision) -> Result<Result<PriceId, Refusal>, Fault> {
+    const CODE: &str = "price_not_found";
+    let (plan, deployment) = (terms.plan_type, terms.deployment_type);
+    let Some(price) = app.catalog.price(plan, deployment) else {
+        let (plan, deployment) = (plan.as_str(), deployment.as_str());
+        let message = format!(
+            "The catalog has no price for the plan '{plan}' on '{deployment}'. Add one to the catalog's file and run `stripe-svc catalog apply`."
+        );
+        return Ok(Err(Refusal::ours(CODE, message)));
+    };
+    let found = app.stripe.price(&price.lookup_key).await?;
+    Ok(found.ok_or_else(|| {
+        let message = format!(
+            "Stripe has no active price with the lookup key '{}'. Run `stripe-svc catalog apply`.",
+            price.lookup_key
+        );
+        Refusal::ours(CODE, message)
+    }))
+}
+
+async fn find_customer_call(app: &App, terms: &Provision) -> Result<Option<Call>, Fault> {
+    let call = calls::find(&app.db, terms.operation_id, Step::CreateCustomer)
+        .await
+        .map_err(db_fault)?;
+    if let Some(call) = &call {
+        same_operation(call, terms)?;
+    }
+    Ok(call)
+}
+
+/// Stores the call that sees to the customer: a new one, or the one that an earlier operation of the
+/// organization left, which gets this operation's name and e-mail address.
+async fn store_customer_call(app: &App, terms: &Provision) -> Result<Call, Fault> {
+    let known = customers::find(&app.db, terms.organization_id)
+        .await
+        .map_err(db_fault)?;
+    let request = match known {
+        Some(customer) => customer_requests::update_request(&customer, terms),
+        None => customer_requests::create_request(terms),
+    };
+    store(app, terms, Step::CreateCustomer, request, CallState::Open).await
+}
+
+/// A customer that was there before may have been given a subscription by hand; a second one on the
+/// same meter would bill everything twice.
+async fn already_billed(app: &App, customer: &CustomerId) -> Result<Option<Refusal>, Fault> {
+    let meter = app.stripe.meter(&app.catalog.meter.event_name).await?;
+    let subscription = app.stripe.billing_subscription(customer, &meter).await?;
+    Ok(subscription.map(|subscription| {
+        let message = format!(
+            "The customer {customer} has the subscription {subscription}, which bills the same meter already. Cancel it in Stripe first."
+        );
+        Refusal::ours("customer_has_subscription", message)
+    }))
+}
+
+/// Stores a refusal of ours as the subscription's call, so that the same operation again is answered
+/// the same.
+async fn refuse(app: &App, terms: &Provision, refusal: Refusal) -> Result<ProvisionOutcome, Fault> {
+    // Nothing is sent, so there is nothing to repeat.
+    let request = CallRequest::new("/subscriptions", std::collections::BTreeMap::new());
+    let state = CallState::Refused(refusal);
+    let call = store(app, terms, Step::CreateSubscription, request, state).await?;
+    finish(app, terms, call).await
+}
+
+async fn store(
+    app: &App,
+    terms: &Provision,
+    step: Step,
+    request: CallRequest,
+    state: CallState,
+) -> Result<Call, Fault> {
+    let id = CallId(app.ids.next());
+    let call = Call {
+        id,
+        operation_id: terms.operation_id,
+        organization_id: terms.organization_id,
+        step,
+        key: first_key(step, id),
+        request,
+        state,
+        first_sent_at: None,
+        last_sent_at: None,
+    };
+    calls::store(&app.db, &call, app.clock.now())
+        .await
+        .map_err(db_fault)
+}
+
+/// Carries the subscription's call out and tells what came of it.
+async fn finish(app: &App, terms: &Provision, call: Call) -> Result<ProvisionOutcome, Fault> {
+    match carry_out(app, call).await? {
+        Ended::Succeeded { response, .. } => {
+            provisioned(&response).map(ProvisionOutcome::Provisioned)
+        }
+        Ended::Refused(refusal) => {
+            if let Some(price) = app.catalog.price(terms.plan_type, terms.deployment_type) {
+                app.stripe.forget_price(&price.lookup_key);
+            }
+            Ok(ProvisionOutcome::Refused(refusal))
+        }
+    }
+}
+
+/// Reads Stripe's stored answer. The words and times are Stripe's own; none is guessed.
+fn provisioned(response: &serde_json::Value) -> Result<Provisioned, Fault> {
+    let subscription: SubscriptionObject = from_json(response)?;
+    let time = |seconds| {
+        DateTime::from_timestamp(seconds, 0)
+            .ok_or_else(|| Fault::internal("Stripe answered a time outside of the calendar"))
+    };
+    let status = SubscriptionStatus::from_stripe(&subscription.status).ok_or_else(|| {
+        let status = &subscription.status;
+        Fault::internal(format!("Stripe answered an unknown status: '{status}'"))
+    })?;
+    Ok(Provisioned {
+        customer_id: CustomerId::new(subscription.customer),
+        subscription_id: subscription.id,
+        status,
+        trial_end: subscription.trial_end.map(time).transpose()?,
+        start: time(subscription.start_date)?,
+    })
+}
+
+/// An operation's terms never change. What shows in the stored call is compared, because whoever
+/// sent other terms under this operation would take the answer for one to those.
+fn same_operation(call: &Call, terms: &Provision) -> Result<(), Fault> {
+    let form = |name| call.request.value(name);
+    let differs = |name, wanted: &str| form(name).is_some_and(|stored| stored != wanted);
+    let trial = terms.trial_days.days().map(|days| days.to_string());
+    let is_sent_subscription = form("items[0][price]").is_some();
+    let trial_differs = is_sent_subscription && form("trial_period_days") != trial.as_deref();
+    if call.organization_id != terms.organization_id
+        || differs("name", &terms.organization_name)
+        || differs("email", &terms.admin_email)
+        || trial_differs
+    {
+        return Err(Fault::invalid(vec![Violation::new(
+            "operation_id",
+            "This operation was stored with other terms.",
+        )]));
+    }
+    Ok(())
+}

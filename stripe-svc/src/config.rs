@@ -1,0 +1,302 @@
+//! Configuration from the environment, checked before anything is bound.
+
+use std::{fs, net::SocketAddr};
+
+use billing_kit::{
+    config::{ConfigError, Env, ProcessConfig},
+    server::Listen,
+};
+use billing_kit_db::DatabaseConfig;
+use secrecy::{ExposeSecret, SecretString};
+use url::{Host, Url};
+
+use crate::domain::{catalog::Catalog, catalog_file};
+
+/// The role of every connection to the database.
+pub(crate) const DB_ROLE: &str = "billing_stripe";
+/// The catalog that runs where no other is named: an example that is refused with a live key.
+pub(crate) const SAMPLE_CATALOG: &str = include_str!("../catalog.toml");
+
+const LISTEN_DEFAULT: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 50_053);
+const HEALTH_DEFAULT: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9_103);
+const API_BASE_DEFAULT: &str = "https://api.stripe.com/";
+/// Live mode allows 1,000 meter events a second, and each takes about a tenth of one.
+const CONCURRENCY_DEFAULT: usize = 64;
+/// More connections than this to one host help nobody.
+const CONCURRENCY_LIMIT: usize = 1_000;
+
+/// How Stripe is reached.
+#[derive(Debug, Clone)]
+pub struct StripeAccess {
+    /// The secret or restricted key.
+    pub secret_key: SecretString,
+    /// Where the API is; ends with a slash.
+    pub api_base: Url,
+}
+
+impl StripeAccess {
+    /// Reads `STRIPE_SECRET_KEY` and `STRIPE_API_BASE`.
+    pub fn read(env: &mut Env) -> Self {
+        let what = "a secret key (sk_…) or restricted key (rk_…) of Stripe";
+        let access = Self {
+            secret_key: env.required_secret("STRIPE_SECRET_KEY", what),
+            api_base: read_api_base(env),
+        };
+        let key = access.secret_key.expose_secret();
+        let is_key = (key.starts_with("sk_") || key.starts_with("rk_"))
+            && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        if !key.is_empty() && !is_key {
+            env.problem(format!("STRIPE_SECRET_KEY is no key. Set it to {what}."));
+        }
+        if access.is_live() && access.api_base.scheme() != "https" {
+            env.problem("STRIPE_SECRET_KEY is a live key, and STRIPE_API_BASE is not https. Unset STRIPE_API_BASE, or use a test key.");
+        }
+        access
+    }
+
+    /// Whether real money is moved with this key.
+    pub fn is_live(&self) -> bool {
+        let key = self.secret_key.expose_secret();
+        key.starts_with("sk_live_") || key.starts_with("rk_live_")
+    }
+
+    /// Whether "Stripe" is on this machine: a simulator.
+    pub(crate) fn is_local(&self) -> bool {
+        match self.api_base.host() {
+            Some(Host::Domain(name)) => name == "localhost",
+            Some(Host::Ipv4(address)) => address.is_loopback(),
+            Some(Host::Ipv6(address)) => address.is_loopback(),
+            None => false,
+        }
+    }
+}
+
+fn read_api_base(env: &mut Env) -> Url {
+    if env.optional("STRIPE_API_BASE").is_none() {
+        return default_api_base();
+    }
+    let mut base = env.url(
+        "STRIPE_API_BASE",
+        "an address such as http://127.0.0.1:12111/",
+    );
+    // Paths are put behind it, and one without a slash would lose its last part.
+    if !base.path().ends_with('/') {
+        let path = format!("{}/", base.path());
+        base.set_path(&path);
+    }
+    base.set_query(None);
+    base.set_fragment(None);
+    base
+}
+
+#[expect(clippy::expect_used, reason = "the text is a constant")]
+fn default_api_base() -> Url {
+    Url::parse(API_BASE_DEFAULT).expect("a constant URL")
+}
+
+impl Catalog {
+    /// Reads the file that `CATALOG_FILE` names, else the built-in sample.
+    pub fn read(env: &mut Env) -> Option<Self> {
+        let Some(path) = env.optional("CATALOG_FILE") else {
+            return Self::from_text("the built-in catalog", SAMPLE_CATALOG, env);
+        };
+        match fs::read_to_string(&path) {
+            Ok(text) => Self::from_text(&format!("CATALOG_FILE '{path}'"), &text, env),
+            Err(error) => {
+                env.problem(format!(
+                    "CATALOG_FILE is '{path}', which cannot be read: {error}. Name a readable file, such as a copy of stripe-svc/catalog.toml."
+                ));
+                None
+            }
+        }
+    }
+
+    fn from_text(name: &str, text: &str, env: &mut Env) -> Option<Self> {
+        match catalog_file::parse(text) {
+            Ok(catalog) => Some(catalog),
+            Err(problems) => {
+                for problem in problems {
+                    env.problem(format!("{name}: {problem}"));
+                }
+                None
+            }
+        }
+    }
+
+    /// Tells of amounts that must not be asked of anybody, where the key would ask them.
+    pub(crate) fn check_key(&self, access: &StripeAccess, env: &mut Env) {
+        if self.sample && access.is_live() {
+            env.problem("STRIPE_SECRET_KEY is a live key, and the catalog's amounts are samples. Copy stripe-svc/catalog.toml, put in your amounts, set sample = false and name the copy in CATALOG_FILE.");
+        }
+    }
+}
+
+/// What stripe-svc is configured with.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Logs, health, shutdown.
+    pub process: ProcessConfig,
+    /// Where it listens, and its certificate.
+    pub listen: Listen,
+    /// Its database.
+    pub database: DatabaseConfig,
+    /// How Stripe is reached.
+    pub stripe: StripeAccess,
+    /// What is sold.
+    pub catalog: Catalog,
+    /// How many meter events are on their way to Stripe at once.
+    pub stripe_concurrency_max: usize,
+}
+
+impl Config {
+    /// Reads and checks the environment.
+    ///
+    /// # Errors
+    /// Every problem, each with its fix.
+    pub fn from_env(mut env: Env) -> Result<Self, ConfigError> {
+        let process = env.process(HEALTH_DEFAULT);
+        let tls = env.tls();
+        let listen = env.listen(LISTEN_DEFAULT, tls);
+        let database = DatabaseConfig::read(&mut env);
+        let stripe = StripeAccess::read(&mut env);
+        let catalog = Catalog::read(&mut env);
+        let what = format!("a number from 1 to {CONCURRENCY_LIMIT}");
+        let concurrency = env.parsed("STRIPE_CONCURRENCY_MAX", CONCURRENCY_DEFAULT, &what);
+        if !(1..=CONCURRENCY_LIMIT).contains(&concurrency) {
+            env.problem(format!(
+                "STRIPE_CONCURRENCY_MAX is {concurrency}. Set it to {what}."
+            ));
+        }
+        if let Some(catalog) = &catalog {
+            catalog.check_key(&stripe, &mut env);
+        }
+        let Some(catalog) = catalog else {
+            return Err(problems_of(env));
+        };
+        env.finish(Self {
+            process,
+            listen,
+            database,
+            stripe,
+            catalog,
+            stripe_concurrency_max: concurrency,
+        })
+    }
+}
+
+/// What `stripe-svc catalog` is configured with: no database, and nothing to listen on.
+#[derive(Debug, Clone)]
+pub struct CatalogConfig {
+    /// How Stripe is reached.
+    pub stripe: StripeAccess,
+    /// What is sold.
+    pub catalog: Catalog,
+}
+
+impl CatalogConfig {
+    /// Reads and checks the environment. To look at the difference is harmless with any key; to make
+    /// it with a live one takes amounts that are no samples.
+    ///
+    /// # Errors
+    /// Every problem, each with its fix.
+    pub fn from_env(mut env: Env, to_apply: bool) -> Result<Self, ConfigError> {
+        let stripe = StripeAccess::read(&mut env);
+        let catalog = Catalog::read(&mut env);
+        if let (true, Some(catalog)) = (to_apply, &catalog) {
+            catalog.check_key(&stripe, &mut env);
+        }
+        match catalog {
+            Some(catalog) => env.finish(Self { stripe, catalog }),
+            None => Err(problems_of(env)),
+        }
+    }
+}
+
+/// The problems of an environment that is known to have some.
+fn problems_of(env: Env) -> ConfigError {
+    match env.finish(()) {
+        Err(error) => error,
+        Ok(()) => ConfigError {
+            problems: vec!["the catalog cannot be used".to_owned()],
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn env(variables: &[(&str, &str)]) -> Env {
+        let variables = variables.iter();
+        Env::from_variables(variables.map(|(n, v)| ((*n).to_owned(), (*v).to_owned())))
+    }
+
+    fn problems(variables: &[(&str, &str)]) -> String {
+        Config::from_env(env(variables)).map_or_else(|error| error.to_string(), |_| String::new())
+    }
+
+    const GOOD: [(&str, &str); 2] = [
+        ("DATABASE_URL", "postgresql://localhost/billing"),
+        ("STRIPE_SECRET_KEY", "sk_test_1"),
+    ];
+
+    #[test]
+    fn two_variables_are_enough_and_the_rest_has_defaults() {
+        let config = Config::from_env(env(&GOOD)).unwrap();
+        assert_eq!(config.stripe.api_base.as_str(), API_BASE_DEFAULT);
+        assert_eq!(config.listen.addr, LISTEN_DEFAULT);
+        assert!(!format!("{config:?}").contains("sk_test_1"));
+    }
+
+    #[test]
+    fn every_problem_is_named() {
+        let told = problems(&[
+            ("STRIPE_SECRET_KEY", "pk_test_1"),
+            ("STRIPE_CONCURRENCY_MAX", "0"),
+            ("CATALOG_FILE", "/nowhere.toml"),
+        ]);
+        for part in [
+            "DATABASE_URL is not set",
+            "STRIPE_SECRET_KEY is no key",
+            "STRIPE_CONCURRENCY_MAX is 0",
+            "CATALOG_FILE is '/nowhere.toml'",
+        ] {
+            assert!(told.contains(part), "{part} is not in:\n{told}");
+        }
+        assert!(!told.contains("pk_test_1"), "{told}");
+    }
+
+    #[test]
+    fn sample_amounts_are_never_asked_with_a_live_key() {
+        for key in ["sk_live_1", "rk_live_1"] {
+            let told = problems(&[GOOD[0], ("STRIPE_SECRET_KEY", key)]);
+            assert!(told.contains("amounts are samples"), "{told}");
+            let variables = [("STRIPE_SECRET_KEY", key)];
+            assert!(CatalogConfig::from_env(env(&variables), true).is_err());
+            assert!(CatalogConfig::from_env(env(&variables), false).is_ok());
+        }
+        let plain = [
+            GOOD[0],
+            ("STRIPE_SECRET_KEY", "sk_live_1"),
+            ("STRIPE_API_BASE", "http://127.0.0.1:1/"),
+        ];
+        assert!(problems(&plain).contains("is not https"));
+    }
+
+    #[test]
+    fn a_base_address_keeps_its_path() {
+        let base = [
+            GOOD[0],
+            GOOD[1],
+            ("STRIPE_API_BASE", "http://127.0.0.1:12111/sub"),
+        ];
+        let config = Config::from_env(env(&base)).unwrap();
+        assert_eq!(
+            config.stripe.api_base.as_str(),
+            "http://127.0.0.1:12111/sub/"
+        );
+        assert!(config.stripe.is_local());
+    }
+}

@@ -1,0 +1,231 @@
+//! A number of seats at a moment, on its way to Stripe's meter.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use billing_kit::Violation;
+use chrono::{DateTime, Utc};
+
+use crate::domain::{
+    ids::{CustomerId, EventIdentifier},
+    refusal::Refusal,
+};
+
+/// Events in one request.
+pub(crate) const EVENTS_MAX: usize = 500;
+/// Characters of an identifier.
+pub(crate) const IDENTIFIER_CHARS_MAX: usize = 100;
+
+/// When to try again what needs a person, such as a meter that is missing in Stripe.
+pub(crate) const RETRY_DELAY_CONFIG: Duration = Duration::from_secs(60);
+/// When to send an event again whose moment Stripe's clock has not reached.
+const RETRY_DELAY_FUTURE: Duration = Duration::from_secs(30);
+
+/// A number of seats, 0 or more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SeatCount(i64);
+
+impl SeatCount {
+    /// `None` for a negative number.
+    pub(crate) fn new(count: i64) -> Option<Self> {
+        (count >= 0).then_some(Self(count))
+    }
+
+    pub(crate) fn get(self) -> i64 {
+        self.0
+    }
+}
+
+/// An event to be recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct MeterEvent {
+    pub(crate) identifier: EventIdentifier,
+    pub(crate) customer_id: CustomerId,
+    pub(crate) seats: SeatCount,
+    /// To the microsecond, as it is stored; Stripe takes its whole seconds.
+    pub(crate) event_at: DateTime<Utc>,
+}
+
+/// What became of one event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum EventOutcome {
+    /// Stripe has it.
+    Accepted { request_id: Option<String> },
+    /// Stripe will not have it, ever.
+    Refused(Refusal),
+    /// Not known, or not now.
+    Retry(EventRetry),
+}
+
+/// Why an event is to be sent again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct EventRetry {
+    /// Not before this long.
+    pub(crate) delay: Duration,
+    pub(crate) code: String,
+    pub(crate) message: String,
+}
+
+/// Checks what a request's events must be to one another: one batch has each customer once, because
+/// Stripe takes one event at a time of each, and each identifier once.
+pub(crate) fn check_batch<'a>(
+    events: impl ExactSizeIterator<Item = (&'a str, &'a str)>,
+) -> Result<(), Vec<Violation>> {
+    let count = events.len();
+    if count == 0 || count > EVENTS_MAX {
+        let message = format!("There are {count} events; a request has 1 to {EVENTS_MAX}.");
+        return Err(vec![Violation::new("events", message)]);
+    }
+    let (mut identifiers, mut customers) = (BTreeSet::new(), BTreeSet::new());
+    let mut violations = Vec::new();
+    for (index, (identifier, customer)) in events.enumerate() {
+        if !identifiers.insert(identifier) {
+            violations.push(Violation::new(
+                format!("events[{index}].identifier"),
+                "Another event of this request has the same identifier.",
+            ));
+        }
+        if !customers.insert(customer) {
+            violations.push(Violation::new(
+                format!("events[{index}].stripe_customer_id"),
+                "Another event of this request is for the same customer.",
+            ));
+        }
+    }
+    if violations.is_empty() {
+        Ok(())
+    } else {
+        Err(violations)
+    }
+}
+
+/// What Stripe's 4xx to an event means. Not every one is a no to this event.
+pub(crate) fn judge_refusal(
+    event: &MeterEvent,
+    refusal: Refusal,
+    now: DateTime<Utc>,
+) -> EventOutcome {
+    let retry = |delay, code: &str, message| {
+        EventOutcome::Retry(EventRetry {
+            delay,
+            code: code.to_owned(),
+            message,
+        })
+    };
+    let param = refusal.param.as_deref();
+    if is_duplicate(&refusal) {
+        // langfuse#16292: taken for an error, this answer stopped all metering. It proves delivery.
+        EventOutcome::Accepted {
+            request_id: refusal.request_id,
+        }
+    } else if param == Some("event_name")
+        || matches!(refusal.code.as_str(), "no_meter" | "archived_meter")
+    {
+        // A gap in our setup is no fault of the customer's usage, which would be lost.
+        let message = format!(
+            "{} Run `stripe-svc catalog apply` with the catalog that stripe-svc runs with.",
+            refusal.message
+        );
+        retry(RETRY_DELAY_CONFIG, "no_meter", message)
+    } else if param == Some("timestamp") && event.event_at > now {
+        retry(RETRY_DELAY_FUTURE, &refusal.code, refusal.message.clone())
+    } else {
+        EventOutcome::Refused(refusal)
+    }
+}
+
+fn is_duplicate(refusal: &Refusal) -> bool {
+    refusal.code == "duplicate_meter_event"
+        || refusal
+            .message
+            .to_ascii_lowercase()
+            .contains("already exists with identifier")
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+
+    fn event() -> MeterEvent {
+        MeterEvent {
+            identifier: EventIdentifier::new("report-1"),
+            customer_id: CustomerId::new("cus_1"),
+            seats: SeatCount::new(45).unwrap(),
+            event_at: DateTime::UNIX_EPOCH,
+        }
+    }
+
+    fn refusal(code: &str, param: Option<&str>, message: &str) -> Refusal {
+        Refusal {
+            param: param.map(str::to_owned),
+            ..Refusal::ours(code, message)
+        }
+    }
+
+    fn word(outcome: &EventOutcome) -> &'static str {
+        match outcome {
+            EventOutcome::Accepted { .. } => "accepted",
+            EventOutcome::Refused(_) => "refused",
+            EventOutcome::Retry(_) => "retry",
+        }
+    }
+
+    #[test]
+    fn not_every_4xx_is_a_no_to_the_event() {
+        let late = DateTime::UNIX_EPOCH + TimeDelta::hours(1);
+        let early = DateTime::UNIX_EPOCH - TimeDelta::minutes(6);
+        for (code, param, message, now, expected) in [
+            (
+                "invalid_request_error",
+                Some("identifier"),
+                "An event already exists with identifier report-1.",
+                late,
+                "accepted",
+            ),
+            (
+                "resource_missing",
+                Some("payload[stripe_customer_id]"),
+                "No such customer: 'cus_1'",
+                late,
+                "refused",
+            ),
+            (
+                "no_meter",
+                Some("event_name"),
+                "No active meter found.",
+                late,
+                "retry",
+            ),
+            ("archived_meter", None, "Archived.", late, "retry"),
+            (
+                "timestamp_too_far_in_past",
+                Some("timestamp"),
+                "Too old.",
+                late,
+                "refused",
+            ),
+            (
+                "timestamp_in_future",
+                Some("timestamp"),
+                "Too early.",
+                early,
+                "retry",
+            ),
+        ] {
+            let outcome = judge_refusal(&event(), refusal(code, param, message), now);
+            assert_eq!(word(&outcome), expected, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_batch_names_every_event_that_is_there_twice() {
+        let batch = |events: &[(&'static str, &'static str)]| {
+            check_batch(events.iter().copied()).map_err(|violations| violations.len())
+        };
+        assert_eq!(batch(&[("a", "1"), ("b", "2")]), Ok(()));
+        assert_eq!(batch(&[]), Err(1));
+        assert_eq!(batch(&[("a", "1"), ("a", "1")]), Err(2));
+        assert_eq!(batch(&[("a", "1"); EVENTS_MAX + 1]), Err(1));
+    }
+}

@@ -1,0 +1,15 @@
+//! What this service decides, without touching anything.
+//!
+//! Architecture invariant: nothing here waits, reads or writes; no tonic, no sea_orm, no HTTP. What
+//! comes from outside was parsed at the door and is one of these types.
+
+pub(crate) mod call;
+pub(crate) mod catalog;
+pub(crate) mod catalog_diff;
+pub(crate) mod catalog_file;
+pub(crate) mod ids;
+pub(crate) mod meter_event;
+pub(crate) mod provision;
+pub(crate) mod refusal;
+pub(crate) mod stored_event;
+pub(crate) mod terms;

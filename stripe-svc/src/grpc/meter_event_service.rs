@@ -1,0 +1,107 @@
+//! `billing.stripe.v1.MeterEventService`.
+
+use billing_kit::{Fault, proto_time};
+use billing_proto::stripe::v1::{
+    self as proto, MeterEventAccepted, MeterEventOutcome, MeterEventRetry,
+    RecordMeterEventsRequest, RecordMeterEventsResponse, meter_event_outcome::Outcome,
+    meter_event_service_server::MeterEventService,
+};
+use chrono::{DurationRound, TimeDelta};
+use tonic::{Request, Response, Status};
+
+use crate::{
+    app::record_meter_events::record_meter_events,
+    domain::{
+        ids::{CustomerId, EventIdentifier},
+        meter_event::{
+            EventOutcome, EventRetry, IDENTIFIER_CHARS_MAX, MeterEvent, SeatCount, check_batch,
+        },
+        refusal::Refusal,
+    },
+    grpc::StripeDoor,
+};
+
+/// Characters of a Stripe id.
+const CUSTOMER_ID_CHARS_MAX: usize = 255;
+
+#[tonic::async_trait]
+impl MeterEventService for StripeDoor {
+    async fn record_meter_events(
+        &self,
+        request: Request<RecordMeterEventsRequest>,
+    ) -> Result<Response<RecordMeterEventsResponse>, Status> {
+        let RecordMeterEventsRequest { events } = request.into_inner();
+        let names = events.iter();
+        let names = names.map(|it| (it.identifier.as_str(), it.stripe_customer_id.as_str()));
+        check_batch(names).map_err(Fault::invalid)?;
+        // An event that is wrong in itself is refused alone: the others are none the worse for it.
+        let parsed: Vec<_> = events.into_iter().map(parse).collect();
+        let good = parsed.iter().filter_map(|it| it.as_ref().ok()).cloned();
+        let outcomes = record_meter_events(&self.0, good.collect()).await?;
+        let mut outcomes = outcomes.into_iter();
+        let outcomes = parsed.into_iter().map(|event| {
+            let outcome = match event {
+                Ok(_) => outcomes.next().map(Outcome::from),
+                Err(refusal) => Some(Outcome::Refused(refusal.into())),
+            };
+            MeterEventOutcome { outcome }
+        });
+        Ok(Response::new(RecordMeterEventsResponse {
+            outcomes: outcomes.collect(),
+        }))
+    }
+}
+
+fn parse(event: proto::MeterEvent) -> Result<MeterEvent, Refusal> {
+    let proto::MeterEvent {
+        identifier,
+        stripe_customer_id,
+        value,
+        event_time,
+    } = event;
+    let invalid = |message: String| Refusal::ours("invalid_event", message);
+    // It also travels in a header.
+    let is_visible = |text: &str, chars_max: usize| {
+        (1..=chars_max).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
+    };
+    if !is_visible(&identifier, IDENTIFIER_CHARS_MAX) {
+        let message =
+            format!("identifier must have 1 to {IDENTIFIER_CHARS_MAX} visible ASCII characters.");
+        return Err(invalid(message));
+    }
+    if !is_visible(&stripe_customer_id, CUSTOMER_ID_CHARS_MAX) {
+        return Err(invalid(
+            "stripe_customer_id is no id of Stripe's.".to_owned(),
+        ));
+    }
+    let seats = SeatCount::new(value)
+        .ok_or_else(|| invalid(format!("value is {value}; it must be 0 or more.")))?;
+    let event_at = event_time
+        .and_then(|time| proto_time::from_proto(&time))
+        .and_then(|time| time.duration_trunc(TimeDelta::microseconds(1)).ok())
+        .ok_or_else(|| invalid("event_time is missing, or no time.".to_owned()))?;
+    Ok(MeterEvent {
+        identifier: EventIdentifier::new(identifier),
+        customer_id: CustomerId::new(stripe_customer_id),
+        seats,
+        event_at,
+    })
+}
+
+impl From<EventOutcome> for Outcome {
+    fn from(outcome: EventOutcome) -> Self {
+        match outcome {
+            EventOutcome::Accepted { request_id: _ } => Self::Accepted(MeterEventAccepted {}),
+            EventOutcome::Refused(refusal) => Self::Refused(refusal.into()),
+            EventOutcome::Retry(EventRetry {
+                delay,
+                code,
+                message,
+            }) => Self::Retry(MeterEventRetry {
+                retry_delay: Some(proto_time::duration_to_proto(delay)),
+                code,
+                message,
+            }),
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! `billing.stripe.v1.SubscriptionService`.
+
+use billing_kit::{Fault, Violation, proto_time};
+use billing_proto::{
+    common::v1 as common,
+    stripe::v1::{
+        ProvisionSubscriptionRequest, ProvisionSubscriptionResponse, ProvisionedSubscription,
+        provision_subscription_response::Outcome, subscription_service_server::SubscriptionService,
+    },
+};
+use tonic::{Request, Response, Status};
+use uuid::Uuid;
+
+use crate::{
+    app::provision_subscription::provision_subscription,
+    domain::{
+        ids::{OperationId, OrganizationId},
+        provision::{
+            EMAIL_CHARS_MAX, NAME_CHARS_MAX, Provision, ProvisionOutcome, Provisioned,
+            TRIAL_DAYS_MAX, TrialDays,
+        },
+        terms::{DeploymentType, PlanType, SubscriptionStatus},
+    },
+    grpc::StripeDoor,
+};
+
+#[tonic::async_trait]
+impl SubscriptionService for StripeDoor {
+    async fn provision_subscription(
+        &self,
+        request: Request<ProvisionSubscriptionRequest>,
+    ) -> Result<Response<ProvisionSubscriptionResponse>, Status> {
+        let terms = parse(request.into_inner()).map_err(Fault::invalid)?;
+        let outcome = provision_subscription(&self.0, terms).await?;
+        Ok(Response::new(ProvisionSubscriptionResponse {
+            outcome: Some(outcome.into()),
+        }))
+    }
+}
+
+fn parse(request: ProvisionSubscriptionRequest) -> Result<Provision, Vec<Violation>> {
+    let ProvisionSubscriptionRequest {
+        operation_id,
+        organization_id,
+        organization_name,
+        admin_email,
+        deployment_type,
+        plan_type,
+        trial_days,
+    } = request;
+    let mut violations = Vec::new();
+    let mut wrong = |field: &str, message: String| violations.push(Violation::new(field, message));
+    let mut uuid = |field: &str, text: &str| {
+        let id = Uuid::try_parse(text).ok();
+        if id.is_none() {
+            wrong(field, "It is no UUID.".to_owned());
+        }
+        id
+    };
+    let operation_id = uuid("operation_id", &operation_id);
+    let organization_id = uuid("organization_id", &organization_id);
+    for (field, text, chars_max) in [
+        ("organization_name", &organization_name, NAME_CHARS_MAX),
+        ("admin_email", &admin_email, EMAIL_CHARS_MAX),
+    ] {
+        if text.trim().is_empty() || text.chars().count() > chars_max {
+            wrong(field, format!("It must have 1 to {chars_max} characters."));
+        }
+    }
+    let deployment = read_deployment(deployment_type);
+    if deployment.is_none() {
+        wrong("deployment_type", "It is not known.".to_owned());
+    }
+    let plan = read_plan(plan_type);
+    if plan.is_none() {
+        wrong("plan_type", "It is not known.".to_owned());
+    }
+    let trial = TrialDays::new(trial_days);
+    if trial.is_none() {
+        wrong(
+            "trial_days",
+            format!("It must be 0 to {TRIAL_DAYS_MAX} days."),
+        );
+    }
+    let parsed = (operation_id, organization_id, deployment, plan, trial);
+    match parsed {
+        (
+            Some(operation_id),
+            Some(organization_id),
+            Some(deployment_type),
+            Some(plan_type),
+            Some(trial_days),
+        ) if violations.is_empty() => Ok(Provision {
+            operation_id: OperationId(operation_id),
+            organization_id: OrganizationId(organization_id),
+            organization_name,
+            admin_email,
+            deployment_type,
+            plan_type,
+            trial_days,
+        }),
+        _ => Err(violations),
+    }
+}
+
+fn read_deployment(word: i32) -> Option<DeploymentType> {
+    match common::DeploymentType::try_from(word).ok()? {
+        common::DeploymentType::Unspecified => None,
+        common::DeploymentType::OnPremise => Some(DeploymentType::OnPremise),
+        common::DeploymentType::ManagedCloud => Some(DeploymentType::ManagedCloud),
+    }
+}
+
+fn read_plan(word: i32) -> Option<PlanType> {
+    match common::PlanType::try_from(word).ok()? {
+        common::PlanType::Unspecified => None,
+        common::PlanType::ManagedCloud => Some(PlanType::ManagedCloud),
+        common::PlanType::SelfHosted => Some(PlanType::SelfHosted),
+    }
+}
+
+impl From<ProvisionOutcome> for Outcome {
+    fn from(outcome: ProvisionOutcome) -> Self {
+        match outcome {
+            ProvisionOutcome::Provisioned(provisioned) => Self::Provisioned(provisioned.into()),
+            ProvisionOutcome::Refused(refusal) => Self::Refusal(refusal.into()),
+        }
+    }
+}
+
+impl From<Provisioned> for ProvisionedSubscription {
+    fn from(provisioned: Provisioned) -> Self {
+        let Provisioned {
+            customer_id,
+            subscription_id,
+            status,
+            trial_end,
+            start,
+        } = provisioned;
+        Self {
+            stripe_customer_id: customer_id.to_string(),
+            stripe_subscription_id: subscription_id,
+            subscription_status: common::SubscriptionStatus::from(status).into(),
+            trial_end_time: trial_end.map(proto_time::to_proto),
+            start_time: Some(proto_time::to_proto(start)),
+        }
+    }
+}
+
+impl From<SubscriptionStatus> for common::SubscriptionStatus {
+    fn from(status: SubscriptionStatus) -> Self {
+        match status {
+            SubscriptionStatus::Trial => Self::Trial,
+            SubscriptionStatus::Active => Self::Active,
+            SubscriptionStatus::PastDue => Self::PastDue,
+            SubscriptionStatus::Unpaid => Self::Unpaid,
+            SubscriptionStatus::Incomplete => Self::Incomplete,
+            SubscriptionStatus::IncompleteExpired => Self::IncompleteExpired,
+            SubscriptionStatus::Paused => Self::Paused,
+            SubscriptionStatus::Canceled => Self::Canceled,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_field_at_fault_is_named_at_once() {
+        let violations = parse(ProvisionSubscriptionRequest {
+            operation_id: "x".to_owned(),
+            organization_id: String::new(),
+            organization_name: " ".to_owned(),
+            admin_email: "e".repeat(EMAIL_CHARS_MAX + 1),
+            deployment_type: 0,
+            plan_type: 99,
+            trial_days: 731,
+        })
+        .unwrap_err();
+        let fields: Vec<_> = violations.iter().map(|it| it.field.as_str()).collect();
+        assert_eq!(
+            fields,
+            [
+                "operation_id",
+                "organization_id",
+                "organization_name",
+                "admin_email",
+                "deployment_type",
+                "plan_type",
+                "trial_days"
+            ]
+        );
+    }
+}

@@ -1,0 +1,72 @@
+//! The one way to Stripe's API.
+//!
+//! async-stripe gives the requests, typed; the transport is ours, because theirs cannot keep a
+//! caller's idempotency key across attempts, opens a connection for every request and hides the
+//! response's headers.
+//!
+//! Architecture invariant: only what is used of an answer is decoded. async-stripe's own types decode
+//! all or nothing, after Stripe did the work: one missing field that nobody reads would lose the
+//! outcome.
+//!
+//! Architecture invariant: no secret and no body is ever logged or put into an error.
+
+mod catalog;
+pub(crate) mod customers;
+mod form;
+mod meter_events;
+mod meters;
+mod objects;
+mod prices;
+mod remembered;
+pub(crate) mod subscriptions;
+mod transport;
+mod unknown;
+mod verdict;
+
+use billing_kit::Clock;
+use stripe_client_core::{RequestBuilder, StripeMethod};
+
+use crate::domain::ids::{MeterId, PriceId};
+
+pub(crate) use form::to_sent;
+pub(crate) use objects::{CreatedObject, SubscriptionObject, from_json, from_text};
+pub(crate) use transport::{Answer, Budget, ReadError, Reply, Transport};
+pub(crate) use unknown::{Unknown, UnknownKind};
+
+use remembered::Remembered;
+
+/// How many objects a list is asked for at a time: Stripe's most.
+const PAGE_SIZE: i64 = 100;
+/// How many pages of a list are read before it is taken for endless.
+const PAGES_MAX: usize = 20;
+
+/// Stripe, and what need not be asked of it again for a while.
+#[derive(Debug)]
+pub(crate) struct Stripe {
+    pub(crate) transport: Transport,
+    prices: Remembered<PriceId>,
+    meters: Remembered<MeterId>,
+}
+
+impl Stripe {
+    pub(crate) fn new(transport: Transport, clock: Clock) -> Self {
+        Self {
+            transport,
+            prices: Remembered::new(clock.clone()),
+            meters: Remembered::new(clock),
+        }
+    }
+
+    /// An object as it is now, by its path.
+    ///
+    /// # Errors
+    /// Stripe did not say, or has no such object.
+    pub(crate) async fn retrieve(&self, path: &str) -> Result<Reply, Unknown> {
+        let request = RequestBuilder::new(StripeMethod::Get, path);
+        let budget = Budget::for_reads();
+        match self.transport.send(&request, None, budget).await? {
+            Answer::Done(reply) => Ok(reply),
+            Answer::Refused(refusal) => Err(ReadError::Refused(refusal).into()),
+        }
+    }
+}
