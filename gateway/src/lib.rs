@@ -1,1 +1,112 @@
-//! The public face: REST, Better Auth, the dashboard and gRPC for admins; it translates and forwards.
+//! The public face: REST, Better Auth, the dashboard and gRPC for admins. It translates and forwards.
+//!
+//! Architecture invariant: it holds no data and links no database crate. What is true is asked of
+//! ingest-svc and org-svc with every request.
+//! Architecture invariant: REST (`rest`), the dashboard (`dashboard`) and gRPC (`grpc`) never call
+//! each other. Each translates its own form, and all call the verbs in `app`.
+//! Architecture invariant: who may do what is decided by org-svc; what is decided here (`domain`) is
+//! how bodies are read, and whose tokens, cookies and origins are believed.
+
+mod app;
+mod config;
+mod dashboard;
+mod domain;
+mod doors;
+mod grpc;
+mod rest;
+mod server;
+mod upstream;
+mod web;
+mod worker;
+
+use std::net::SocketAddr;
+
+use billing_kit::{Clock, Ids, health::Health, process::Lifecycle};
+use secrecy::ExposeSecret;
+
+pub use config::Config;
+pub use domain::{api_tokens::ApiTokens, origin::TrustedOrigins, trusted_proxies::TrustedProxies};
+
+use app::App;
+use upstream::Upstream;
+use web::Web;
+use worker::report_queue::{REPORTS_QUEUED_MAX, SENDERS, report_queue};
+
+/// What the gateway takes from outside beside its configuration.
+#[derive(Debug, Clone)]
+pub struct Deps {
+    /// The time.
+    pub clock: Clock,
+    /// New ids. The gateway makes none: it holds no data; the field is every service's.
+    pub ids: Ids,
+}
+
+impl Deps {
+    /// The machine's own.
+    pub fn system() -> Self {
+        Self {
+            clock: Clock::system(),
+            ids: Ids::random(),
+        }
+    }
+}
+
+/// A gateway that serves.
+#[derive(Debug)]
+pub struct Running {
+    /// The public port's address.
+    pub addr: SocketAddr,
+    /// Whether it can do its work.
+    pub health: Health,
+}
+
+/// Builds a gateway, binds its port and serves on `life`.
+///
+/// # Errors
+/// A sentence that names what is wrong and its fix.
+pub async fn start(config: Config, deps: Deps, life: Lifecycle) -> Result<Running, String> {
+    let Config {
+        process: _,
+        listen_addr,
+        tls,
+        ingest_svc_url,
+        org_svc_url,
+        auth_secret,
+        auth_url,
+        trusted_origins,
+        api_tokens,
+        trusted_proxies,
+    } = config;
+    if auth_secret.expose_secret().len() < config::SECRET_LEN_MIN {
+        tracing::warn!("the secret of the session cookies is shorter than 32 characters");
+    }
+    let upstream = Upstream::new(&ingest_svc_url, &org_svc_url, tls.as_ref())?;
+    let (reports, sender) = report_queue(REPORTS_QUEUED_MAX, upstream.recording.clone());
+    let app = App::new(upstream, reports, deps.clock);
+    // Ready without asking the other services: the gateway itself says it best when one is away.
+    let health = Health::always_ready();
+    let secure = auth_url.scheme() == "https";
+    let web = Web::new(
+        app.clone(),
+        api_tokens,
+        domain::session_cookie::SessionCookies::new(auth_secret, secure),
+        trusted_origins,
+        trusted_proxies,
+    );
+    let (doors, watched) = doors::open(web, app, &health)
+        .await
+        .map_err(|fault| fault.to_string())?;
+    let listener = billing_kit::health::bind("LISTEN_ADDR", listen_addr).await?;
+    let addr = listener.local_addr().map_err(|error| error.to_string())?;
+    // The senders end when the last door to their queue is closed: every report that got in is
+    // answered first.
+    for _ in 0..SENDERS {
+        life.spawn_worker("report sender", sender.clone().run());
+    }
+    life.spawn(watched.end_at(life.stop.clone()));
+    life.spawn_worker(
+        "public port",
+        server::serve(listener, doors, life.stop.clone()),
+    );
+    Ok(Running { addr, health })
+}

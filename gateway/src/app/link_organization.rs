@@ -1,0 +1,75 @@
+//! Links an organization to Stripe.
+
+use billing_kit::Fault;
+use billing_proto::org::v1::{self as org, LinkOrganizationRequest};
+use uuid::Uuid;
+
+use super::{Admin, App, translate};
+use crate::{
+    domain::{
+        link_terms::LinkTerms,
+        organization::{LinkOperation, Organization},
+    },
+    upstream::internal_fault,
+};
+
+/// What became of a link so far.
+#[derive(Debug, Clone)]
+pub(crate) struct Link {
+    /// The organization as it stands now.
+    pub organization: Organization,
+    /// The operation: succeeded, or running when it goes on in the background.
+    pub operation: LinkOperation,
+}
+
+impl App {
+    /// Links an organization on these terms, or finds it linked on them already.
+    ///
+    /// # Errors
+    /// ORGANIZATION_NOT_FOUND; LINK_CONFLICT when it is linked, or being linked, on other terms;
+    /// STRIPE_REFUSED with Stripe's reason; PRICE_NOT_FOUND.
+    pub(crate) async fn link_organization(
+        &self,
+        admin: &Admin,
+        id: Uuid,
+        terms: &LinkTerms,
+    ) -> Result<Link, Fault> {
+        let request = admin.request(LinkOrganizationRequest {
+            organization_id: id.to_string(),
+            terms: Some(org::LinkTerms {
+                admin_email: terms.admin_email().to_owned(),
+                deployment_type: terms.deployment_type().into(),
+                plan_type: terms.plan_type().into(),
+                trial_days: Some(terms.trial_days()),
+            }),
+        });
+        let org::LinkOrganizationResponse {
+            organization,
+            operation,
+        } = self
+            .upstream
+            .linking
+            .clone()
+            .link_organization(request)
+            .await
+            .map_err(|status| bare_fields(internal_fault(status)))?
+            .into_inner();
+        Ok(Link {
+            organization: translate::organization(organization.unwrap_or_default())?,
+            operation: translate::link_operation(operation.unwrap_or_default())?,
+        })
+    }
+}
+
+/// Names the fields as the admin wrote them, without the message that carries them to org-svc.
+fn bare_fields(mut fault: Fault) -> Fault {
+    if fault.violations.is_empty() {
+        return fault;
+    }
+    for violation in &mut fault.violations {
+        if let Some(field) = violation.field.strip_prefix("terms.") {
+            violation.field = field.to_owned();
+        }
+    }
+    Fault::invalid(fault.violations)
+}

@@ -1,0 +1,274 @@
+//! Lists organizations, with what is known of their reporting.
+
+use std::collections::HashMap;
+
+use billing_kit::Fault;
+use billing_proto::{
+    common::v1::ErrorReason,
+    ingest::v1::{BatchGetReportingRequest, BatchGetReportingResponse},
+    org::v1::{
+        CountOrganizationsRequest, CountOrganizationsResponse, LinkFilter,
+        ListOrganizationsRequest, ListOrganizationsResponse,
+    },
+};
+use uuid::Uuid;
+
+use super::{Admin, App, translate};
+use crate::{
+    domain::{
+        organization::{Organization, Reporting, Summary},
+        organization_filter::OrganizationFilter,
+    },
+    upstream::internal_fault,
+};
+
+/// How many organizations are asked about in one request, as ingest-svc's contract says.
+const REPORTING_BATCH_MAX: usize = 1_000;
+
+/// One page of one list.
+#[derive(Debug, Clone)]
+pub(crate) struct PageRequest {
+    /// Which are picked.
+    pub filter: OrganizationFilter,
+    /// By whether they are linked.
+    pub link_filter: LinkFilter,
+    /// At most this many.
+    pub page_size: i32,
+    /// Where to go on; empty for the first page.
+    pub page_token: String,
+}
+
+/// A page of organizations, the newest first.
+#[derive(Debug, Clone)]
+pub(crate) struct ListPage {
+    /// The organizations.
+    pub organizations: Vec<Organization>,
+    /// Where the next page begins; `None` after the last.
+    pub next_page_token: Option<String>,
+}
+
+/// Both lists, each at its own page.
+#[derive(Debug, Clone)]
+pub(crate) struct OverviewRequest {
+    /// Which are picked.
+    pub filter: OrganizationFilter,
+    /// At most this many in each list.
+    pub page_size: i32,
+    /// Where the list of pending ones goes on; empty for the first page.
+    pub pending_cursor: String,
+    /// Where the list of linked ones goes on; empty for the first page.
+    pub linked_cursor: String,
+}
+
+/// Both lists and the counts.
+#[derive(Debug, Clone)]
+pub(crate) struct Overview {
+    /// How many there are in all, whatever the filter.
+    pub summary: Summary,
+    /// Those without a Stripe customer.
+    pub pending: ListPage,
+    /// Those with one.
+    pub linked: ListPage,
+    /// Whether ingest-svc could be asked about their reporting.
+    pub reporting_available: bool,
+}
+
+impl App {
+    /// Both lists, fetched at the same time, and the counts.
+    ///
+    /// # Errors
+    /// A cursor that is none (named as `pending_cursor` or `linked_cursor`), or org-svc away.
+    pub(crate) async fn list_overview(
+        &self,
+        admin: &Admin,
+        request: OverviewRequest,
+    ) -> Result<Overview, Fault> {
+        let OverviewRequest {
+            filter,
+            page_size,
+            pending_cursor,
+            linked_cursor,
+        } = request;
+        let list = |link_filter, page_token| PageRequest {
+            filter: filter.clone(),
+            link_filter,
+            page_size,
+            page_token,
+        };
+        let pending = list(LinkFilter::Pending, pending_cursor);
+        let linked = list(LinkFilter::Linked, linked_cursor);
+        let (pending, linked, summary) = tokio::try_join!(
+            async {
+                self.list_page(admin, pending)
+                    .await
+                    .map_err(|fault| rename_cursor(fault, "pending_cursor"))
+            },
+            async {
+                self.list_page(admin, linked)
+                    .await
+                    .map_err(|fault| rename_cursor(fault, "linked_cursor"))
+            },
+            self.count_organizations(admin),
+        )?;
+        let (mut pending, mut linked) = (pending, linked);
+        // One question for both lists.
+        let count_pending = pending.organizations.len();
+        let mut all = pending.organizations;
+        all.append(&mut linked.organizations);
+        let reporting_available = self.add_reporting(admin, &mut all).await?;
+        linked.organizations = all.split_off(count_pending);
+        pending.organizations = all;
+        Ok(Overview {
+            summary,
+            pending,
+            linked,
+            reporting_available,
+        })
+    }
+
+    /// One page of one list, and the counts.
+    ///
+    /// # Errors
+    /// A page token that is none, or org-svc away.
+    pub(crate) async fn list_organizations(
+        &self,
+        admin: &Admin,
+        request: PageRequest,
+    ) -> Result<(ListPage, Summary), Fault> {
+        let (mut page, summary) = tokio::try_join!(
+            self.list_page(admin, request),
+            self.count_organizations(admin)
+        )?;
+        self.add_reporting(admin, &mut page.organizations).await?;
+        Ok((page, summary))
+    }
+
+    async fn list_page(&self, admin: &Admin, request: PageRequest) -> Result<ListPage, Fault> {
+        let PageRequest {
+            filter: OrganizationFilter { query, statuses },
+            link_filter,
+            page_size,
+            page_token,
+        } = request;
+        let request = admin.request(ListOrganizationsRequest {
+            query,
+            link_filter: link_filter.into(),
+            statuses: statuses.into_iter().map(Into::into).collect(),
+            page_size,
+            page_token,
+        });
+        let ListOrganizationsResponse {
+            organizations,
+            next_page_token,
+        } = self
+            .upstream
+            .organizations
+            .clone()
+            .list_organizations(request)
+            .await
+            .map_err(internal_fault)?
+            .into_inner();
+        let organizations = organizations
+            .into_iter()
+            .map(translate::organization)
+            .collect::<Result<_, _>>()?;
+        Ok(ListPage {
+            organizations,
+            next_page_token: (!next_page_token.is_empty()).then_some(next_page_token),
+        })
+    }
+
+    async fn count_organizations(&self, admin: &Admin) -> Result<Summary, Fault> {
+        let request = admin.request(CountOrganizationsRequest {});
+        let CountOrganizationsResponse {
+            total_count,
+            linked_count,
+            pending_count,
+        } = self
+            .upstream
+            .organizations
+            .clone()
+            .count_organizations(request)
+            .await
+            .map_err(internal_fault)?
+            .into_inner();
+        Ok(Summary {
+            total: total_count,
+            linked: linked_count,
+            pending: pending_count,
+        })
+    }
+
+    /// Adds what is known of their reporting. Says whether ingest-svc could be asked: that it is
+    /// away is no reason to show an admin nothing at all.
+    pub(super) async fn add_reporting(
+        &self,
+        admin: &Admin,
+        organizations: &mut [Organization],
+    ) -> Result<bool, Fault> {
+        for batch in organizations.chunks_mut(REPORTING_BATCH_MAX) {
+            let ids = batch.iter().map(|o| o.id.to_string()).collect();
+            let known = match self.batch_get_reporting(admin, ids).await {
+                Ok(known) => known,
+                Err(fault) if is_away(&fault) => {
+                    fault.log();
+                    return Ok(false);
+                }
+                Err(fault) => return Err(fault),
+            };
+            for organization in batch {
+                organization.reporting = known.get(&organization.id).copied();
+            }
+        }
+        Ok(true)
+    }
+
+    async fn batch_get_reporting(
+        &self,
+        admin: &Admin,
+        organization_ids: Vec<String>,
+    ) -> Result<HashMap<Uuid, Reporting>, Fault> {
+        let request = admin.request(BatchGetReportingRequest { organization_ids });
+        let BatchGetReportingResponse { reporting } = self
+            .upstream
+            .reports
+            .clone()
+            .batch_get_reporting(request)
+            .await
+            .map_err(internal_fault)?
+            .into_inner();
+        reporting.into_iter().map(translate::reporting).collect()
+    }
+}
+
+fn is_away(fault: &Fault) -> bool {
+    match fault.reason {
+        ErrorReason::Unavailable | ErrorReason::DeadlineExceeded | ErrorReason::RateLimited => true,
+        ErrorReason::Unspecified
+        | ErrorReason::InvalidArgument
+        | ErrorReason::MalformedBody
+        | ErrorReason::BodyTooLarge
+        | ErrorReason::Unauthenticated
+        | ErrorReason::PermissionDenied
+        | ErrorReason::OriginNotTrusted
+        | ErrorReason::OrganizationNotFound
+        | ErrorReason::NotFound
+        | ErrorReason::ReportConflict
+        | ErrorReason::LinkConflict
+        | ErrorReason::StripeRefused
+        | ErrorReason::PriceNotFound
+        | ErrorReason::Internal => false,
+    }
+}
+
+fn rename_cursor(mut fault: Fault, name: &str) -> Fault {
+    if fault.violations.is_empty() {
+        return fault;
+    }
+    for violation in &mut fault.violations {
+        if violation.field == "page_token" {
+            name.clone_into(&mut violation.field);
+        }
+    }
+    Fault::invalid(fault.violations)
+}

@@ -1,0 +1,52 @@
+//! What can be asked of the gateway, one file per verb. REST, the dashboard and gRPC are three thin
+//! faces on these functions.
+//!
+//! Architecture invariant: nothing here knows which face asked. There is no HTTP, HTML or JSON, and
+//! no message of `billing.admin.v1`.
+
+mod authenticate_admin;
+mod get_organization;
+mod get_session;
+mod link_organization;
+mod list_organizations;
+mod list_usage_reports;
+mod report_usage;
+mod sign_in;
+mod sign_out;
+mod translate;
+
+use billing_kit::Clock;
+
+use crate::{upstream::Upstream, worker::report_queue::ReportQueue};
+
+pub(crate) use authenticate_admin::Admin;
+pub(crate) use get_session::{CurrentSession, Session, User};
+pub(crate) use link_organization::Link;
+pub(crate) use list_organizations::{ListPage, Overview, OverviewRequest, PageRequest};
+pub(crate) use list_usage_reports::UsageReportPage;
+pub(crate) use report_usage::Recorded;
+pub(crate) use sign_in::{Credentials, SignedIn};
+
+/// What every verb needs.
+#[derive(Debug, Clone)]
+pub(crate) struct App {
+    upstream: Upstream,
+    reports: ReportQueue,
+    clock: Clock,
+}
+
+impl App {
+    /// Verbs on these services, with reports going into this queue.
+    pub(crate) fn new(upstream: Upstream, reports: ReportQueue, clock: Clock) -> Self {
+        Self {
+            upstream,
+            reports,
+            clock,
+        }
+    }
+
+    /// The time, for what is shown.
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+}

@@ -1,0 +1,103 @@
+//! Takes in a usage report.
+
+use billing_kit::{Fault, Violation, proto_time};
+use billing_proto::{
+    common::v1::{ErrorReason, SubscriptionStatus},
+    ingest::v1::{ReportOutcome, ReportResult, UsageReport},
+};
+
+use super::App;
+use crate::{
+    domain::report_draft::ReportDraft, upstream::REPORT_DEADLINE,
+    worker::report_queue::ReportFailure,
+};
+
+/// A report that is committed and will not be lost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Recorded {
+    /// Its id; the same again for the same report.
+    pub report_id: String,
+    /// How the organization stands, or the last that was known of it.
+    pub organization_status: SubscriptionStatus,
+}
+
+impl App {
+    /// Has a report recorded, together with whatever else is waiting to be.
+    ///
+    /// # Errors
+    /// INVALID_ARGUMENT naming every field at fault; REPORT_CONFLICT; UNAVAILABLE when it is not
+    /// known to be recorded, and the same report may be sent again.
+    pub(crate) async fn report_usage(&self, draft: ReportDraft) -> Result<Recorded, Fault> {
+        // A draft that is at fault goes to ingest-svc too, which rejects it and names what is wrong
+        // with the fields that could be read.
+        let answer = tokio::time::timeout(REPORT_DEADLINE, self.reports.record(message(&draft)))
+            .await
+            .unwrap_or(Err(ReportFailure::Unknown));
+        match answer {
+            Ok(outcome) => conclude(draft, outcome),
+            Err(_) if !draft.violations.is_empty() => Err(Fault::invalid(draft.violations)),
+            Err(failure) => Err(failure.into()),
+        }
+    }
+}
+
+fn message(draft: &ReportDraft) -> UsageReport {
+    let ReportDraft {
+        organization_id,
+        organization_name,
+        instance_url,
+        user_count,
+        timestamp,
+        violations: _,
+    } = draft;
+    UsageReport {
+        organization_id: organization_id.clone().unwrap_or_default(),
+        organization_name: organization_name.clone().unwrap_or_default(),
+        instance_url: instance_url.clone().unwrap_or_default(),
+        user_count: *user_count,
+        report_time: timestamp.map(proto_time::to_proto),
+    }
+}
+
+fn conclude(draft: ReportDraft, outcome: ReportOutcome) -> Result<Recorded, Fault> {
+    let result = outcome.result();
+    let organization_status = outcome.organization_status();
+    let ReportOutcome {
+        result: _,
+        report_id,
+        organization_status: _,
+        field_violations,
+    } = outcome;
+    match result {
+        ReportResult::Recorded | ReportResult::Duplicate if draft.violations.is_empty() => {
+            Ok(Recorded {
+                report_id,
+                organization_status: match organization_status {
+                    SubscriptionStatus::Unspecified => SubscriptionStatus::Pending,
+                    known @ (SubscriptionStatus::Pending
+                    | SubscriptionStatus::Trial
+                    | SubscriptionStatus::Active
+                    | SubscriptionStatus::PastDue
+                    | SubscriptionStatus::Unpaid
+                    | SubscriptionStatus::Incomplete
+                    | SubscriptionStatus::IncompleteExpired
+                    | SubscriptionStatus::Paused
+                    | SubscriptionStatus::Canceled) => known,
+                },
+            })
+        }
+        ReportResult::Conflict if draft.violations.is_empty() => Err(Fault::new(
+            ErrorReason::ReportConflict,
+            format!("The report {report_id} is recorded for this timestamp, with other content."),
+        )),
+        ReportResult::Rejected => {
+            let rejected = field_violations.into_iter().map(Violation::from).collect();
+            Err(Fault::invalid(draft.all_violations(rejected)))
+        }
+        // ingest-svc fills nothing in, so a draft at fault cannot have been taken for a report.
+        ReportResult::Recorded | ReportResult::Duplicate | ReportResult::Conflict => Err(
+            Fault::internal("ingest-svc took a report with a field missing"),
+        ),
+        ReportResult::Unspecified => Err(Fault::internal("ingest-svc gave no result")),
+    }
+}

@@ -1,0 +1,201 @@
+//! The services' messages as what they mean to an admin.
+//!
+//! A message that lacks what its contract promises is a fault of ours, and named in the log.
+
+use billing_kit::{Fault, proto_time};
+use billing_proto::{ingest::v1 as ingest, org::v1 as org};
+use chrono::{DateTime, Utc};
+use prost_types::Timestamp;
+use uuid::Uuid;
+
+use super::{Session, User};
+use crate::domain::{
+    organization::{LinkOperation, LinkState, Organization, Reporting, Trouble},
+    session_cookie::SessionToken,
+    usage_report::{Delivery, UsageReport},
+};
+
+pub(super) fn organization(message: org::Organization) -> Result<Organization, Fault> {
+    let deployment_type = message.deployment_type();
+    let plan_type = message.plan_type();
+    let subscription_status = message.subscription_status();
+    let org::Organization {
+        id: organization_id,
+        name,
+        instance_url,
+        stripe_customer_id,
+        stripe_subscription_id,
+        deployment_type: _,
+        plan_type: _,
+        subscription_status: _,
+        trial_end_time,
+        admin_email,
+        create_time,
+        // What an admin does not look at.
+        update_time: _,
+        billing_start_time: _,
+        reported_name,
+        reported_instance_url,
+        billing_problem,
+        link_operation: operation,
+    } = message;
+    Ok(Organization {
+        id: id(&organization_id)?,
+        name,
+        instance_url: filled(instance_url),
+        stripe_customer_id: filled(stripe_customer_id),
+        stripe_subscription_id: filled(stripe_subscription_id),
+        deployment_type,
+        plan_type,
+        subscription_status,
+        trial_end: optional_time(trial_end_time),
+        admin_email: filled(admin_email),
+        created_at: time(create_time, "create_time")?,
+        reported_name: filled(reported_name),
+        reported_instance_url: filled(reported_instance_url),
+        billing_problem: filled(billing_problem),
+        link_operation: operation.map(link_operation).transpose()?,
+        reporting: None,
+    })
+}
+
+pub(super) fn link_operation(message: org::LinkOperation) -> Result<LinkOperation, Fault> {
+    let state = match message.state() {
+        org::LinkOperationState::Running => LinkState::Running,
+        org::LinkOperationState::Succeeded => LinkState::Succeeded,
+        org::LinkOperationState::Refused => LinkState::Refused,
+        org::LinkOperationState::Unspecified => return Err(lacking("state")),
+    };
+    let org::LinkOperation {
+        id: operation_id,
+        state: _,
+        // The organization's own facts tell of these.
+        terms: _,
+        create_time,
+        admin_user_id: _,
+        error_code,
+        error_message,
+    } = message;
+    Ok(LinkOperation {
+        id: id(&operation_id)?,
+        state,
+        created_at: time(create_time, "create_time")?,
+        error: Trouble::from_wire(error_code, error_message),
+    })
+}
+
+pub(super) fn reporting(message: ingest::Reporting) -> Result<(Uuid, Reporting), Fault> {
+    let ingest::Reporting {
+        organization_id,
+        user_count,
+        last_report_time,
+    } = message;
+    let reporting = Reporting {
+        user_count,
+        last_report_at: time(last_report_time, "last_report_time")?,
+    };
+    Ok((id(&organization_id)?, reporting))
+}
+
+pub(super) fn usage_report(message: ingest::RecordedReport) -> Result<UsageReport, Fault> {
+    let deployment_type = message.deployment_type();
+    let delivery = match message.delivery_state() {
+        ingest::DeliveryState::Waiting => Delivery::Waiting,
+        ingest::DeliveryState::Queued => Delivery::Queued,
+        ingest::DeliveryState::Sent => Delivery::Sent,
+        ingest::DeliveryState::Superseded => Delivery::Superseded,
+        ingest::DeliveryState::Refused => Delivery::Refused,
+        ingest::DeliveryState::NotBilled => Delivery::NotBilled,
+        ingest::DeliveryState::TooLate => Delivery::TooLate,
+        ingest::DeliveryState::Unspecified => return Err(lacking("delivery_state")),
+    };
+    let ingest::RecordedReport {
+        id: report_id,
+        organization_id: _,
+        user_count,
+        deployment_type: _,
+        report_time,
+        receive_time,
+        delivery_state: _,
+        stripe_meter_event_id,
+        error_code,
+        error_message,
+    } = message;
+    Ok(UsageReport {
+        id: id(&report_id)?,
+        user_count,
+        deployment_type,
+        reported_at: time(report_time, "report_time")?,
+        received_at: optional_time(receive_time),
+        delivery,
+        stripe_meter_event_id: filled(stripe_meter_event_id),
+        error: Trouble::from_wire(error_code, error_message),
+    })
+}
+
+pub(super) fn session(message: org::Session) -> Result<Session, Fault> {
+    let org::Session {
+        id,
+        token,
+        user_id,
+        expire_time,
+        create_time,
+        update_time,
+        ip_address,
+        user_agent,
+    } = message;
+    if token.is_empty() {
+        return Err(lacking("token"));
+    }
+    Ok(Session {
+        id,
+        token: SessionToken::new(token),
+        user_id,
+        expires_at: time(expire_time, "expire_time")?,
+        created_at: time(create_time, "create_time")?,
+        updated_at: time(update_time, "update_time")?,
+        ip_address,
+        user_agent,
+    })
+}
+
+pub(super) fn user(message: org::User) -> Result<User, Fault> {
+    let org::User {
+        id,
+        name,
+        email,
+        email_verified,
+        image,
+        create_time,
+        update_time,
+    } = message;
+    Ok(User {
+        id,
+        name,
+        email,
+        email_verified,
+        image,
+        created_at: time(create_time, "create_time")?,
+        updated_at: time(update_time, "update_time")?,
+    })
+}
+
+fn id(text: &str) -> Result<Uuid, Fault> {
+    Uuid::parse_str(text).map_err(Fault::internal)
+}
+
+fn filled(text: String) -> Option<String> {
+    (!text.is_empty()).then_some(text)
+}
+
+fn optional_time(time: Option<Timestamp>) -> Option<DateTime<Utc>> {
+    time.as_ref().and_then(proto_time::from_proto)
+}
+
+fn time(time: Option<Timestamp>, field: &str) -> Result<DateTime<Utc>, Fault> {
+    optional_time(time).ok_or_else(|| lacking(field))
+}
+
+fn lacking(field: &str) -> Fault {
+    Fault::internal(format!("a service's answer lacks {field}"))
+}

@@ -1,0 +1,120 @@
+//! An organization as an admin sees it.
+
+use billing_proto::common::v1::{DeploymentType, PlanType, SubscriptionStatus};
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+/// An organization, with what is known of its reporting.
+#[derive(Debug, Clone)]
+pub(crate) struct Organization {
+    /// Its id.
+    pub id: Uuid,
+    /// Its name.
+    pub name: String,
+    /// Where its instance lives.
+    pub instance_url: Option<String>,
+    /// The Stripe customer; whoever has one is linked.
+    pub stripe_customer_id: Option<String>,
+    /// The Stripe subscription.
+    pub stripe_subscription_id: Option<String>,
+    /// Where it is deployed; unspecified while not linked.
+    pub deployment_type: DeploymentType,
+    /// What it pays for; unspecified while not linked.
+    pub plan_type: PlanType,
+    /// How it stands with Stripe.
+    pub subscription_status: SubscriptionStatus,
+    /// The end of its trial.
+    pub trial_end: Option<DateTime<Utc>>,
+    /// The address that invoices go to.
+    pub admin_email: Option<String>,
+    /// When it first reported.
+    pub created_at: DateTime<Utc>,
+    /// The name in its latest report, where it differs.
+    pub reported_name: Option<String>,
+    /// The URL in its latest report, where it differs.
+    pub reported_instance_url: Option<String>,
+    /// Why it cannot be billed though it is linked.
+    pub billing_problem: Option<String>,
+    /// The latest link operation.
+    pub link_operation: Option<LinkOperation>,
+    /// Its latest report; `None` if it never reported, or this cannot be told now.
+    pub reporting: Option<Reporting>,
+}
+
+impl Organization {
+    /// Whether it is linked: whether it has a Stripe customer, whatever its status.
+    pub(crate) fn is_linked(&self) -> bool {
+        self.stripe_customer_id.is_some()
+    }
+}
+
+/// The latest report of an organization.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reporting {
+    /// Number of users (seats).
+    pub user_count: i64,
+    /// The report's own time.
+    pub last_report_at: DateTime<Utc>,
+}
+
+/// A link as it was asked for.
+#[derive(Debug, Clone)]
+pub(crate) struct LinkOperation {
+    /// Its id.
+    pub id: Uuid,
+    /// Where it is.
+    pub state: LinkState,
+    /// When it was asked for.
+    pub created_at: DateTime<Utc>,
+    /// Why it was refused, or cannot go on now.
+    pub error: Option<Trouble>,
+}
+
+/// Where a link operation is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LinkState {
+    /// It goes on.
+    Running,
+    /// The organization is linked.
+    Succeeded,
+    /// Stripe refused.
+    Refused,
+}
+
+impl LinkState {
+    /// Its word.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// What went wrong on the way to Stripe: a code, Stripe's or ours, and a sentence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Trouble {
+    /// The code.
+    pub code: String,
+    /// The sentence.
+    pub message: String,
+}
+
+impl Trouble {
+    /// The wire's form of it: both empty for none.
+    pub(crate) fn from_wire(code: String, message: String) -> Option<Self> {
+        (!code.is_empty() || !message.is_empty()).then_some(Self { code, message })
+    }
+}
+
+/// How many organizations there are, whatever a list's filters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Summary {
+    /// All: the sum of the two others.
+    pub total: i64,
+    /// Those with a Stripe customer.
+    pub linked: i64,
+    /// Those without.
+    pub pending: i64,
+}

@@ -1,0 +1,44 @@
+//! Times as text.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+
+/// RFC 3339 with `Z`, to the second; to the millisecond where the time has any.
+pub(crate) fn short(time: DateTime<Utc>) -> String {
+    let format = if time.timestamp_subsec_millis() == 0 {
+        SecondsFormat::Secs
+    } else {
+        SecondsFormat::Millis
+    };
+    time.to_rfc3339_opts(format, true)
+}
+
+/// RFC 3339 with `Z`, always to the millisecond, as JavaScript writes it.
+pub(crate) fn javascript(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+/// The day, for a table that people read.
+pub(crate) fn day(time: DateTime<Utc>) -> String {
+    time.format("%Y-%m-%d").to_string()
+}
+
+/// Day and minute, for people.
+pub(crate) fn minute(time: DateTime<Utc>) -> String {
+    time.format("%Y-%m-%d %H:%M UTC").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn milliseconds_only_where_there_are_any() {
+        let time = |ms| DateTime::from_timestamp_millis(ms).unwrap();
+        assert_eq!(short(time(1_700_000_000_000)), "2023-11-14T22:13:20Z");
+        assert_eq!(short(time(1_700_000_000_120)), "2023-11-14T22:13:20.120Z");
+        assert_eq!(
+            javascript(time(1_700_000_000_000)),
+            "2023-11-14T22:13:20.000Z"
+        );
+    }
+}

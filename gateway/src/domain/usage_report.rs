@@ -1,0 +1,62 @@
+//! A usage report as it is recorded, for the admin's eyes.
+
+use billing_proto::common::v1::DeploymentType;
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::organization::Trouble;
+
+/// A recorded report.
+#[derive(Debug, Clone)]
+pub(crate) struct UsageReport {
+    /// Its id.
+    pub id: Uuid,
+    /// Number of users (seats) reported.
+    pub user_count: i64,
+    /// The deployment type when it was recorded; unspecified while the organization was pending.
+    pub deployment_type: DeploymentType,
+    /// The moment that the count is of.
+    pub reported_at: DateTime<Utc>,
+    /// When it was taken in; `None` for history of an older database.
+    pub received_at: Option<DateTime<Utc>>,
+    /// Where it is on its way to Stripe.
+    pub delivery: Delivery,
+    /// The meter event's identifier, once Stripe has accepted it.
+    pub stripe_meter_event_id: Option<String>,
+    /// The last error on its way.
+    pub error: Option<Trouble>,
+}
+
+/// Where a report is on its way to Stripe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Delivery {
+    /// The organization cannot be billed now.
+    Waiting,
+    /// To be sent.
+    Queued,
+    /// Accepted by Stripe.
+    Sent,
+    /// A later report of the same UTC day counts instead.
+    Superseded,
+    /// Refused by Stripe.
+    Refused,
+    /// Kept and never billed.
+    NotBilled,
+    /// Too old for Stripe when it could have been sent.
+    TooLate,
+}
+
+impl Delivery {
+    /// Its word.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Queued => "queued",
+            Self::Sent => "sent",
+            Self::Superseded => "superseded",
+            Self::Refused => "refused",
+            Self::NotBilled => "not_billed",
+            Self::TooLate => "too_late",
+        }
+    }
+}

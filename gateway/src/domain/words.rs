@@ -1,0 +1,102 @@
+//! The contract's enums as the words of REST, the database and the dashboard, and back.
+
+use billing_proto::common::v1::{DeploymentType, PlanType, SubscriptionStatus};
+
+/// The deployment types, for a message.
+pub(crate) const DEPLOYMENT_TYPES: &str = "on-premise, managed-cloud";
+/// The plans, for a message.
+pub(crate) const PLAN_TYPES: &str = "managed-cloud, self-hosted";
+
+const STATUSES: [SubscriptionStatus; 9] = [
+    SubscriptionStatus::Pending,
+    SubscriptionStatus::Trial,
+    SubscriptionStatus::Active,
+    SubscriptionStatus::PastDue,
+    SubscriptionStatus::Unpaid,
+    SubscriptionStatus::Incomplete,
+    SubscriptionStatus::IncompleteExpired,
+    SubscriptionStatus::Paused,
+    SubscriptionStatus::Canceled,
+];
+
+/// The word of a deployment type; `None` while it is not known.
+pub(crate) fn deployment_type(value: DeploymentType) -> Option<&'static str> {
+    match value {
+        DeploymentType::Unspecified => None,
+        DeploymentType::OnPremise => Some("on-premise"),
+        DeploymentType::ManagedCloud => Some("managed-cloud"),
+    }
+}
+
+/// The deployment type of a word.
+pub(crate) fn parse_deployment_type(word: &str) -> Option<DeploymentType> {
+    [DeploymentType::OnPremise, DeploymentType::ManagedCloud]
+        .into_iter()
+        .find(|value| deployment_type(*value) == Some(word))
+}
+
+/// The word of a plan; `None` while it is not known.
+pub(crate) fn plan_type(value: PlanType) -> Option<&'static str> {
+    match value {
+        PlanType::Unspecified => None,
+        PlanType::ManagedCloud => Some("managed-cloud"),
+        PlanType::SelfHosted => Some("self-hosted"),
+    }
+}
+
+/// The plan of a word.
+pub(crate) fn parse_plan_type(word: &str) -> Option<PlanType> {
+    [PlanType::ManagedCloud, PlanType::SelfHosted]
+        .into_iter()
+        .find(|value| plan_type(*value) == Some(word))
+}
+
+/// The word of a status. `unknown` is one that a newer service knows and this gateway does not.
+pub(crate) fn status(value: SubscriptionStatus) -> &'static str {
+    match value {
+        SubscriptionStatus::Unspecified => "unknown",
+        SubscriptionStatus::Pending => "pending",
+        SubscriptionStatus::Trial => "trial",
+        SubscriptionStatus::Active => "active",
+        SubscriptionStatus::PastDue => "past_due",
+        SubscriptionStatus::Unpaid => "unpaid",
+        SubscriptionStatus::Incomplete => "incomplete",
+        SubscriptionStatus::IncompleteExpired => "incomplete_expired",
+        SubscriptionStatus::Paused => "paused",
+        SubscriptionStatus::Canceled => "canceled",
+    }
+}
+
+/// The status of a word.
+pub(crate) fn parse_status(word: &str) -> Option<SubscriptionStatus> {
+    STATUSES.into_iter().find(|value| status(*value) == word)
+}
+
+/// The statuses, for a message.
+pub(crate) fn statuses() -> String {
+    STATUSES.map(status).join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_word_reads_back() {
+        for value in STATUSES {
+            assert_eq!(parse_status(status(value)), Some(value));
+        }
+        for word in DEPLOYMENT_TYPES.split(", ") {
+            assert_eq!(
+                parse_deployment_type(word).and_then(deployment_type),
+                Some(word)
+            );
+        }
+        for word in PLAN_TYPES.split(", ") {
+            assert_eq!(parse_plan_type(word).and_then(plan_type), Some(word));
+        }
+        for word in ["", "unknown", "Trial", "trialing"] {
+            assert_eq!(parse_status(word), None, "{word}");
+        }
+    }
+}

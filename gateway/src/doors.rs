@@ -1,0 +1,134 @@
+//! The one way in: what is gRPC goes to the admin service, everything else to REST and the pages.
+
+use std::{
+    convert::Infallible,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use axum::{
+    Router,
+    body::Body,
+    response::{IntoResponse, Response},
+};
+use billing_kit::{
+    Fault,
+    health::Health,
+    server::{ContextLayer, WithContext},
+};
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use http::{HeaderValue, Request, header};
+use tokio::sync::Semaphore;
+use tonic::service::Routes;
+use tonic_web::{GrpcWebLayer, GrpcWebService};
+use tower::{Layer, Service, ServiceExt};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::{
+    app::App,
+    dashboard,
+    grpc::{self, WatchedHealth},
+    rest::{self, answer::ApiError},
+    web::Web,
+};
+
+/// The most requests that are worked on at once; more are turned away at once. More than may wait in
+/// the queue of reports and be on their way from there, so that instances never crowd out an admin.
+const IN_FLIGHT_MAX: usize = 12_000;
+
+/// Every request comes in here. A clone is the same door.
+pub(crate) type Doors = WithContext<Inside>;
+
+/// What stands behind the request's context.
+#[derive(Debug, Clone)]
+pub(crate) struct Inside {
+    http: Router,
+    grpc: GrpcWebService<Routes>,
+    in_flight: Arc<Semaphore>,
+}
+
+/// Opens the doors.
+///
+/// # Errors
+/// The descriptors for reflection cannot be read.
+pub(crate) async fn open(
+    web: Web,
+    app: App,
+    health: &Health,
+) -> Result<(Doors, WatchedHealth), Fault> {
+    let http = Router::new()
+        .merge(rest::routes(web.clone()))
+        .merge(dashboard::routes(web))
+        .merge(health.http_routes())
+        .fallback(rest::answer::not_found)
+        .method_not_allowed_fallback(rest::answer::method_not_allowed)
+        .layer(CatchPanicLayer::custom(rest::answer::panicked));
+    let (routes, watched) = grpc::routes(app).await?;
+    let inside = Inside {
+        http,
+        grpc: GrpcWebLayer::new().layer(routes),
+        in_flight: Arc::new(Semaphore::new(IN_FLIGHT_MAX)),
+    };
+    Ok((ContextLayer.layer(inside), watched))
+}
+
+impl<B> Service<Request<B>> for Inside
+where
+    B: http_body::Body<Data = Bytes, Error: Into<axum::BoxError>> + Send + 'static,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        // Whoever comes is answered, if only with "not now".
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let inside = self.clone();
+        Box::pin(async move { Ok(inside.answer(request.map(Body::new)).await) })
+    }
+}
+
+impl Inside {
+    async fn answer(self, mut request: Request<Body>) -> Response {
+        name_the_host(&mut request);
+        let is_grpc = is_grpc(&request);
+        let Ok(_working) = self.in_flight.try_acquire() else {
+            let fault = Fault::unavailable("There are too many requests now.");
+            return if is_grpc {
+                fault.into_status().into_http()
+            } else {
+                ApiError::from(fault).into_response()
+            };
+        };
+        let answer = if is_grpc {
+            self.grpc
+                .oneshot(request)
+                .await
+                .map(IntoResponse::into_response)
+        } else {
+            self.http.oneshot(request).await
+        };
+        answer.unwrap_or_else(|never| match never {})
+    }
+}
+
+fn is_grpc(request: &Request<Body>) -> bool {
+    request
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
+}
+
+/// HTTP/2 names the host in the request's target and HTTP/1.1 in a header: from here on it is there.
+fn name_the_host(request: &mut Request<Body>) {
+    if !request.headers().contains_key(header::HOST)
+        && let Some(authority) = request.uri().authority()
+        && let Ok(host) = HeaderValue::from_str(authority.as_str())
+    {
+        request.headers_mut().insert(header::HOST, host);
+    }
+}

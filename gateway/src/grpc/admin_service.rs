@@ -1,0 +1,174 @@
+//! `billing.admin.v1.AdminService`.
+
+use billing_kit::{Fault, Violation};
+use billing_proto::{
+    admin::v1::{
+        GetOrganizationRequest, GetOrganizationResponse, LinkOrganizationRequest,
+        LinkOrganizationResponse, ListOrganizationsRequest, ListOrganizationsResponse,
+        ListUsageReportsRequest, ListUsageReportsResponse, admin_service_server::AdminService,
+    },
+    common::v1::{DeploymentType, ErrorReason, PlanType, SubscriptionStatus},
+};
+use tonic::{Request, Response, Status};
+use uuid::Uuid;
+
+use super::translate;
+use crate::{
+    app::{Admin, App, Link, PageRequest, UsageReportPage},
+    domain::{
+        link_terms::LinkTerms, organization_filter::OrganizationFilter,
+        session_cookie::SessionToken,
+    },
+    web::bearer,
+};
+
+/// The verbs as gRPC methods.
+#[derive(Debug)]
+pub(super) struct AdminFace(App);
+
+impl AdminFace {
+    pub(super) fn new(app: App) -> Self {
+        Self(app)
+    }
+
+    /// Lets an admin in, by the token of a session.
+    async fn admin<T>(&self, request: &Request<T>) -> Result<Admin, Fault> {
+        let headers = request.metadata().as_ref();
+        let token = bearer(headers).map(SessionToken::new).ok_or_else(|| {
+            Fault::new(
+                ErrorReason::Unauthenticated,
+                "There is no session token: send it as 'authorization: Bearer …'.",
+            )
+        })?;
+        self.0.authenticate_admin(&token).await
+    }
+}
+
+#[tonic::async_trait]
+impl AdminService for AdminFace {
+    async fn list_organizations(
+        &self,
+        request: Request<ListOrganizationsRequest>,
+    ) -> Result<Response<ListOrganizationsResponse>, Status> {
+        let admin = self.admin(&request).await?;
+        let request = page_request(request.into_inner())?;
+        let (page, summary) = self.0.list_organizations(&admin, request).await?;
+        Ok(Response::new(ListOrganizationsResponse {
+            organizations: page
+                .organizations
+                .into_iter()
+                .map(translate::organization)
+                .collect(),
+            next_page_token: page.next_page_token.unwrap_or_default(),
+            summary: Some(translate::summary(summary)),
+        }))
+    }
+
+    async fn get_organization(
+        &self,
+        request: Request<GetOrganizationRequest>,
+    ) -> Result<Response<GetOrganizationResponse>, Status> {
+        let admin = self.admin(&request).await?;
+        let GetOrganizationRequest { organization_id } = request.into_inner();
+        let id = organization_id_of(&organization_id).map_err(|v| Fault::invalid(vec![v]))?;
+        let organization = self.0.get_organization(&admin, id).await?;
+        Ok(Response::new(GetOrganizationResponse {
+            organization: Some(translate::organization(organization)),
+        }))
+    }
+
+    async fn list_usage_reports(
+        &self,
+        request: Request<ListUsageReportsRequest>,
+    ) -> Result<Response<ListUsageReportsResponse>, Status> {
+        let admin = self.admin(&request).await?;
+        let ListUsageReportsRequest {
+            organization_id,
+            page_size,
+            page_token,
+        } = request.into_inner();
+        let id = organization_id_of(&organization_id).map_err(|v| Fault::invalid(vec![v]))?;
+        let UsageReportPage {
+            reports,
+            next_page_token,
+        } = self
+            .0
+            .list_usage_reports(&admin, id, page_size, page_token)
+            .await?;
+        Ok(Response::new(ListUsageReportsResponse {
+            reports: reports.into_iter().map(translate::usage_report).collect(),
+            next_page_token: next_page_token.unwrap_or_default(),
+        }))
+    }
+
+    async fn link_organization(
+        &self,
+        request: Request<LinkOrganizationRequest>,
+    ) -> Result<Response<LinkOrganizationResponse>, Status> {
+        let admin = self.admin(&request).await?;
+        let (id, terms) = link_request(request.into_inner())?;
+        let Link {
+            organization,
+            operation,
+        } = self.0.link_organization(&admin, id, &terms).await?;
+        Ok(Response::new(LinkOrganizationResponse {
+            organization: Some(translate::organization(organization)),
+            operation: Some(translate::link_operation(operation)),
+        }))
+    }
+}
+
+fn page_request(message: ListOrganizationsRequest) -> Result<PageRequest, Fault> {
+    let link_filter = translate::link_filter(message.link_filter());
+    let ListOrganizationsRequest {
+        query,
+        link_filter: _,
+        statuses,
+        page_size,
+        page_token,
+    } = message;
+    let known = statuses.into_iter().map(SubscriptionStatus::try_from);
+    let statuses = known.collect::<Result<_, _>>().map_err(|_| {
+        let violation = Violation::new("statuses", "One of them is not known.");
+        Fault::invalid(vec![violation])
+    })?;
+    Ok(PageRequest {
+        filter: OrganizationFilter { query, statuses },
+        link_filter,
+        page_size,
+        page_token,
+    })
+}
+
+fn link_request(message: LinkOrganizationRequest) -> Result<(Uuid, LinkTerms), Fault> {
+    let deployment_type = match message.deployment_type() {
+        DeploymentType::Unspecified => None,
+        known @ (DeploymentType::OnPremise | DeploymentType::ManagedCloud) => Some(known),
+    };
+    let plan_type = match message.plan_type() {
+        PlanType::Unspecified => None,
+        known @ (PlanType::ManagedCloud | PlanType::SelfHosted) => Some(known),
+    };
+    let LinkOrganizationRequest {
+        organization_id,
+        admin_email,
+        deployment_type: _,
+        plan_type: _,
+        trial_days,
+    } = message;
+    let id = organization_id_of(&organization_id);
+    let trial_days = trial_days.map(i64::from);
+    let terms = LinkTerms::new(&admin_email, deployment_type, plan_type, trial_days);
+    match (id, terms) {
+        (Ok(id), Ok(terms)) => Ok((id, terms)),
+        (id, terms) => {
+            let violations = id.err().into_iter();
+            let violations = violations.chain(terms.err().into_iter().flatten());
+            Err(Fault::invalid(violations.collect()))
+        }
+    }
+}
+
+fn organization_id_of(text: &str) -> Result<Uuid, Violation> {
+    Uuid::try_parse(text).map_err(|_| Violation::new("organization_id", "It must be a UUID."))
+}

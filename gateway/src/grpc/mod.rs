@@ -1,0 +1,65 @@
+//! `billing.admin.v1` for admins, over gRPC and gRPC-Web, with reflection and health.
+//!
+//! Reflection and health need no session: they tell nothing but what this repository does.
+
+mod admin_service;
+mod translate;
+
+use axum::response::Response;
+use billing_kit::{Fault, server::reflection};
+use billing_proto::admin::v1::admin_service_server::{AdminServiceServer, SERVICE_NAME};
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use tonic_health::{ServingStatus, server::HealthReporter};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::{app::App, rest::answer::panic_fault};
+
+use admin_service::AdminFace;
+
+/// The largest request, in bytes: the same as a REST body.
+const REQUEST_BYTES_MAX: usize = crate::web::BODY_BYTES_MAX;
+/// The names under which health is told: the server's own is empty.
+const HEALTH_NAMES: [&str; 2] = ["", SERVICE_NAME];
+
+/// The health that gRPC clients watch.
+#[derive(Clone)]
+pub(crate) struct WatchedHealth(HealthReporter);
+
+impl WatchedHealth {
+    /// Ends the streams of those who watch once `stop` is told: they would never end by themselves,
+    /// and the drain waits for every stream.
+    pub(crate) async fn end_at(mut self, stop: CancellationToken) {
+        stop.cancelled().await;
+        for name in HEALTH_NAMES {
+            self.0.clear_service_status(name).await;
+        }
+    }
+}
+
+/// All of gRPC.
+///
+/// # Errors
+/// The descriptors for reflection cannot be read.
+pub(crate) async fn routes(app: App) -> Result<(Routes, WatchedHealth), Fault> {
+    let (reporter, health) = tonic_health::server::health_reporter();
+    for name in HEALTH_NAMES {
+        reporter
+            .set_service_status(name, ServingStatus::Serving)
+            .await;
+    }
+    let admin =
+        AdminServiceServer::new(AdminFace::new(app)).max_decoding_message_size(REQUEST_BYTES_MAX);
+    let router = reflection(&[SERVICE_NAME, "grpc.health.v1.Health"])?
+        .add_service(health)
+        .add_service(admin)
+        .into_axum_router()
+        .layer(CatchPanicLayer::custom(panicked));
+    Ok((Routes::from(router), WatchedHealth(reporter)))
+}
+
+fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
+    let response: http::Response<axum::body::Body> =
+        panic_fault(panic.as_ref()).into_status().into_http();
+    response
+}

@@ -1,0 +1,117 @@
+//! `GET /api/auth/get-session`.
+
+use axum::{
+    extract::{RawQuery, State},
+    response::Response,
+};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde::Serialize;
+
+use super::answer::{AuthError, UserJson, set_cookies};
+use crate::{
+    app::{CurrentSession, Session},
+    domain::time_text,
+    rest::{answer::json, query::Query},
+    web::{Web, cookie_jar},
+};
+
+#[derive(Serialize)]
+struct Answer {
+    session: SessionJson,
+    user: UserJson,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SessionJson {
+    expires_at: String,
+    token: String,
+    created_at: String,
+    updated_at: String,
+    ip_address: Option<String>,
+    user_agent: Option<String>,
+    user_id: String,
+    id: String,
+}
+
+impl From<Session> for SessionJson {
+    fn from(session: Session) -> Self {
+        let Session {
+            id,
+            token,
+            user_id,
+            expires_at,
+            created_at,
+            updated_at,
+            ip_address,
+            user_agent,
+        } = session;
+        Self {
+            expires_at: time_text::javascript(expires_at),
+            token: token.expose().to_owned(),
+            created_at: time_text::javascript(created_at),
+            updated_at: time_text::javascript(updated_at),
+            ip_address,
+            user_agent,
+            user_id,
+            id,
+        }
+    }
+}
+
+pub(super) async fn get_session(
+    State(web): State<Web>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, AuthError> {
+    let jar = cookie_jar(&headers);
+    let cookies = web.cookies();
+    let Some(token) = cookies.session_token(&jar) else {
+        return Ok(answer(None, Vec::new()));
+    };
+    // Any text that is not empty counts as true there, "false" too.
+    let query = Query::read(query.as_deref());
+    let asked = query
+        .get("disableRefresh")
+        .is_some_and(|text| !text.is_empty());
+    let disable_refresh = asked || cookies.dont_remember(&jar);
+    let Some(current) = web.app().get_session(&token, disable_refresh).await? else {
+        return Ok(answer(None, cookies.end_session(&jar)));
+    };
+    let CurrentSession {
+        session,
+        user,
+        refreshed,
+    } = current;
+    let mut set = Vec::new();
+    if refreshed {
+        set.push(cookies.extend_session(&token));
+    }
+    // Data of a session that a caching server gave out is never believed, and cleared.
+    if cookies.has_session_data(&jar) {
+        set.extend(cookies.clear_session_data(&jar));
+    }
+    let body = Answer {
+        session: session.into(),
+        user: user.into(),
+    };
+    Ok(answer(Some(body), set))
+}
+
+fn answer(body: Option<Answer>, cookies: Vec<String>) -> Response {
+    let mut response = json(StatusCode::OK, &body);
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
+    set_cookies(headers, cookies);
+    response
+}
+
+/// Better Auth takes a POST only where it puts refreshing off, which nothing here does.
+pub(super) async fn no_post() -> AuthError {
+    AuthError::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "POST method requires deferSessionRefresh to be enabled in session config",
+        "METHOD_NOT_ALLOWED_DEFER_SESSION_REQUIRED",
+    )
+}

@@ -1,0 +1,107 @@
+//! `POST /api/auth/sign-in/email`.
+
+use axum::{Extension, body::Body, extract::State, response::Response};
+use billing_kit::Fault;
+use billing_proto::common::v1::ErrorReason;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{
+    answer::{AuthError, UserJson, set_cookies},
+    body,
+};
+use crate::{
+    app::{Credentials, SignedIn},
+    domain::sign_in_body::SignInBody,
+    rest::answer::json,
+    web::{Peer, Web, cookie_jar, origin_facts},
+};
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    redirect: bool,
+    token: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<&'a str>,
+    user: UserJson,
+}
+
+pub(super) async fn sign_in(
+    State(web): State<Web>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, AuthError> {
+    let body = body::read(&headers, body).await?;
+    web.trusted_origins()
+        .check_sign_in(&origin_facts(&headers))?;
+    check_callback(&web, body.as_ref())?;
+    let SignInBody {
+        email,
+        password,
+        remember,
+        callback_url,
+    } = SignInBody::read(body.as_ref())?;
+    let (ip_address, user_agent) = web.client(peer, &headers);
+    let credentials = Credentials {
+        email,
+        password,
+        remember,
+        ip_address,
+        user_agent,
+    };
+    let signed_in = web.app().sign_in(credentials).await.map_err(refusal)?;
+    Ok(answer(&web, &headers, signed_in, remember, callback_url))
+}
+
+fn answer(
+    web: &Web,
+    headers: &HeaderMap,
+    signed_in: SignedIn,
+    remember: bool,
+    callback_url: Option<String>,
+) -> Response {
+    let SignedIn { session, user } = signed_in;
+    let body = Answer {
+        redirect: callback_url.is_some(),
+        token: session.token.expose(),
+        url: callback_url.as_deref(),
+        user: user.into(),
+    };
+    let mut response = json(StatusCode::OK, &body);
+    let location = callback_url.as_deref().map(HeaderValue::from_str);
+    if let Some(Ok(location)) = location {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    let cookies = web
+        .cookies()
+        .start_session(&session.token, remember, &cookie_jar(headers));
+    set_cookies(response.headers_mut(), cookies);
+    response
+}
+
+/// Where to go on is looked at before the rest of the body, with the origin.
+fn check_callback(web: &Web, body: Option<&Value>) -> Result<(), AuthError> {
+    let callback = body.and_then(|body| body.get("callbackURL")?.as_str());
+    if callback.is_none_or(|url| url.is_empty() || web.trusted_origins().trusts_callback(url)) {
+        return Ok(());
+    }
+    Err(AuthError::new(
+        StatusCode::FORBIDDEN,
+        "Invalid callbackURL",
+        "INVALID_CALLBACK_URL",
+    ))
+}
+
+fn refusal(fault: Fault) -> AuthError {
+    if fault.reason == ErrorReason::Unauthenticated {
+        AuthError::new(
+            StatusCode::UNAUTHORIZED,
+            "Invalid email or password",
+            "INVALID_EMAIL_OR_PASSWORD",
+        )
+    } else {
+        fault.into()
+    }
+}

@@ -1,0 +1,91 @@
+//! The services behind the gateway: a client for each kind of call, with its deadline.
+
+use std::time::Duration;
+
+use billing_kit::{
+    Fault,
+    client::{MESSAGE_BYTES_MAX, ServiceChannel, channel},
+    tls::TlsFiles,
+};
+use billing_proto::{
+    common::v1::ErrorReason,
+    ingest::v1::usage_report_service_client::UsageReportServiceClient,
+    org::v1::{
+        admin_session_service_client::AdminSessionServiceClient,
+        organization_service_client::OrganizationServiceClient,
+    },
+};
+use tonic::Status;
+use url::Url;
+
+/// A batch of reports is recorded, or its fate unknown, within this time.
+pub(crate) const REPORT_DEADLINE: Duration = Duration::from_secs(10);
+/// What is only read.
+const READ_DEADLINE: Duration = Duration::from_secs(5);
+/// A sign-in hashes a password, and only a few are hashed at once.
+const SIGN_IN_DEADLINE: Duration = Duration::from_secs(10);
+/// A link waits for Stripe; past this it goes on in the background.
+const LINK_DEADLINE: Duration = Duration::from_secs(25);
+
+/// Clients that connect when they are first used. A clone shares the connections.
+#[derive(Debug, Clone)]
+pub(crate) struct Upstream {
+    /// ingest-svc, to record.
+    pub recording: UsageReportServiceClient<ServiceChannel>,
+    /// ingest-svc, to read.
+    pub reports: UsageReportServiceClient<ServiceChannel>,
+    /// org-svc, to read.
+    pub organizations: OrganizationServiceClient<ServiceChannel>,
+    /// org-svc, to link.
+    pub linking: OrganizationServiceClient<ServiceChannel>,
+    /// org-svc, for a session that is there.
+    pub sessions: AdminSessionServiceClient<ServiceChannel>,
+    /// org-svc, for a session that begins.
+    pub sign_in: AdminSessionServiceClient<ServiceChannel>,
+}
+
+impl Upstream {
+    /// Clients of the services at these addresses.
+    ///
+    /// # Errors
+    /// An address or the certificates cannot be used.
+    pub(crate) fn new(ingest: &Url, org: &Url, tls: Option<&TlsFiles>) -> Result<Self, String> {
+        let ingest = |deadline| channel(ingest, tls, deadline);
+        let org = |deadline| channel(org, tls, deadline);
+        Ok(Self {
+            recording: UsageReportServiceClient::new(ingest(REPORT_DEADLINE)?)
+                .max_encoding_message_size(MESSAGE_BYTES_MAX),
+            reports: UsageReportServiceClient::new(ingest(READ_DEADLINE)?),
+            organizations: OrganizationServiceClient::new(org(READ_DEADLINE)?),
+            linking: OrganizationServiceClient::new(org(LINK_DEADLINE)?),
+            sessions: AdminSessionServiceClient::new(org(READ_DEADLINE)?),
+            sign_in: AdminSessionServiceClient::new(org(SIGN_IN_DEADLINE)?),
+        })
+    }
+}
+
+/// The fault of a call that the gateway made with an assertion just given to it, or as itself. If
+/// *that* is not let in, or the method is not there, the caller can do nothing about it: the
+/// services' keys, identities or versions do not fit.
+pub(crate) fn internal_fault(status: Status) -> Fault {
+    let fault = Fault::from_status(status);
+    match fault.reason {
+        ErrorReason::Unauthenticated | ErrorReason::PermissionDenied | ErrorReason::NotFound => {
+            Fault::internal(fault)
+        }
+        ErrorReason::Unspecified
+        | ErrorReason::InvalidArgument
+        | ErrorReason::MalformedBody
+        | ErrorReason::BodyTooLarge
+        | ErrorReason::OriginNotTrusted
+        | ErrorReason::OrganizationNotFound
+        | ErrorReason::ReportConflict
+        | ErrorReason::LinkConflict
+        | ErrorReason::StripeRefused
+        | ErrorReason::PriceNotFound
+        | ErrorReason::Unavailable
+        | ErrorReason::DeadlineExceeded
+        | ErrorReason::RateLimited
+        | ErrorReason::Internal => fault,
+    }
+}

@@ -1,0 +1,234 @@
+//! What the HTTP faces stand on: whose requests they believe, and how they read them.
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use axum::body::Body;
+use billing_kit::Fault;
+use billing_proto::common::v1::ErrorReason;
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, header};
+use http_body_util::BodyExt;
+
+use crate::{
+    app::{Admin, App},
+    domain::{
+        api_tokens::ApiTokens,
+        origin::{OriginFacts, OriginFault, TrustedOrigins},
+        session_cookie::{CookieJar, SessionCookies, SessionToken},
+        trusted_proxies::{TrustedProxies, session_form},
+    },
+};
+
+/// The largest body, in bytes.
+pub(crate) const BODY_BYTES_MAX: usize = 16 * 1024;
+/// Of a body that is too large, so many bytes are read and thrown away, so that the client, which
+/// may still be writing, gets to read its answer.
+const BODY_BYTES_DISCARDED_MAX: usize = 1024 * 1024;
+/// A body has come within this time.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+const FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
+
+/// The other end of the connection that a request came over; put into every request.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer(pub IpAddr);
+
+/// What the HTTP faces share. A clone is the same.
+#[derive(Debug, Clone)]
+pub(crate) struct Web(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    app: App,
+    api_tokens: ApiTokens,
+    cookies: SessionCookies,
+    trusted_origins: TrustedOrigins,
+    trusted_proxies: TrustedProxies,
+}
+
+impl Web {
+    /// HTTP faces of these verbs.
+    pub(crate) fn new(
+        app: App,
+        api_tokens: ApiTokens,
+        cookies: SessionCookies,
+        trusted_origins: TrustedOrigins,
+        trusted_proxies: TrustedProxies,
+    ) -> Self {
+        Self(Arc::new(Shared {
+            app,
+            api_tokens,
+            cookies,
+            trusted_origins,
+            trusted_proxies,
+        }))
+    }
+
+    /// The verbs.
+    pub(crate) fn app(&self) -> &App {
+        &self.0.app
+    }
+
+    /// The cookies.
+    pub(crate) fn cookies(&self) -> &SessionCookies {
+        &self.0.cookies
+    }
+
+    /// The origins whose pages may change something.
+    pub(crate) fn trusted_origins(&self) -> &TrustedOrigins {
+        &self.0.trusted_origins
+    }
+
+    /// Lets an instance in by its token.
+    ///
+    /// # Errors
+    /// UNAUTHENTICATED.
+    pub(crate) fn check_api_token(&self, headers: &HeaderMap) -> Result<(), Fault> {
+        let refused = |message| Fault::new(ErrorReason::Unauthenticated, message);
+        let token = bearer(headers).ok_or_else(|| refused("There is no bearer token."))?;
+        if self.0.api_tokens.admit(token) {
+            Ok(())
+        } else {
+            Err(refused("The token is not valid."))
+        }
+    }
+
+    /// The session of the request's cookie, if its signature is good.
+    ///
+    /// # Errors
+    /// UNAUTHENTICATED.
+    pub(crate) fn session_token(&self, headers: &HeaderMap) -> Result<SessionToken, Fault> {
+        self.0
+            .cookies
+            .session_token(&cookie_jar(headers))
+            .ok_or_else(|| Fault::new(ErrorReason::Unauthenticated, "Sign in first."))
+    }
+
+    /// Lets an admin in, to look.
+    ///
+    /// # Errors
+    /// UNAUTHENTICATED without a session, PERMISSION_DENIED for a user who is no admin.
+    pub(crate) async fn admin(&self, headers: &HeaderMap) -> Result<Admin, Fault> {
+        let token = self.session_token(headers)?;
+        self.0.app.authenticate_admin(&token).await
+    }
+
+    /// Lets an admin in, to change something.
+    ///
+    /// # Errors
+    /// ORIGIN_NOT_TRUSTED, and as for [`Web::admin`].
+    pub(crate) async fn admin_for_change(&self, headers: &HeaderMap) -> Result<Admin, Fault> {
+        self.check_change(headers)?;
+        self.admin(headers).await
+    }
+
+    /// Believes a change only where it comes from a page of ours.
+    ///
+    /// # Errors
+    /// ORIGIN_NOT_TRUSTED.
+    pub(crate) fn check_change(&self, headers: &HeaderMap) -> Result<(), Fault> {
+        self.0
+            .trusted_origins
+            .check_change(&origin_facts(headers))
+            .map_err(origin_fault)
+    }
+
+    /// The client's address and user agent, as they are kept with a session.
+    pub(crate) fn client(&self, peer: Peer, headers: &HeaderMap) -> (String, String) {
+        let forwarded_for = headers.get_all(FORWARDED_FOR).iter();
+        let forwarded_for = forwarded_for.filter_map(|value| value.to_str().ok());
+        let address = self.0.trusted_proxies.client_address(peer.0, forwarded_for);
+        let user_agent = text(headers, &header::USER_AGENT).unwrap_or_default();
+        (session_form(address), user_agent.to_owned())
+    }
+}
+
+/// The token of `Authorization: Bearer …`.
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = text(headers, &header::AUTHORIZATION)?.split_once(' ')?;
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then(|| token.trim())
+        .filter(|token| !token.is_empty())
+}
+
+/// The request's cookies.
+pub(crate) fn cookie_jar(headers: &HeaderMap) -> CookieJar<'_> {
+    let headers = headers.get_all(header::COOKIE).iter();
+    CookieJar::read(headers.filter_map(|value| value.to_str().ok()))
+}
+
+/// What the request's headers say of where it came from. HTTP/2's authority stands in `Host` by now:
+/// see [`crate::doors`].
+pub(crate) fn origin_facts(headers: &HeaderMap) -> OriginFacts<'_> {
+    let text = |name| text(headers, name).map(str::trim).filter(|t| !t.is_empty());
+    OriginFacts {
+        origin: text(&header::ORIGIN),
+        referer: text(&header::REFERER),
+        host: text(&header::HOST),
+        has_cookie: headers.contains_key(header::COOKIE),
+        fetch_site: text(&FETCH_SITE),
+        fetch_mode: text(&FETCH_MODE),
+        fetch_dest: text(&FETCH_DEST),
+    }
+}
+
+/// A change that is not believed, in our own form.
+pub(crate) fn origin_fault(fault: OriginFault) -> Fault {
+    let message = match fault {
+        OriginFault::Invalid => "The change came from a page that is not trusted.",
+        OriginFault::MissingOrNull => "A change with a cookie needs an Origin or Referer header.",
+        OriginFault::CrossSiteNavigation => "Another site cannot sign anybody in.",
+    };
+    Fault::new(ErrorReason::OriginNotTrusted, message)
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+/// Reads a body, whatever it says it is: people call with curl.
+///
+/// # Errors
+/// BODY_TOO_LARGE; MALFORMED_BODY when it broke off or did not come in time.
+pub(crate) async fn read_body(body: Body) -> Result<Bytes, Fault> {
+    tokio::time::timeout(BODY_TIMEOUT, collect(body))
+        .await
+        .unwrap_or_else(|_| {
+            Err(Fault::new(
+                ErrorReason::MalformedBody,
+                "The body did not come within 10 seconds.",
+            ))
+        })
+}
+
+async fn collect(mut body: Body) -> Result<Bytes, Fault> {
+    let mut kept = BytesMut::new();
+    let mut discarded = 0;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| {
+            Fault::new(ErrorReason::MalformedBody, "The body broke off.").caused_by(error)
+        })?;
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        if discarded > 0 || kept.len() + data.len() > BODY_BYTES_MAX {
+            discarded += data.len();
+            if discarded > BODY_BYTES_DISCARDED_MAX {
+                break;
+            }
+        } else {
+            kept.extend_from_slice(&data);
+        }
+    }
+    if discarded > 0 {
+        return Err(Fault::new(
+            ErrorReason::BodyTooLarge,
+            "The body is larger than 16 KiB.",
+        ));
+    }
+    Ok(kept.freeze())
+}
