@@ -58,7 +58,7 @@ pub(crate) struct Adopt {
 }
 
 /// What went wrong, for the person at the terminal.
-enum Problem {
+pub(super) enum Problem {
     /// The command or the environment is wrong.
     Usage(String),
     /// It could not be done.
@@ -110,13 +110,15 @@ async fn obey(command: AdminCommand) -> Result<(), Problem> {
     }
 }
 
-async fn connect() -> Result<Admins, Problem> {
+fn database() -> Result<DatabaseConfig, Problem> {
     let mut env = Env::from_process();
     let database = DatabaseConfig::read(&mut env);
-    let database = env
-        .finish(database)
-        .map_err(|error| Problem::Usage(error.to_string()))?;
-    let db = crate::connect(&database).await.map_err(Problem::Failed)?;
+    env.finish(database)
+        .map_err(|error| Problem::Usage(error.to_string()))
+}
+
+async fn connect(database: &DatabaseConfig) -> Result<Admins, Problem> {
+    let db = crate::connect(database).await.map_err(Problem::Failed)?;
     let admins = Admins::new(db, Clock::system(), Ids::random());
     admins.tables().await?;
     Ok(admins)
@@ -128,23 +130,30 @@ async fn create(arguments: Create) -> Result<(), Problem> {
         name,
         password_stdin: _,
     } = arguments;
-    let email = parse_email(&email)?;
-    let name = name
-        .map(|name| UserName::parse(&name))
-        .transpose()
-        .map_err(|problem| Problem::Usage(format!("--name: {problem}")))?;
     let password = read_password()?;
-    password::check_new(&password).map_err(|problem| Problem::Usage(problem.to_owned()))?;
-    let admins = connect().await?;
-    let created = create_admin(&admins, &email, name.as_ref(), password).await?;
+    let created = create_on(&database()?, &email, name.as_deref(), password).await?;
+    let email = email.to_lowercase();
     match created {
-        Created::NewUser => println!("created the admin {}", email.to_lowercase().as_str()),
-        Created::NewPassword => println!(
-            "the user {} has the new password and is an admin",
-            email.to_lowercase().as_str()
-        ),
+        Created::NewUser => println!("created the admin {email}"),
+        Created::NewPassword => println!("the user {email} has the new password and is an admin"),
     }
     Ok(())
+}
+
+pub(super) async fn create_on(
+    database: &DatabaseConfig,
+    email: &str,
+    name: Option<&str>,
+    password: SecretString,
+) -> Result<Created, Problem> {
+    let email = parse_email(email)?;
+    let name = name
+        .map(UserName::parse)
+        .transpose()
+        .map_err(|problem| Problem::Usage(format!("--name: {problem}")))?;
+    password::check_new(&password).map_err(|problem| Problem::Usage(problem.to_owned()))?;
+    let admins = connect(database).await?;
+    Ok(create_admin(&admins, &email, name.as_ref(), password).await?)
 }
 
 async fn adopt(arguments: Adopt) -> Result<(), Problem> {
@@ -153,7 +162,7 @@ async fn adopt(arguments: Adopt) -> Result<(), Problem> {
         Some(email) => Whom::One(parse_email(email)?),
         None => Whom::Everybody,
     };
-    let admins = connect().await?;
+    let admins = connect(&database()?).await?;
     let adopted = adopt_admins(&admins, whom).await?;
     if adopted.is_empty() {
         return Err(Problem::Failed(
@@ -169,7 +178,7 @@ async fn adopt(arguments: Adopt) -> Result<(), Problem> {
 }
 
 async fn list() -> Result<(), Problem> {
-    let admins = connect().await?;
+    let admins = connect(&database()?).await?;
     let listed = list_admins(&admins).await?;
     if listed.is_empty() {
         println!("there are no admins yet");

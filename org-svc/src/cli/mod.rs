@@ -8,7 +8,9 @@ use billing_kit::{
     config::{EXIT_CONFIG, Env},
     process,
 };
+use billing_kit_db::DatabaseConfig;
 use clap::{Parser, Subcommand};
+use secrecy::SecretString;
 
 use crate::{Config, Deps};
 
@@ -42,6 +44,22 @@ pub fn run() -> ExitCode {
     match arguments.command.unwrap_or(Command::Serve) {
         Command::Serve => serve(),
         Command::Admin(command) => admin::run(command),
+    }
+}
+
+/// Creates an admin, or gives an existing user a new password and makes an admin of them: what
+/// `org-svc admin create` does, for a test that has no terminal.
+///
+/// # Errors
+/// What is wrong, as a sentence.
+pub async fn create_admin(
+    database: &DatabaseConfig,
+    email: &str,
+    password: SecretString,
+) -> Result<(), String> {
+    match admin::create_on(database, email, None, password).await {
+        Ok(_created) => Ok(()),
+        Err(admin::Problem::Usage(line) | admin::Problem::Failed(line)) => Err(line),
     }
 }
 
