@@ -53,11 +53,12 @@ pub fn random_secret() -> String {
     Alphanumeric.sample_string(&mut rand::rng(), SECRET_LENGTH)
 }
 
-/// Takes the lock of a directory; it is held until the file is dropped, or its process has died.
+/// Takes the lock of a directory unless somebody else holds it. It is held until the file is dropped,
+/// or its process has died.
 ///
 /// # Errors
-/// When somebody else holds it, or the directory cannot be made.
-pub(crate) fn lock_now(dir: &Path) -> anyhow::Result<Option<File>> {
+/// When the directory cannot be made or locked.
+pub fn lock_now(dir: &Path) -> anyhow::Result<Option<File>> {
     let file = lock_file(dir)?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),

@@ -11,6 +11,7 @@ mod ci;
 mod end_to_end;
 mod environment;
 mod layout;
+mod leftovers;
 mod ports;
 mod processes;
 mod ready;

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,6 +14,8 @@ use nix::unistd::Pid;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
+
+use crate::leftovers::Ledger;
 
 /// How long a service may drain. It is told [`GRACE_SECONDS`], which is less.
 const END_TIMEOUT: Duration = Duration::from_secs(10);
@@ -52,6 +55,7 @@ impl std::error::Error for Death {}
 
 struct Process {
     name: String,
+    program: PathBuf,
     child: Child,
     output: Output,
 }
@@ -61,19 +65,28 @@ struct Process {
 pub(crate) struct Processes {
     running: Vec<Process>,
     started_count: usize,
+    ledger: Option<Ledger>,
 }
 
 impl Processes {
+    /// From now on, writes down what runs.
+    pub(crate) fn keep(&mut self, ledger: Ledger) {
+        self.ledger = Some(ledger);
+    }
+
     /// Starts a process that is to run until it is told to end.
     pub(crate) fn start(&mut self, name: &str, mut command: Command) -> anyhow::Result<()> {
+        let program = Path::new(command.as_std().get_program());
+        let program = std::fs::canonicalize(program).unwrap_or_else(|_| program.to_owned());
         let mut child = spawn(name, command.stdin(Stdio::null()))?;
         let output = Output::follow(name, self.next_colour(), &mut child);
         self.running.push(Process {
             name: name.to_owned(),
+            program,
             child,
             output,
         });
-        Ok(())
+        self.write_down()
     }
 
     /// Runs a command to its successful end, with something to read on its standard input.
@@ -141,6 +154,8 @@ impl Processes {
             }
             process.output.last_lines().await;
         }
+        // Nothing depends on it: who is gone is not ended twice.
+        let _ = self.write_down();
     }
 
     /// Kills them all at once: for somebody who asks twice.
@@ -148,6 +163,14 @@ impl Processes {
         for process in &self.running {
             signal_group(&process.child, Signal::SIGKILL);
         }
+    }
+
+    fn write_down(&self) -> anyhow::Result<()> {
+        let Some(ledger) = &self.ledger else {
+            return Ok(());
+        };
+        let running = self.running.iter();
+        ledger.write(running.filter_map(|p| Some((p.child.id()?, p.program.as_path()))))
     }
 
     fn next_colour(&mut self) -> &'static str {

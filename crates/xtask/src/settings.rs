@@ -1,6 +1,7 @@
 //! What one run of `up` stands on: addresses, secrets, certificates. Made once and kept in its
 //! directory, or taken from the specification's variables where the caller has set them.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -8,6 +9,7 @@ use billing_devkit::files;
 use billing_devkit::pki::{DevPki, SigningKey, ensure_signing_key};
 use serde::{Deserialize, Serialize};
 
+use crate::leftovers::Ledger;
 use crate::ports::Ports;
 
 /// The identities that get certificates. `developer` stands for any other internal service.
@@ -49,10 +51,22 @@ pub(crate) struct Settings {
     pub(crate) signing_key: SigningKey,
 }
 
+/// Makes the directory this run's own, for as long as the lock is kept, and ends what a killed run
+/// left behind in it.
+pub(crate) fn claim(dir: &Path) -> anyhow::Result<File> {
+    let Some(lock) = files::lock_now(dir)? else {
+        anyhow::bail!(
+            "Another `cargo xtask up` runs in {}. Stop that one first, or give this one a directory of its own (--data-dir).",
+            dir.display()
+        );
+    };
+    Ledger::of(dir).end_leftovers()?;
+    Ok(lock)
+}
+
 impl Settings {
+    /// Of a directory that was claimed.
     pub(crate) fn prepare(dir: &Path) -> anyhow::Result<Self> {
-        std::fs::create_dir_all(dir)
-            .with_context(|| format!("{} cannot be made", dir.display()))?;
         let dir = std::fs::canonicalize(dir)?;
         let ports = Ports::choose()?;
         let base_url = format!("http://127.0.0.1:{}", ports.gateway);

@@ -9,10 +9,11 @@ use tokio::process::Command;
 
 use crate::environment;
 use crate::layout;
+use crate::leftovers::Ledger;
 use crate::processes::{Processes, say};
 use crate::ready::{GrpcAddresses, Ready, TlsFiles, wait_for};
 use crate::run::{self, Stopped};
-use crate::settings::{DEVELOPER, Settings};
+use crate::settings::{self, DEVELOPER, Settings};
 use crate::stop::StopSignals;
 
 /// What is built, in one call of cargo.
@@ -36,6 +37,7 @@ pub(crate) struct Options {
 
 /// Brings everything up, stays until told to stop, and takes everything down again.
 pub(crate) async fn up(options: &Options, stop: &mut StopSignals) -> anyhow::Result<ExitCode> {
+    let _claim = settings::claim(&options.data_dir)?;
     remove_ready_file(options)?;
     let mut processes = Processes::default();
     let mut cluster = None;
@@ -91,6 +93,7 @@ async fn stay_up(
     cluster: &mut Option<Cluster>,
 ) -> anyhow::Result<()> {
     let settings = Settings::prepare(&options.data_dir)?;
+    processes.keep(Ledger::of(&options.data_dir));
     let database_url = match &settings.database_url {
         Some(url) => {
             say("using the database of DATABASE_URL");
