@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use rcgen::string::Ia5String;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
@@ -155,10 +157,28 @@ pub fn ensure_signing_key(dir: &Path) -> anyhow::Result<SigningKey> {
     };
     if !(found.private.exists() && found.public.exists()) {
         let key = KeyPair::generate_for(&PKCS_ED25519)?;
-        files::write_atomically(&found.private, key.serialize_pem().as_bytes(), PRIVATE)?;
+        let private = as_openssl_writes(key.serialized_der())?;
+        files::write_atomically(&found.private, private.as_bytes(), PRIVATE)?;
         files::write_atomically(&found.public, key.public_key_pem().as_bytes(), PUBLIC)?;
     }
     Ok(found)
+}
+
+/// The PEM of an `Ed25519` key, as `openssl genpkey` makes it. ring writes the later version of
+/// PKCS#8, with the public half in it, which others do not all read.
+fn as_openssl_writes(der: &[u8]) -> anyhow::Result<String> {
+    const HEADER: [u8; 16] = [
+        0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04,
+        0x20,
+    ];
+    // Ring's header differs in the first five bytes: the length and the version.
+    let (start, rest) = der.split_at_checked(HEADER.len()).context("no key")?;
+    anyhow::ensure!(start.ends_with(&HEADER[5..]), "this is no Ed25519 key");
+    let seed = rest.get(..32).context("the key is too short")?;
+    let body = BASE64_STANDARD.encode([HEADER.as_slice(), seed].concat());
+    Ok(format!(
+        "-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\n"
+    ))
 }
 
 /// What the authority says of itself. Of these its life alone differs from one making to the next,

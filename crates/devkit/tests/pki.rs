@@ -94,6 +94,8 @@ fn the_signing_key_is_made_once_in_the_two_usual_forms() {
     let (private, public) = (pem(&key.private), pem(&key.public));
     assert_eq!(private.label, "PRIVATE KEY");
     assert_eq!(public.label, "PUBLIC KEY");
+    // PKCS#8 in its first version: 16 bytes of header, then the seed's 32.
+    assert_eq!(private.contents.len(), 48);
     // SPKI of Ed25519: 12 bytes of header, then the key's 32.
     assert_eq!(public.contents.len(), 44);
     assert_eq!(mode(&key.private), 0o600);

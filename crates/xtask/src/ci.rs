@@ -113,12 +113,13 @@ async fn perform(step: Step, stop: &mut StopSignals) -> anyhow::Result<()> {
 }
 
 async fn cargo(words: &[&str], stop: &mut StopSignals) -> anyhow::Result<()> {
-    let mut command = Command::new(layout::cargo());
+    let mut command = layout::cargo();
     command.args(words).current_dir(layout::root());
     run::to_success(&mut command, stop).await
 }
 
-/// buf comes from npm, in the version and with the checksums of `.ci/package-lock.json`.
+/// buf comes from npm, in the version and with the checksums of `.ci/package-lock.json`. Not by
+/// `npm ci`, which insists on the packages of machines that this one is not.
 async fn proto_lint(stop: &mut StopSignals) -> anyhow::Result<()> {
     let tools = layout::target().join("tools");
     std::fs::create_dir_all(&tools)?;
@@ -128,7 +129,7 @@ async fn proto_lint(stop: &mut StopSignals) -> anyhow::Result<()> {
     }
     let mut install = Command::new("npm");
     install
-        .args(["ci", "--silent", "--no-audit", "--no-fund"])
+        .args(["install", "--silent", "--no-audit", "--no-fund"])
         .current_dir(&tools);
     run::to_success(&mut install, stop)
         .await
@@ -180,7 +181,7 @@ async fn validate(rendered: &Path, stop: &mut StopSignals) -> anyhow::Result<()>
 }
 
 async fn dependencies() -> anyhow::Result<()> {
-    let output = Command::new(layout::cargo())
+    let output = layout::cargo()
         .args(["tree", "--package", "gateway", "--edges", "normal"])
         .args(["--prefix", "none", "--format", "{p}"])
         .current_dir(layout::root())

@@ -55,6 +55,10 @@ pub(crate) fn org_svc(settings: &Settings, database_url: &str) -> anyhow::Result
         .env("STRIPE_SVC_URL", url(ports.stripe))
         .env("ORG_READERS", DEVELOPER)
         .env(
+            "ADMIN_ASSERTION_PUBLIC_KEY_FILE",
+            &settings.signing_key.public,
+        )
+        .env(
             "ADMIN_ASSERTION_PRIVATE_KEY_FILE",
             &settings.signing_key.private,
         );

@@ -1,7 +1,8 @@
 //! Where things are.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+
+use tokio::process::Command;
 
 /// The repository.
 pub(crate) fn root() -> PathBuf {
@@ -18,9 +19,24 @@ pub(crate) fn target() -> PathBuf {
     }
 }
 
-/// The cargo that runs us, or the one in PATH.
-pub(crate) fn cargo() -> OsString {
-    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+/// The cargo that runs us, or the one in PATH, in the repository.
+///
+/// Without the variables by which cargo tells us about our own package: build scripts watch some of
+/// them (ring's does), and what is built with them and without would be built anew each time.
+pub(crate) fn cargo() -> Command {
+    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars_os() {
+        let about_us = ["CARGO_PKG_", "CARGO_MANIFEST_"];
+        if about_us
+            .iter()
+            .any(|start| name.to_string_lossy().starts_with(start))
+        {
+            command.env_remove(name);
+        }
+    }
+    command.current_dir(root());
+    command
 }
 
 /// A binary of the workspace: it lies beside our own.

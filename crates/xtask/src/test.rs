@@ -3,7 +3,6 @@
 use std::process::ExitCode;
 
 use billing_devkit::postgres::{Cluster, Durability, InUse, TEST_DATABASE_URL};
-use tokio::process::Command;
 
 use crate::layout;
 use crate::processes::say;
@@ -24,7 +23,7 @@ pub(crate) async fn test(arguments: &[String], stop: &mut StopSignals) -> anyhow
             (Some(cluster), url)
         }
     };
-    let mut command = Command::new(layout::cargo());
+    let mut command = layout::cargo();
     command
         .arg("test")
         .current_dir(layout::root())

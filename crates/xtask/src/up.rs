@@ -75,7 +75,7 @@ pub(crate) async fn up(options: &Options, stop: &mut StopSignals) -> anyhow::Res
 
 async fn build(stop: &mut StopSignals) -> anyhow::Result<()> {
     say("building");
-    let mut command = Command::new(layout::cargo());
+    let mut command = layout::cargo();
     command
         .arg("build")
         .arg("--bins")

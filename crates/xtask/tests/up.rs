@@ -233,6 +233,7 @@ fn what_a_killed_run_left_behind_is_ended() {
     run.child.wait().unwrap();
     let gateway = text(&first, "/grpc/gateway");
     assert!(listens(gateway), "it was killed, not ended");
+    fs::remove_file(&run.ready_file).unwrap();
     let mut run = place.up(&[], &[]);
     let second = run.wait_until_ready();
     assert_eq!(
