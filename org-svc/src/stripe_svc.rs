@@ -83,6 +83,7 @@ impl StripeSvc {
 
 /// An answer that cannot be acted on is no answer.
 fn not_understood(what: &str) -> Attempt {
+    tracing::error!("stripe-svc's answer cannot be used: {what}");
     Attempt::Unknown(Setback {
         code: "internal".to_owned(),
         message: format!("stripe-svc's answer cannot be used: {what}."),

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use billing_kit::Fault;
+use billing_kit::{Fault, context::RequestContext};
 use billing_kit_db::db_fault;
 use chrono::{DateTime, Utc};
 use rand::RngExt;
@@ -35,7 +35,7 @@ use crate::{
 const LEASE: Duration = Duration::from_secs(60);
 const _: () = assert!(LEASE.as_secs() > PROVISION_DEADLINE.as_secs() + 5);
 /// A process that is told to stop waits this long for a call that is under way.
-const PATIENCE_AT_STOP: Duration = Duration::from_secs(10);
+const PATIENCE_AT_STOP: Duration = Duration::from_secs(5);
 
 /// An operation that this process may carry on, and settle under this token.
 #[derive(Debug)]
@@ -53,22 +53,22 @@ pub(crate) fn lease(app: &Organizations, now: DateTime<Utc>) -> Lease {
 }
 
 /// Makes one attempt and stores how it ended.
+#[tracing::instrument(
+    name = "link_operation",
+    skip_all,
+    fields(
+        operation_id = %claimed.operation.id.0,
+        organization_id = %claimed.operation.organization_id.0,
+        attempt = claimed.operation.attempt_count,
+        request_id = RequestContext::current().request_id,
+    )
+)]
 pub(crate) async fn run_link_operation(app: &Organizations, claimed: Claimed) {
     let call = app.stripe_svc.provision(&claimed.operation);
     let (attempt, at_once) = tokio::select! {
         attempt = call => (attempt, false),
         () = out_of_patience(app) => (stopped(), true),
     };
-    if let Attempt::Unknown(setback) = &attempt {
-        tracing::warn!(
-            operation_id = %claimed.operation.id.0,
-            organization_id = %claimed.operation.organization_id.0,
-            attempt = claimed.operation.attempt_count,
-            code = setback.code,
-            "a link goes on later: {}",
-            setback.message
-        );
-    }
     let settled = match &attempt {
         Attempt::Provisioned(provisioned) => settle_linked(app, &claimed, provisioned).await,
         Attempt::Refused(refusal) => settle_refused(app, &claimed, refusal).await,
@@ -95,6 +95,7 @@ async fn out_of_patience(app: &Organizations) {
 }
 
 fn stopped() -> Attempt {
+    tracing::info!("stopped in the middle of a link; another process goes on");
     Attempt::Unknown(Setback {
         code: "unavailable".to_owned(),
         message: "The process was stopped; another one goes on.".to_owned(),

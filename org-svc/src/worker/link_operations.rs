@@ -5,7 +5,6 @@ use std::{sync::Arc, time::Duration};
 
 use billing_kit::{Fault, context::RequestContext};
 use tokio::{task::JoinSet, time::MissedTickBehavior};
-use tracing::Instrument;
 
 use crate::{
     app::{
@@ -49,7 +48,6 @@ async fn run_due(app: &Arc<Organizations>, running: &mut JoinSet<()>) -> Result<
     let due = link_operations::claim_due(&app.db, now, lease, room).await?;
     let started = due.len();
     for operation in due {
-        let span = tracing::info_span!("link_operation", operation_id = %operation.id.0);
         let app = Arc::clone(app);
         let run = async move {
             let claimed = Claimed {
@@ -58,7 +56,7 @@ async fn run_due(app: &Arc<Organizations>, running: &mut JoinSet<()>) -> Result<
             };
             run_link_operation(&app, claimed).await;
         };
-        running.spawn(RequestContext::fresh().scope(run).instrument(span));
+        running.spawn(RequestContext::fresh().scope(run));
     }
     Ok(started)
 }

@@ -1,0 +1,15 @@
+//! org-svc on a real PostgreSQL, called over real gRPC.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a helper of a test fails the test"
+)]
+
+mod admins;
+mod command_line;
+mod doors;
+mod feed;
+mod links;
+mod lists;
+mod observations;
+mod support;
