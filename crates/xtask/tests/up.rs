@@ -88,6 +88,20 @@ impl Place {
     }
 }
 
+impl Drop for Place {
+    /// A test that failed may have left processes behind: those that are still written down.
+    fn drop(&mut self) {
+        let left = |file: &str| fs::read_to_string(self.dir.path().join(file)).unwrap_or_default();
+        let processes = left("dev/processes");
+        let server = left("dev/postgres/data/postmaster.pid");
+        for line in processes.lines().chain(server.lines().take(1)) {
+            if let Some(Ok(pid)) = line.split(' ').next().map(str::parse) {
+                let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+            }
+        }
+    }
+}
+
 impl Run {
     fn wait_until_ready(&mut self) -> Value {
         let started = Instant::now();
