@@ -101,7 +101,7 @@ async fn send(app: &App, call: &Call, budget: Budget) -> Result<(), Fault> {
         .await
     {
         Ok(Answer::Done(reply)) => store_success(app, call, &reply).await,
-        Ok(Answer::Refused(refusal)) => store_refusal(app, call, refusal).await,
+        Ok(Answer::Refused { refusal, .. }) => store_refusal(app, call, refusal).await,
         Err(unknown) => after_unknown(app, call, unknown).await,
     }
 }

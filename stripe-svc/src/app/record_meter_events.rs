@@ -142,15 +142,29 @@ async fn deliver(
         if is_counted(app, stored).await? {
             return Ok(EventOutcome::Accepted { request_id: None });
         }
-        return send(app, stored, &fresh_key, deadline).await;
+        let sent = send(app, stored, &fresh_key, deadline).await?;
+        return Ok(sent.outcome);
     }
     match send(app, stored, &key(identifier), deadline).await {
-        // Under the first key Stripe would repeat its failure for a day.
-        Err(unknown) if unknown.kind == UnknownKind::KeySpent => {
-            send(app, stored, &fresh_key, deadline).await
-        }
-        outcome => outcome,
+        // Under its first key an event brings what Stripe saved there for a day, however things have
+        // changed: a failure, or a no that has passed, such as to a meter that was missing.
+        Err(unknown) if unknown.kind == UnknownKind::KeySpent => {}
+        Ok(Sent {
+            outcome: EventOutcome::Retry(_),
+            is_replay: true,
+        }) => {}
+        Ok(sent) => return Ok(sent.outcome),
+        Err(unknown) => return Err(unknown),
     }
+    let sent = send(app, stored, &fresh_key, deadline).await?;
+    Ok(sent.outcome)
+}
+
+/// Stripe's word on an event.
+struct Sent {
+    outcome: EventOutcome,
+    /// Whether it is an earlier word, saved under the key.
+    is_replay: bool,
 }
 
 async fn send(
@@ -158,15 +172,19 @@ async fn send(
     stored: &StoredEvent,
     key: &IdempotencyKey,
     deadline: Instant,
-) -> Result<EventOutcome, Unknown> {
+) -> Result<Sent, Unknown> {
     let mut budget = Budget::within(EVENT_MAX, ATTEMPTS_MAX);
     budget.deadline = budget.deadline.min(deadline);
     let meter = &app.catalog.meter;
-    let outcome = match app.stripe.send_event(stored, meter, key, budget).await? {
-        Answer::Done(reply) => EventOutcome::Accepted {
-            request_id: reply.request_id,
-        },
-        Answer::Refused(refusal) => judge_refusal(&stored.event, refusal, app.clock.now()),
+    let (outcome, is_replay) = match app.stripe.send_event(stored, meter, key, budget).await? {
+        Answer::Done(reply) => {
+            let request_id = reply.request_id;
+            (EventOutcome::Accepted { request_id }, false)
+        }
+        Answer::Refused { refusal, is_replay } => {
+            let outcome = judge_refusal(&stored.event, refusal, app.clock.now());
+            (outcome, is_replay)
+        }
     };
     match &outcome {
         EventOutcome::Accepted { .. } => {}
@@ -184,7 +202,7 @@ async fn send(
             retry.message
         ),
     }
-    Ok(outcome)
+    Ok(Sent { outcome, is_replay })
 }
 
 /// Whether the meter counts this event's value for its customer and UTC day.

@@ -66,7 +66,7 @@ impl Stripe {
         let budget = Budget::for_reads();
         match self.transport.send(&request, None, budget).await? {
             Answer::Done(reply) => Ok(reply),
-            Answer::Refused(refusal) => Err(ReadError::Refused(refusal).into()),
+            Answer::Refused { refusal, .. } => Err(ReadError::Refused(refusal).into()),
         }
     }
 }

@@ -75,7 +75,11 @@ pub(crate) struct Reply {
 #[derive(Debug)]
 pub(crate) enum Answer {
     Done(Reply),
-    Refused(Refusal),
+    Refused {
+        refusal: Refusal,
+        /// Whether this is an earlier answer that Stripe saved under the idempotency key.
+        is_replay: bool,
+    },
 }
 
 /// Why a typed request brought no object.
@@ -218,7 +222,10 @@ impl Transport {
                 body,
                 request_id: head.request_id,
             })),
-            Verdict::Refused(refusal) => Attempt::Answered(Answer::Refused(refusal)),
+            Verdict::Refused(refusal) => Attempt::Answered(Answer::Refused {
+                refusal,
+                is_replay: head.is_replay,
+            }),
             Verdict::Unknown { unknown, repeat } => Attempt::Unknown { unknown, repeat },
         }
     }
@@ -279,7 +286,7 @@ impl StripeClient for Transport {
             .await?
         {
             Answer::Done(reply) => Ok(reply.body),
-            Answer::Refused(refusal) => Err(ReadError::Refused(refusal)),
+            Answer::Refused { refusal, .. } => Err(ReadError::Refused(refusal)),
         }
     }
 }

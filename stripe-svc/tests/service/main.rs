@@ -1,0 +1,12 @@
+//! The service as its callers see it: real gRPC, a real database, and the simulator over HTTP.
+
+#[cfg(test)]
+mod catalog;
+#[cfg(test)]
+mod meter_events;
+#[cfg(test)]
+mod provision;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
+mod transport;

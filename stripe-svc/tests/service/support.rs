@@ -1,0 +1,387 @@
+//! A simulated account, a database, and services that run on both.
+
+use std::{future::Future, net::SocketAddr, time::Duration};
+
+use billing_devkit::postgres::TestDatabase;
+use billing_kit::{Clock, Ids, client, config::Env, process::Lifecycle};
+use billing_proto::{
+    common::v1::{DeploymentType, PlanType},
+    stripe::v1::{
+        MeterEvent, MeterEventOutcome, ProvisionSubscriptionRequest, ProvisionedSubscription,
+        RecordMeterEventsRequest, StripeRefusal, meter_event_outcome::Outcome as EventOutcome,
+        meter_event_service_client::MeterEventServiceClient,
+        provision_subscription_response::Outcome as ProvisionOutcome,
+        subscription_service_client::SubscriptionServiceClient,
+    },
+};
+use chrono::{DateTime, TimeDelta, Utc};
+use sea_orm::{
+    ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, QueryResult, Statement,
+};
+use serde_json::Value;
+use stripe_sim::{Config as SimConfig, Fault, FaultEffect, FaultResponse, Handle, Simulator};
+use stripe_svc::{
+    CatalogConfig, Config, Deps,
+    cli::{CatalogCommand, Ended, run_catalog},
+};
+use tokio::{runtime::Runtime, sync::watch};
+use tonic::Status;
+use uuid::Uuid;
+
+pub(crate) const CUSTOMERS: &str = "POST /v1/customers";
+pub(crate) const SUBSCRIPTIONS: &str = "POST /v1/subscriptions";
+pub(crate) const METER_EVENTS: &str = "POST /v1/billing/meter_events";
+
+/// How long something may take that happens by itself.
+const EVENTUALLY_MAX: Duration = Duration::from_secs(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
+
+/// One account in Stripe, one database, and the time of both.
+pub(crate) struct World {
+    pub(crate) sim: Handle,
+    pub(crate) db: DatabaseConnection,
+    database: TestDatabase,
+    time: watch::Sender<DateTime<Utc>>,
+    clock: Clock,
+}
+
+impl World {
+    /// With the catalog applied.
+    pub(crate) async fn start() -> Self {
+        let world = Self::without_catalog().await;
+        assert_eq!(world.apply_catalog().await, Ended::Agrees);
+        world
+    }
+
+    /// With an empty account.
+    pub(crate) async fn without_catalog() -> Self {
+        let database = tokio::task::spawn_blocking(TestDatabase::create);
+        let database = database.await.unwrap().expect("run `cargo xtask test`");
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the test looks at the tables as their owner, not in the service's role"
+        )]
+        let db = sea_orm::Database::connect(
+            ConnectOptions::new(database.url())
+                .max_connections(2)
+                .sqlx_logging(false)
+                .clone(),
+        )
+        .await
+        .unwrap();
+        migrations::up(&db).await.unwrap();
+        let sim = Simulator::start(SimConfig::default()).await.unwrap();
+        let now = DateTime::from_timestamp(sim.now(), 0).unwrap();
+        let (time, clock) = Clock::manual(now);
+        Self {
+            sim,
+            db,
+            database,
+            time,
+            clock,
+        }
+    }
+
+    /// Moves the time, here and in Stripe.
+    pub(crate) fn advance(&self, by: TimeDelta) {
+        self.time.send_modify(|now| *now += by);
+        self.sim.advance_clock(by.to_std().unwrap());
+    }
+
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
+    pub(crate) fn env(&self, more: &[(&str, &str)]) -> Env {
+        let base = self.sim.base_url();
+        let variables = [
+            ("DATABASE_URL", self.database.url()),
+            ("STRIPE_SECRET_KEY", "sk_test_local"),
+            ("STRIPE_API_BASE", &base),
+            ("LISTEN_ADDR", "127.0.0.1:0"),
+        ];
+        let variables = variables.iter().chain(more);
+        Env::from_variables(variables.map(|(n, v)| ((*n).to_owned(), (*v).to_owned())))
+    }
+
+    pub(crate) async fn apply_catalog(&self) -> Ended {
+        let config = CatalogConfig::from_env(self.env(&[]), true).unwrap();
+        run_catalog(CatalogCommand::Apply, &config, &mut |_| ())
+            .await
+            .unwrap()
+    }
+
+    /// A replica of the service.
+    pub(crate) async fn service(&self) -> Service {
+        self.service_with(&[]).await
+    }
+
+    pub(crate) async fn service_with(&self, variables: &[(&str, &str)]) -> Service {
+        let config = Config::from_env(self.env(variables)).unwrap();
+        let deps = Deps {
+            clock: self.clock.clone(),
+            ids: Ids::random(),
+        };
+        // A runtime of its own, so that it can be killed as a process can.
+        let runtime = Runtime::new().unwrap();
+        let life = Lifecycle::new();
+        let started = runtime.spawn(stripe_svc::start(config, deps, life));
+        let addr = started.await.unwrap().unwrap().addr;
+        Service {
+            runtime: Some(runtime),
+            addr,
+        }
+    }
+
+    /// Makes Stripe misbehave on the next calls of a route.
+    pub(crate) fn fault(&self, fault: Fault) {
+        self.sim.inject(fault).unwrap();
+    }
+
+    pub(crate) fn assert_faults_struck(&self) {
+        assert_eq!(self.sim.unspent_faults(), Vec::<String>::new());
+    }
+
+    /// How often Stripe was called on a route.
+    pub(crate) fn calls(&self, route: &str) -> u64 {
+        let ledger = self.sim.ledger_of(&[]);
+        ledger.requests_by_route.get(route).map_or(0, |it| it.calls)
+    }
+
+    /// The idempotency keys on a route, of the calls that got as far as to be looked at.
+    pub(crate) fn keys(&self, route: &str) -> Vec<String> {
+        let requests = self.sim.ledger().recent_requests.into_iter();
+        let requests = requests.filter(|request| request.route == route);
+        requests.filter_map(|it| it.idempotency_key).collect()
+    }
+
+    /// Asserts that the account holds one customer and one subscription, and gives them.
+    pub(crate) fn one_of_each(&self) -> (Value, Value) {
+        let ledger = self.sim.ledger();
+        let ([customer], [subscription]) =
+            (ledger.customers.as_slice(), ledger.subscriptions.as_slice())
+        else {
+            panic!(
+                "{} customers and {} subscriptions",
+                ledger.customers.len(),
+                ledger.subscriptions.len()
+            );
+        };
+        (customer.clone(), subscription.clone())
+    }
+
+    /// Asks Stripe itself.
+    pub(crate) async fn stripe(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        form: &[(&str, &str)],
+    ) -> Value {
+        let url = format!("{}{path}", self.sim.base_url());
+        let http = plain_http();
+        let request = http.request(method, url).bearer_auth("sk_test_local");
+        let request = if form.is_empty() {
+            request
+        } else {
+            request.form(form)
+        };
+        let response = request.send().await.unwrap();
+        assert!(
+            response.status().is_success(),
+            "{}",
+            response.text().await.unwrap()
+        );
+        response.json().await.unwrap()
+    }
+
+    /// What the day's summary of a customer says.
+    pub(crate) async fn metered(&self, customer: &str, day: DateTime<Utc>) -> Option<f64> {
+        let meter = self.sim.ledger().meters[0]["id"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        let start = day.timestamp() / 86_400 * 86_400;
+        let path = format!(
+            "/v1/billing/meters/{meter}/event_summaries?customer={customer}&start_time={start}&end_time={}",
+            start + 86_400
+        );
+        let page = self.stripe(reqwest::Method::GET, &path, &[]).await;
+        page["data"][0]["aggregated_value"].as_f64()
+    }
+
+    /// A customer in Stripe that we did not make.
+    pub(crate) async fn customer(&self) -> String {
+        let form = [("name", "Acme"), ("email", "billing@acme.example")];
+        let customer = self
+            .stripe(reqwest::Method::POST, "/v1/customers", &form)
+            .await;
+        customer["id"].as_str().unwrap().to_owned()
+    }
+
+    /// The one row of a query.
+    pub(crate) async fn row(&self, sql: &str) -> QueryResult {
+        let statement = Statement::from_string(DbBackend::Postgres, sql);
+        self.db.query_one_raw(statement).await.unwrap().unwrap()
+    }
+}
+
+/// A running replica.
+pub(crate) struct Service {
+    runtime: Option<Runtime>,
+    pub(crate) addr: SocketAddr,
+}
+
+impl Service {
+    /// Ends it as a lost machine would: nothing is finished.
+    pub(crate) fn kill(mut self) {
+        self.stop();
+    }
+
+    fn stop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+
+    fn channel(&self) -> client::ServiceChannel {
+        let url = format!("http://{}", self.addr).parse().unwrap();
+        client::channel(&url, None, Duration::from_secs(60)).unwrap()
+    }
+
+    pub(crate) async fn provision(
+        &self,
+        request: &ProvisionSubscriptionRequest,
+    ) -> Result<ProvisionOutcome, Status> {
+        let mut client = SubscriptionServiceClient::new(self.channel());
+        let response = client.provision_subscription(request.clone()).await?;
+        Ok(response.into_inner().outcome.unwrap())
+    }
+
+    pub(crate) async fn provisioned(
+        &self,
+        request: &ProvisionSubscriptionRequest,
+    ) -> ProvisionedSubscription {
+        match self.provision(request).await.unwrap() {
+            ProvisionOutcome::Provisioned(provisioned) => provisioned,
+            ProvisionOutcome::Refusal(refusal) => panic!("refused: {refusal:?}"),
+        }
+    }
+
+    pub(crate) async fn refused(&self, request: &ProvisionSubscriptionRequest) -> StripeRefusal {
+        match self.provision(request).await.unwrap() {
+            ProvisionOutcome::Provisioned(provisioned) => panic!("provisioned: {provisioned:?}"),
+            ProvisionOutcome::Refusal(refusal) => refusal,
+        }
+    }
+
+    /// The same with a deadline of the caller's own.
+    pub(crate) async fn provision_within(
+        &self,
+        request: &ProvisionSubscriptionRequest,
+        deadline: Duration,
+    ) -> Result<ProvisionOutcome, Status> {
+        let mut client = SubscriptionServiceClient::new(self.channel());
+        let mut request = tonic::Request::new(request.clone());
+        request.set_timeout(deadline);
+        let response = client.provision_subscription(request).await?;
+        Ok(response.into_inner().outcome.unwrap())
+    }
+
+    pub(crate) async fn try_record(
+        &self,
+        events: Vec<MeterEvent>,
+        deadline: Duration,
+    ) -> Result<Vec<EventOutcome>, Status> {
+        let mut client = MeterEventServiceClient::new(self.channel());
+        let mut request = tonic::Request::new(RecordMeterEventsRequest { events });
+        request.set_timeout(deadline);
+        let response = client.record_meter_events(request).await?;
+        let outcomes = response.into_inner().outcomes.into_iter();
+        Ok(outcomes
+            .map(|MeterEventOutcome { outcome }| outcome.unwrap())
+            .collect())
+    }
+
+    pub(crate) async fn record(&self, events: Vec<MeterEvent>) -> Vec<EventOutcome> {
+        self.try_record(events, Duration::from_secs(30))
+            .await
+            .unwrap()
+    }
+
+    pub(crate) async fn record_one(&self, event: &MeterEvent) -> EventOutcome {
+        let mut outcomes = self.record(vec![event.clone()]).await;
+        assert_eq!(outcomes.len(), 1);
+        outcomes.remove(0)
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// A client for the simulator. It never speaks TLS, but cannot be built without knowing how.
+fn plain_http() -> reqwest::Client {
+    // Another test of this process may have been first.
+    let _first = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
+        .no_proxy()
+        .timeout(EVENTUALLY_MAX)
+        .build()
+        .unwrap()
+}
+
+/// A link as org-svc asks for it, each of another organization.
+pub(crate) fn link() -> ProvisionSubscriptionRequest {
+    ProvisionSubscriptionRequest {
+        operation_id: new_id(),
+        organization_id: new_id(),
+        organization_name: "Acme Corp".to_owned(),
+        admin_email: "billing@acme.example".to_owned(),
+        deployment_type: DeploymentType::OnPremise.into(),
+        plan_type: PlanType::ManagedCloud.into(),
+        trial_days: 4,
+    }
+}
+
+/// The next operation on the same organization.
+pub(crate) fn another(request: &ProvisionSubscriptionRequest) -> ProvisionSubscriptionRequest {
+    ProvisionSubscriptionRequest {
+        operation_id: new_id(),
+        ..request.clone()
+    }
+}
+
+pub(crate) fn new_id() -> String {
+    Ids::random().next().to_string()
+}
+
+pub(crate) fn event(customer: &str, value: i64, at: DateTime<Utc>) -> MeterEvent {
+    MeterEvent {
+        identifier: format!("report-{}", Uuid::parse_str(&new_id()).unwrap().simple()),
+        stripe_customer_id: customer.to_owned(),
+        value,
+        event_time: Some(billing_kit::proto_time::to_proto(at)),
+    }
+}
+
+/// An answer of Stripe's in place of its own.
+pub(crate) fn answer(status: u16) -> FaultResponse {
+    FaultResponse::status(status)
+}
+
+/// A fault that strikes the next call of a route.
+pub(crate) fn once(route: &str, effect: FaultEffect) -> Fault {
+    Fault::once(route, effect)
+}
+
+/// Polls until something is so.
+pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, mut is_so: impl FnMut() -> F) {
+    let polled = tokio::time::timeout(EVENTUALLY_MAX, async {
+        while !is_so().await {
+            tokio::time::sleep(POLL_INTERVAL).await;
+        }
+    });
+    assert!(polled.await.is_ok(), "it never came to be: {what}");
+}
