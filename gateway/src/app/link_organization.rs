@@ -52,24 +52,11 @@ impl App {
             .clone()
             .link_organization(request)
             .await
-            .map_err(|status| bare_fields(internal_fault(status)))?
+            .map_err(internal_fault)?
             .into_inner();
         Ok(Link {
             organization: translate::organization(organization.unwrap_or_default())?,
             operation: translate::link_operation(operation.unwrap_or_default())?,
         })
     }
-}
-
-/// Names the fields as the admin wrote them, without the message that carries them to org-svc.
-fn bare_fields(mut fault: Fault) -> Fault {
-    if fault.violations.is_empty() {
-        return fault;
-    }
-    for violation in &mut fault.violations {
-        if let Some(field) = violation.field.strip_prefix("terms.") {
-            violation.field = field.to_owned();
-        }
-    }
-    Fault::invalid(fault.violations)
 }

@@ -19,7 +19,7 @@ use crate::{
         organization::{Organization, Reporting, Summary},
         organization_filter::OrganizationFilter,
     },
-    upstream::internal_fault,
+    upstream::{internal_fault, rename_field},
 };
 
 /// How many organizations are asked about in one request, as ingest-svc's contract says.
@@ -101,12 +101,12 @@ impl App {
             async {
                 self.list_page(admin, pending)
                     .await
-                    .map_err(|fault| rename_cursor(fault, "pending_cursor"))
+                    .map_err(|fault| rename_field(fault, "page_token", "pending_cursor"))
             },
             async {
                 self.list_page(admin, linked)
                     .await
-                    .map_err(|fault| rename_cursor(fault, "linked_cursor"))
+                    .map_err(|fault| rename_field(fault, "page_token", "linked_cursor"))
             },
             self.count_organizations(admin),
         )?;
@@ -259,16 +259,4 @@ fn is_away(fault: &Fault) -> bool {
         | ErrorReason::PriceNotFound
         | ErrorReason::Internal => false,
     }
-}
-
-fn rename_cursor(mut fault: Fault, name: &str) -> Fault {
-    if fault.violations.is_empty() {
-        return fault;
-    }
-    for violation in &mut fault.violations {
-        if violation.field == "page_token" {
-            name.clone_into(&mut violation.field);
-        }
-    }
-    Fault::invalid(fault.violations)
 }

@@ -24,6 +24,7 @@ use crate::{
         organization::LinkState,
         organization_filter::{OrganizationFilter, parse_limit, parse_statuses},
     },
+    upstream::rename_field,
     web::{Web, read_body},
 };
 
@@ -55,7 +56,11 @@ pub(super) async fn list(
         pending,
         linked,
         reporting_available,
-    } = web.app().list_overview(&admin, request).await?;
+    } = web
+        .app()
+        .list_overview(&admin, request)
+        .await
+        .map_err(|fault| rename_field(fault, "query", "q"))?;
     let list = |page: ListPage| {
         let rows = page.organizations.into_iter().map(Into::into).collect();
         (rows, page.next_page_token)
@@ -145,7 +150,7 @@ pub(super) async fn usage(
         .app()
         .list_usage_reports(&admin, id, page_size, cursor)
         .await
-        .map_err(cursor_fault)?;
+        .map_err(|fault| rename_field(fault, "page_token", "cursor"))?;
     Ok(json(
         StatusCode::OK,
         &UsageAnswer {
@@ -154,18 +159,6 @@ pub(super) async fn usage(
             next_cursor: next_page_token,
         },
     ))
-}
-
-fn cursor_fault(mut fault: Fault) -> Fault {
-    if !fault.violations.iter().any(|v| v.field == "page_token") {
-        return fault;
-    }
-    for violation in &mut fault.violations {
-        if violation.field == "page_token" {
-            "cursor".clone_into(&mut violation.field);
-        }
-    }
-    Fault::invalid(fault.violations)
 }
 
 #[derive(Serialize)]

@@ -199,34 +199,4 @@ fn failure_of(fault: &Fault) -> ReportFailure {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn queued(name_len: usize) -> Queued {
-        let report = UsageReport {
-            organization_name: "x".repeat(name_len),
-            ..UsageReport::default()
-        };
-        let (answer, _) = oneshot::channel();
-        Queued { report, answer }
-    }
-
-    #[test]
-    fn a_batch_is_taken_apart_by_its_bytes_and_loses_nobody() {
-        let mut batch: Vec<_> = (0..REPORTS_PER_BATCH_MAX)
-            .map(|_| queued(16 * 1024))
-            .collect();
-        let parts = split(&mut batch);
-        assert!(parts.len() > 1);
-        assert_eq!(
-            parts.iter().map(Vec::len).sum::<usize>(),
-            REPORTS_PER_BATCH_MAX
-        );
-        for part in parts {
-            let bytes: usize = part.iter().map(|q| q.report.encoded_len()).sum();
-            assert!(bytes <= BATCH_BYTES_MAX && !part.is_empty());
-        }
-        let mut quiet = vec![queued(10)];
-        assert_eq!(split(&mut quiet).len(), 1);
-    }
-}
+mod tests;

@@ -1,0 +1,19 @@
+//! The gateway over real HTTP and gRPC.
+//!
+//! What stands behind it are small servers that keep the contracts of ingest-svc and org-svc in
+//! memory: the gateway holds no data, and what the real ones do with it is tested with them.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a helper of a test fails the test"
+)]
+
+mod admin_rest;
+mod better_auth;
+mod dashboard;
+mod grpc;
+mod ingest;
+mod org;
+mod usage_report;
+mod world;

@@ -1,0 +1,353 @@
+//! org-svc's contract in memory: two users, of whom one is an admin, and a few organizations.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex},
+};
+
+use billing_kit::{Fault, Violation, assertion::ADMIN_ASSERTION};
+use billing_proto::{
+    common::v1::{DeploymentType, ErrorReason, PlanType, SubscriptionStatus},
+    org::v1::{
+        self as org, AuthenticateAdminRequest, AuthenticateAdminResponse,
+        CountOrganizationsRequest, CountOrganizationsResponse, GetOrganizationRequest,
+        GetOrganizationResponse, GetSessionRequest, GetSessionResponse, LinkFilter,
+        LinkOperationState, LinkOrganizationRequest, LinkOrganizationResponse,
+        ListOrganizationsRequest, ListOrganizationsResponse, ObserveOrganizationsRequest,
+        ObserveOrganizationsResponse, SignInRequest, SignInResponse, SignOutRequest,
+        SignOutResponse, WatchOrganizationsRequest, WatchOrganizationsResponse,
+        admin_session_service_server::AdminSessionService,
+        organization_service_server::OrganizationService,
+    },
+};
+use prost_types::Timestamp;
+use tonic::{Request, Response, Status, metadata::MetadataMap};
+use uuid::Uuid;
+
+pub(crate) const ADMIN: &str = "admin@example.com";
+pub(crate) const NO_ADMIN: &str = "user@example.com";
+pub(crate) const PASSWORD: &str = "correct horse battery staple";
+const ASSERTION: &str = "signed-by-org-svc";
+
+/// Terms that the catalog has no price for, that Stripe refuses, and whose link takes too long.
+pub(crate) const REFUSED: &str = "refused@example.com";
+pub(crate) const UNPRICED: &str = "unpriced@example.com";
+pub(crate) const SLOW: &str = "slow@example.com";
+
+/// Calls on behalf of an admin carry what [`Org`] gave out for one.
+pub(crate) fn require_assertion(metadata: &MetadataMap) -> Result<(), Status> {
+    match metadata.get(ADMIN_ASSERTION) {
+        Some(value) if value == ASSERTION => Ok(()),
+        _ => Err(Fault::new(ErrorReason::Unauthenticated, "This needs an admin.").into()),
+    }
+}
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Org {
+    organizations: Arc<Mutex<BTreeMap<Uuid, org::Organization>>>,
+    sessions: Arc<Mutex<HashMap<String, org::Session>>>,
+    refresh: Arc<Mutex<bool>>,
+    rate_limited: Arc<Mutex<bool>>,
+}
+
+pub(crate) fn time(seconds: i64) -> Timestamp {
+    Timestamp { seconds, nanos: 0 }
+}
+
+impl Org {
+    /// A pending organization.
+    pub(crate) fn add(&self, id: Uuid, name: &str) {
+        let organization = org::Organization {
+            id: id.to_string(),
+            name: name.to_owned(),
+            instance_url: "acme.vaultai.eu".to_owned(),
+            subscription_status: SubscriptionStatus::Pending.into(),
+            create_time: Some(time(1_730_455_200)),
+            update_time: Some(time(1_730_455_200)),
+            ..org::Organization::default()
+        };
+        self.organizations.lock().unwrap().insert(id, organization);
+    }
+
+    pub(crate) fn change(&self, id: Uuid, change: impl FnOnce(&mut org::Organization)) {
+        change(self.organizations.lock().unwrap().get_mut(&id).unwrap());
+    }
+
+    pub(crate) fn get(&self, id: Uuid) -> org::Organization {
+        self.organizations.lock().unwrap()[&id].clone()
+    }
+
+    /// The sessions that there are.
+    pub(crate) fn sessions(&self) -> Vec<org::Session> {
+        self.sessions.lock().unwrap().values().cloned().collect()
+    }
+
+    /// Ends all sessions behind everybody's back.
+    pub(crate) fn expire_sessions(&self) {
+        self.sessions.lock().unwrap().clear();
+    }
+
+    /// From now on sessions are due to be extended.
+    pub(crate) fn refresh_sessions(&self) {
+        *self.refresh.lock().unwrap() = true;
+    }
+
+    pub(crate) fn limit_rate(&self) {
+        *self.rate_limited.lock().unwrap() = true;
+    }
+
+    fn session(&self, token: &str) -> Option<org::Session> {
+        self.sessions.lock().unwrap().get(token).cloned()
+    }
+}
+
+fn user(id: &str) -> org::User {
+    org::User {
+        id: id.to_owned(),
+        name: "Admin".to_owned(),
+        email: id.to_owned(),
+        email_verified: false,
+        image: None,
+        create_time: Some(time(1_700_000_000)),
+        update_time: Some(time(1_700_000_000)),
+    }
+}
+
+fn page_size(asked: i32) -> usize {
+    usize::try_from(if asked == 0 { 50 } else { asked.min(500) }).unwrap()
+}
+
+#[tonic::async_trait]
+impl AdminSessionService for Org {
+    async fn sign_in(
+        &self,
+        request: Request<SignInRequest>,
+    ) -> Result<Response<SignInResponse>, Status> {
+        let SignInRequest {
+            email,
+            password,
+            remember,
+            ip_address,
+            user_agent,
+        } = request.into_inner();
+        let email = email.to_lowercase();
+        if *self.rate_limited.lock().unwrap() {
+            return Err(Fault::new(ErrorReason::RateLimited, "Too many.").into());
+        }
+        if ![ADMIN, NO_ADMIN].contains(&email.as_str()) || password != PASSWORD {
+            return Err(Fault::new(ErrorReason::Unauthenticated, "Wrong.").into());
+        }
+        let mut sessions = self.sessions.lock().unwrap();
+        let token = format!("token{:027}", sessions.len() + 1);
+        let days = if remember { 7 } else { 1 };
+        let session = org::Session {
+            id: format!("session{}", sessions.len() + 1),
+            token: token.clone(),
+            user_id: email.clone(),
+            expire_time: Some(time(1_800_000_000 + days * 86_400)),
+            create_time: Some(time(1_800_000_000)),
+            update_time: Some(time(1_800_000_000)),
+            ip_address: Some(ip_address),
+            user_agent: Some(user_agent),
+        };
+        sessions.insert(token, session.clone());
+        Ok(Response::new(SignInResponse {
+            session: Some(session),
+            user: Some(user(&email)),
+        }))
+    }
+
+    async fn sign_out(
+        &self,
+        request: Request<SignOutRequest>,
+    ) -> Result<Response<SignOutResponse>, Status> {
+        let token = request.into_inner().session_token;
+        self.sessions.lock().unwrap().remove(&token);
+        Ok(Response::new(SignOutResponse {}))
+    }
+
+    async fn get_session(
+        &self,
+        request: Request<GetSessionRequest>,
+    ) -> Result<Response<GetSessionResponse>, Status> {
+        let GetSessionRequest {
+            session_token,
+            disable_refresh,
+        } = request.into_inner();
+        let session = self.session(&session_token);
+        Ok(Response::new(GetSessionResponse {
+            user: session.as_ref().map(|session| user(&session.user_id)),
+            refreshed: session.is_some() && *self.refresh.lock().unwrap() && !disable_refresh,
+            session,
+        }))
+    }
+
+    async fn authenticate_admin(
+        &self,
+        request: Request<AuthenticateAdminRequest>,
+    ) -> Result<Response<AuthenticateAdminResponse>, Status> {
+        let token = request.into_inner().session_token;
+        let refused = |reason| Status::from(Fault::new(reason, "Not you."));
+        let session = self.session(&token);
+        let session = session.ok_or_else(|| refused(ErrorReason::Unauthenticated))?;
+        if session.user_id != ADMIN {
+            return Err(refused(ErrorReason::PermissionDenied));
+        }
+        Ok(Response::new(AuthenticateAdminResponse {
+            user: Some(user(ADMIN)),
+            assertion: ASSERTION.to_owned(),
+        }))
+    }
+}
+
+#[tonic::async_trait]
+impl OrganizationService for Org {
+    async fn observe_organizations(
+        &self,
+        _: Request<ObserveOrganizationsRequest>,
+    ) -> Result<Response<ObserveOrganizationsResponse>, Status> {
+        Err(Status::permission_denied("not for the gateway"))
+    }
+
+    async fn get_organization(
+        &self,
+        request: Request<GetOrganizationRequest>,
+    ) -> Result<Response<GetOrganizationResponse>, Status> {
+        require_assertion(request.metadata())?;
+        let id = Uuid::parse_str(&request.into_inner().organization_id).unwrap();
+        let organization = self.organizations.lock().unwrap().get(&id).cloned();
+        let organization = organization.ok_or_else(not_found)?;
+        Ok(Response::new(GetOrganizationResponse {
+            organization: Some(organization),
+        }))
+    }
+
+    async fn list_organizations(
+        &self,
+        request: Request<ListOrganizationsRequest>,
+    ) -> Result<Response<ListOrganizationsResponse>, Status> {
+        require_assertion(request.metadata())?;
+        let message = request.into_inner();
+        let wanted = message.link_filter();
+        if message.page_token == "nonsense" {
+            let violation = Violation::new("page_token", "It is no token of ours.");
+            return Err(Fault::invalid(vec![violation]).into());
+        }
+        let picks = |organization: &org::Organization| {
+            let is_linked = !organization.stripe_customer_id.is_empty();
+            let by_link = match wanted {
+                LinkFilter::Unspecified => true,
+                LinkFilter::Pending => !is_linked,
+                LinkFilter::Linked => is_linked,
+            };
+            let by_status = message.statuses.is_empty()
+                || message.statuses.contains(&organization.subscription_status);
+            let text = format!("{} {}", organization.id, organization.name);
+            by_link && by_status && text.contains(&message.query)
+        };
+        let all = self.organizations.lock().unwrap();
+        let start: usize = message.page_token.parse().unwrap_or(0);
+        let size = page_size(message.page_size);
+        let mut picked: Vec<_> = all.values().filter(|o| picks(o)).skip(start).collect();
+        let next_page_token = if picked.len() > size {
+            (start + size).to_string()
+        } else {
+            String::new()
+        };
+        picked.truncate(size);
+        Ok(Response::new(ListOrganizationsResponse {
+            organizations: picked.into_iter().cloned().collect(),
+            next_page_token,
+        }))
+    }
+
+    async fn count_organizations(
+        &self,
+        request: Request<CountOrganizationsRequest>,
+    ) -> Result<Response<CountOrganizationsResponse>, Status> {
+        require_assertion(request.metadata())?;
+        let all = self.organizations.lock().unwrap();
+        let linked = all.values().filter(|o| !o.stripe_customer_id.is_empty());
+        let linked_count = i64::try_from(linked.count()).unwrap();
+        let total_count = i64::try_from(all.len()).unwrap();
+        Ok(Response::new(CountOrganizationsResponse {
+            total_count,
+            linked_count,
+            pending_count: total_count - linked_count,
+        }))
+    }
+
+    async fn link_organization(
+        &self,
+        request: Request<LinkOrganizationRequest>,
+    ) -> Result<Response<LinkOrganizationResponse>, Status> {
+        require_assertion(request.metadata())?;
+        let LinkOrganizationRequest {
+            organization_id,
+            terms,
+        } = request.into_inner();
+        let terms = terms.unwrap();
+        // What the gateway lets through is complete.
+        assert_ne!(terms.deployment_type(), DeploymentType::Unspecified);
+        assert_ne!(terms.plan_type(), PlanType::Unspecified);
+        assert!((0..=730).contains(&terms.trial_days.unwrap()));
+        let id = Uuid::parse_str(&organization_id).unwrap();
+        let mut all = self.organizations.lock().unwrap();
+        let organization = all.get_mut(&id).ok_or_else(not_found)?;
+        let state = link(organization, &terms)?;
+        let operation = org::LinkOperation {
+            id: Uuid::from_u128(99).to_string(),
+            state: state.into(),
+            terms: Some(terms),
+            create_time: Some(time(1_800_000_000)),
+            ..org::LinkOperation::default()
+        };
+        organization.link_operation = Some(operation.clone());
+        Ok(Response::new(LinkOrganizationResponse {
+            organization: Some(organization.clone()),
+            operation: Some(operation),
+        }))
+    }
+
+    type WatchOrganizationsStream = tokio_stream::Empty<Result<WatchOrganizationsResponse, Status>>;
+
+    async fn watch_organizations(
+        &self,
+        _: Request<WatchOrganizationsRequest>,
+    ) -> Result<Response<Self::WatchOrganizationsStream>, Status> {
+        Err(Status::permission_denied("not for the gateway"))
+    }
+}
+
+fn link(
+    organization: &mut org::Organization,
+    terms: &org::LinkTerms,
+) -> Result<LinkOperationState, Status> {
+    let refused = |reason, message: &str| Err(Fault::new(reason, message).into());
+    match terms.admin_email.as_str() {
+        REFUSED => return refused(ErrorReason::StripeRefused, "No such tax region."),
+        UNPRICED => return refused(ErrorReason::PriceNotFound, "There is no price for this."),
+        SLOW => return Ok(LinkOperationState::Running),
+        _ => {}
+    }
+    let is_linked = !organization.stripe_customer_id.is_empty();
+    if is_linked && organization.admin_email != terms.admin_email {
+        return refused(ErrorReason::LinkConflict, "It is linked on other terms.");
+    }
+    organization.stripe_customer_id = "cus_NEW123".to_owned();
+    organization.stripe_subscription_id = "sub_NEW789".to_owned();
+    organization.admin_email = terms.admin_email.clone();
+    organization.deployment_type = terms.deployment_type;
+    organization.plan_type = terms.plan_type;
+    organization.subscription_status = SubscriptionStatus::Trial.into();
+    organization.trial_end_time = Some(time(1_800_345_600));
+    Ok(LinkOperationState::Succeeded)
+}
+
+fn not_found() -> Status {
+    Fault::new(
+        ErrorReason::OrganizationNotFound,
+        "There is no such organization.",
+    )
+    .into()
+}

@@ -1,0 +1,319 @@
+//! `POST /api/usage-report`, and what is between it and ingest-svc.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::{
+    ingest::report_id,
+    world::{Answer, Away, TOKEN, World, eventually, report_of},
+};
+
+/// 2024-11-03T03:00:00Z.
+const TIMESTAMP: i64 = 1_730_602_800;
+const ORGANIZATION: Uuid = Uuid::from_u128(0xabc);
+
+#[tokio::test]
+async fn the_answer_is_the_specifications() {
+    let world = World::new().await;
+    let answer = world.report(&report_of(ORGANIZATION)).await;
+    let id = report_id(&ORGANIZATION.to_string(), TIMESTAMP);
+    assert_eq!(answer.status, StatusCode::OK);
+    assert_eq!(
+        answer.text,
+        format!(
+            r#"{{"success":true,"message":"Usage report received","report_id":"{id}","organization_status":"pending"}}"#
+        )
+    );
+    assert_eq!(answer.header("content-type"), "application/json");
+    assert!(!answer.header("x-request-id").is_empty());
+    let again = world.report(&report_of(ORGANIZATION)).await;
+    assert_eq!(again.text, answer.text);
+    let recorded = world.ingest.recorded();
+    assert_eq!(recorded.len(), 1);
+    assert_eq!(recorded[0].report_time.unwrap().seconds, TIMESTAMP);
+}
+
+#[tokio::test]
+async fn a_caller_with_curl_need_not_name_its_content_type() {
+    let world = World::new().await;
+    let request = world
+        .post("/api/usage-report")
+        .header("authorization", format!("bearer {TOKEN}"))
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(report_of(ORGANIZATION).to_string());
+    assert_eq!(Answer::of(request).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn without_a_good_token_nothing_is_read() {
+    let world = World::start(&[("BILLING_API_TOKENS", "old,new")], Away::Nothing).await;
+    let body = report_of(ORGANIZATION);
+    for (token, status) in [
+        (None, StatusCode::UNAUTHORIZED),
+        (Some("Bearer nope"), StatusCode::UNAUTHORIZED),
+        (Some("Bearer "), StatusCode::UNAUTHORIZED),
+        (Some("Basic old"), StatusCode::UNAUTHORIZED),
+        (Some(&*format!("Bearer {TOKEN}")), StatusCode::UNAUTHORIZED),
+        (Some("Bearer old"), StatusCode::OK),
+        (Some("Bearer new"), StatusCode::OK),
+    ] {
+        let mut request = world.post("/api/usage-report").json(&body);
+        if let Some(token) = token {
+            request = request.header("authorization", token);
+        }
+        let answer = Answer::of(request).await;
+        assert_eq!(answer.status, status, "{token:?}");
+        if status == StatusCode::UNAUTHORIZED {
+            assert_eq!(answer.error().0, "unauthenticated");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_cannot_be_read_is_refused() {
+    let world = World::new().await;
+    let large = format!("{{\"organization_name\":\"{}\"}}", "x".repeat(16 * 1024));
+    let huge = "x".repeat(900 * 1024);
+    for (body, status, code) in [
+        ("", StatusCode::BAD_REQUEST, "malformed_body"),
+        ("{", StatusCode::BAD_REQUEST, "malformed_body"),
+        ("[]", StatusCode::BAD_REQUEST, "malformed_body"),
+        ("7", StatusCode::BAD_REQUEST, "malformed_body"),
+        (
+            "{\"a\":\"\\ud800\"}",
+            StatusCode::BAD_REQUEST,
+            "malformed_body",
+        ),
+        (&large, StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
+        (&huge, StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
+    ] {
+        let request = world.post("/api/usage-report").bearer_auth(TOKEN);
+        let answer = Answer::of(request.body(body.to_owned())).await;
+        assert_eq!(answer.status, status, "{} bytes", body.len());
+        assert_eq!(answer.error().0, code);
+    }
+    assert!(world.ingest.batches().is_empty());
+}
+
+#[tokio::test]
+async fn every_bad_value_is_named_and_nothing_is_stored() {
+    let world = World::new().await;
+    let long = "x".repeat(201);
+    let long_url = "x".repeat(256);
+    let ahead = billing_kit::Clock::system().now() + chrono::TimeDelta::hours(2);
+    let ahead = ahead.to_rfc3339();
+    let rows = [
+        ("organization_id", json!("abc-123-def-456")),
+        ("organization_id", json!(7)),
+        ("organization_id", Value::Null),
+        ("organization_name", json!(" ")),
+        ("organization_name", json!(long)),
+        ("organization_name", json!("Acme\u{7}")),
+        ("organization_name", json!(["Acme"])),
+        ("instance_url", json!("")),
+        ("instance_url", json!(long_url)),
+        ("instance_url", json!(false)),
+        ("user_count", json!(-1)),
+        ("user_count", json!(10_000_001)),
+        ("user_count", json!("many")),
+        ("user_count", json!("45")),
+        ("user_count", json!(45.0)),
+        ("user_count", json!(4.5)),
+        ("user_count", json!(1e30)),
+        ("user_count", json!(u64::MAX)),
+        ("user_count", Value::Null),
+        ("timestamp", json!("yesterday")),
+        ("timestamp", json!("2024-11-03T03:00:00")),
+        ("timestamp", json!(TIMESTAMP)),
+        ("timestamp", json!(ahead)),
+        ("timestamp", Value::Null),
+    ];
+    for (field, value) in rows {
+        let mut body = report_of(ORGANIZATION);
+        body[field] = value.clone();
+        let answer = world.report(&body).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{field}: {value}");
+        let want = ("invalid_argument".to_owned(), vec![field.to_owned()]);
+        assert_eq!(answer.error(), want, "{value}");
+    }
+    assert_eq!(world.ingest.recorded(), []);
+}
+
+#[tokio::test]
+async fn what_has_the_wrong_type_and_what_makes_no_sense_are_told_together() {
+    let world = World::new().await;
+    let body = json!({"organization_id": "no-uuid", "organization_name": "Acme", "instance_url": 1,
+        "user_count": -1, "timestamp": "yesterday", "unknown": {"ignored": true}});
+    let answer = world.report(&body).await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    let (_, fields) = answer.error();
+    assert_eq!(
+        fields,
+        ["organization_id", "instance_url", "user_count", "timestamp"]
+    );
+    let messages = &answer.json()["error"]["fields"];
+    assert_eq!(messages[0]["message"], "ingest-svc will not have it.");
+    assert_eq!(messages[1]["message"], "It must be a text.");
+}
+
+#[tokio::test]
+async fn a_missing_body_names_all_five() {
+    let world = World::new().await;
+    let (_, fields) = world.report(&json!({})).await.error();
+    assert_eq!(
+        fields,
+        [
+            "organization_id",
+            "organization_name",
+            "instance_url",
+            "user_count",
+            "timestamp"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn other_content_for_the_same_timestamp_is_a_conflict() {
+    let world = World::new().await;
+    world.report(&report_of(ORGANIZATION)).await;
+    let mut other = report_of(ORGANIZATION);
+    other["user_count"] = json!(46);
+    let answer = world.report(&other).await;
+    assert_eq!(answer.status, StatusCode::CONFLICT);
+    assert_eq!(answer.error().0, "report_conflict");
+    assert_eq!(world.ingest.recorded()[0].user_count, Some(45));
+}
+
+#[tokio::test]
+async fn while_ingest_svc_is_away_a_report_may_come_again() {
+    let world = World::without(Away::Ingest).await;
+    let mut waits = std::collections::BTreeSet::new();
+    for _ in 0..20 {
+        let answer = world.report(&report_of(ORGANIZATION)).await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(answer.error().0, "unavailable");
+        let seconds: u64 = answer.header("retry-after").parse().unwrap();
+        assert!((1..=5).contains(&seconds), "{seconds}");
+        waits.insert(seconds);
+    }
+    assert!(waits.len() > 1, "all come back together: {waits:?}");
+    // What is wrong with a report is told whether ingest-svc is there or not.
+    let answer = world.report(&json!({"user_count": "many"})).await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    assert_eq!(answer.error().1.len(), 5);
+}
+
+#[tokio::test]
+async fn when_it_is_quiet_a_report_goes_out_at_once_and_alone() {
+    let world = World::new().await;
+    for n in 1..=3 {
+        world.report(&report_of(Uuid::from_u128(n))).await;
+    }
+    assert_eq!(world.ingest.batches(), [1, 1, 1]);
+}
+
+#[tokio::test]
+async fn of_many_concurrent_reports_each_gets_its_own_outcome() {
+    const REPORTS: u128 = 300;
+    let world = World::new().await;
+    let reports = (1..=REPORTS).map(|n| {
+        let world = &world;
+        async move {
+            let mut body = report_of(Uuid::from_u128(n));
+            let is_bad = n % 10 == 0;
+            if is_bad {
+                body["user_count"] = json!(-1);
+            }
+            let answer = world.report(&body).await;
+            if is_bad {
+                assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+                assert_eq!(answer.error().1, ["user_count"]);
+            } else {
+                assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+                let id = report_id(&Uuid::from_u128(n).to_string(), TIMESTAMP);
+                assert_eq!(answer.json()["report_id"], json!(id));
+            }
+        }
+    });
+    join_all(reports).await;
+    let sent: usize = world.ingest.batches().iter().sum();
+    assert_eq!(sent, 300, "each was sent once");
+    assert_eq!(world.ingest.recorded().len(), 270);
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_takes_nobody_with_it() {
+    let world = World::new().await;
+    world.ingest.hold();
+    let gone = Uuid::from_u128(1);
+    let stays = Uuid::from_u128(2);
+    let report = report_of(gone);
+    let left = tokio::time::timeout(Duration::from_millis(200), world.report(&report));
+    assert!(left.await.is_err(), "it was answered");
+    eventually("it was sent", || world.ingest.batches() == [1]).await;
+    let report = report_of(stays);
+    let (answer, ()) = tokio::join!(world.report(&report), async {
+        eventually("both were sent", || world.ingest.batches() == [1, 1]).await;
+        world.ingest.go_on();
+    });
+    assert_eq!(answer.status, StatusCode::OK);
+    eventually("both are recorded", || world.ingest.recorded().len() == 2).await;
+}
+
+#[tokio::test]
+async fn what_got_in_is_answered_before_the_gateway_ends() {
+    const REPORTS: usize = 3;
+    let world = World::new().await;
+    world.ingest.hold();
+    let reports = (1..=REPORTS).map(|n| {
+        let body = report_of(Uuid::from_u128(u128::try_from(n).unwrap()));
+        let world = &world;
+        async move { world.report(&body).await.status }
+    });
+    let end = async {
+        let sent = || world.ingest.batches().iter().sum::<usize>();
+        eventually("all are on their way", || sent() == REPORTS).await;
+        world.life.stop.cancel();
+        let refused = || std::net::TcpStream::connect(world.addr).is_err();
+        eventually("the port is closed", refused).await;
+        world.ingest.go_on();
+        world.life.drain(Duration::from_secs(20)).await
+    };
+    let (statuses, drained) = tokio::join!(join_all(reports), end);
+    assert!(drained);
+    assert_eq!(statuses, [StatusCode::OK; REPORTS]);
+}
+
+#[tokio::test]
+async fn an_idle_connection_does_not_hold_up_the_end() {
+    let world = World::new().await;
+    world.report(&report_of(ORGANIZATION)).await;
+    assert!(world.life.drain(Duration::from_secs(10)).await);
+}
+
+#[tokio::test]
+async fn other_paths_and_methods_are_refused_in_our_shape() {
+    let world = World::new().await;
+    let answer = Answer::of(world.get("/api/nothing")).await;
+    assert_eq!(answer.status, StatusCode::NOT_FOUND);
+    assert_eq!(answer.error().0, "not_found");
+    let answer = Answer::of(world.get("/api/usage-report")).await;
+    assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(answer.header("allow"), "POST");
+    assert_eq!(answer.error().0, "not_found");
+    let answer = Answer::of(world.get("/healthz")).await;
+    assert_eq!((answer.status, &*answer.text), (StatusCode::OK, "ok\n"));
+}
+
+#[tokio::test]
+async fn the_callers_request_id_is_kept() {
+    let world = World::new().await;
+    let request = world.get("/api/nothing").header("x-request-id", "abc-1");
+    let answer = Answer::of(request).await;
+    assert_eq!(answer.header("x-request-id"), "abc-1");
+    answer.error();
+}
