@@ -19,12 +19,10 @@ fn run(world: &World, arguments: &[&str], input: &str) -> Output {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    child
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(input.as_bytes())
-        .unwrap();
+    let written = child.stdin.take().unwrap().write_all(input.as_bytes());
+    // A command that is refused ends without reading.
+    let unread = |error: &std::io::Error| error.kind() == std::io::ErrorKind::BrokenPipe;
+    assert!(written.as_ref().err().is_none_or(unread), "{written:?}");
     child.wait_with_output().unwrap()
 }
 
