@@ -23,11 +23,14 @@ impl CustomerGates {
             let mut gates = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(gates.entry(customer.clone()).or_default())
         };
-        Pass {
-            guard: Some(gate.lock_owned().await),
+        // Made before the wait, so that whoever gives up waiting leaves nothing behind either.
+        let mut pass = Pass {
+            guard: None,
             customer: customer.clone(),
             gates: self,
-        }
+        };
+        pass.guard = Some(gate.lock_owned().await);
+        pass
     }
 }
 
@@ -68,6 +71,10 @@ mod tests {
         let mut second = pin!(gates.pass(&a));
         assert!(poll!(&mut second).is_pending());
         drop(gates.pass(&b).await);
+        {
+            let mut third = pin!(gates.pass(&a));
+            assert!(poll!(&mut third).is_pending());
+        }
         drop(first);
         drop(second.await);
         assert!(gates.0.lock().unwrap().is_empty());

@@ -28,16 +28,19 @@ pub(crate) async fn provision_subscription(
     app: &App,
     terms: Provision,
 ) -> Result<ProvisionOutcome, Fault> {
-    let stored = calls::find(&app.db, terms.operation_id, Step::CreateSubscription)
+    let stored = calls::of_operation(&app.db, terms.operation_id)
         .await
         .map_err(db_fault)?;
-    if let Some(call) = stored {
-        same_operation(&call, &terms)?;
+    for call in &stored {
+        same_operation(call, &terms)?;
+    }
+    let of_step = |step| stored.iter().find(|call| call.step == step).cloned();
+    if let Some(call) = of_step(Step::CreateSubscription) {
         return finish(app, &terms, call).await;
     }
     // A gap in the catalog is found before anything is made in Stripe.
     let price = find_price(app, &terms).await?;
-    let customer_call = match (find_customer_call(app, &terms).await?, &price) {
+    let customer_call = match (of_step(Step::CreateCustomer), &price) {
         (Some(call), _) => call,
         (None, Ok(_)) => store_customer_call(app, &terms).await?,
         (None, Err(refusal)) => return refuse(app, &terms, refusal.clone()).await,
@@ -86,16 +89,6 @@ async fn find_price(app: &App, terms: &Provision) -> Result<Result<PriceId, Refu
         );
         Refusal::ours(CODE, message)
     }))
-}
-
-async fn find_customer_call(app: &App, terms: &Provision) -> Result<Option<Call>, Fault> {
-    let call = calls::find(&app.db, terms.operation_id, Step::CreateCustomer)
-        .await
-        .map_err(db_fault)?;
-    if let Some(call) = &call {
-        same_operation(call, terms)?;
-    }
-    Ok(call)
 }
 
 /// Stores the call that sees to the customer: a new one, or the one that an earlier operation of the

@@ -100,7 +100,7 @@ impl TryFrom<Model> for Call {
 }
 
 /// The call of an operation's step, if it was stored.
-pub(crate) async fn find(
+async fn find(
     db: &impl ConnectionTrait,
     operation: OperationId,
     step: Step,
@@ -111,6 +111,18 @@ pub(crate) async fn find(
         .one(db)
         .await?;
     row.map(Call::try_from).transpose()
+}
+
+/// What an operation has stored so far: a call per step at most.
+pub(crate) async fn of_operation(
+    db: &impl ConnectionTrait,
+    operation: OperationId,
+) -> Result<Vec<Call>, DbErr> {
+    let rows = Entity::find()
+        .filter(Column::OperationId.eq(operation.0))
+        .all(db)
+        .await?;
+    rows.into_iter().map(Call::try_from).collect()
 }
 
 /// A call as it stands now.
