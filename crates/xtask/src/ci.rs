@@ -32,13 +32,13 @@ enum Step {
 }
 
 const STEPS: [(&str, Step); 7] = [
-    ("cargo fmt", Step::Format),
-    ("cargo clippy", Step::Clippy),
-    ("buf lint", Step::ProtoLint),
-    ("k8s manifests", Step::Manifests),
-    ("gateway's dependencies", Step::Dependencies),
-    ("tests", Step::Tests),
-    ("end to end", Step::EndToEnd),
+    ("fmt", Step::Format),
+    ("clippy", Step::Clippy),
+    ("buf", Step::ProtoLint),
+    ("k8s", Step::Manifests),
+    ("deps", Step::Dependencies),
+    ("test", Step::Tests),
+    ("e2e", Step::EndToEnd),
 ];
 
 struct Outcome {
@@ -47,10 +47,22 @@ struct Outcome {
     error: Option<anyhow::Error>,
 }
 
-/// Runs the steps and sums them up; the last line is `N passed, N failed`.
-pub(crate) async fn ci(stop: &mut StopSignals) -> anyhow::Result<ExitCode> {
+/// Runs the steps, or those that were named, and sums them up; the last line is
+/// `N passed, N failed`.
+pub(crate) async fn ci(only: &[String], stop: &mut StopSignals) -> anyhow::Result<ExitCode> {
+    let names = STEPS.map(|(name, _)| name);
+    for name in only {
+        anyhow::ensure!(
+            names.contains(&name.as_str()),
+            "There is no check {name}. There are: {}.",
+            names.join(", ")
+        );
+    }
     let mut outcomes = Vec::new();
     for (name, step) in STEPS {
+        if !(only.is_empty() || only.iter().any(|wanted| wanted == name)) {
+            continue;
+        }
         say(&format!("== {name}"));
         let started = Instant::now();
         let error = perform(step, stop).await.err();
@@ -74,8 +86,8 @@ fn sum_up(outcomes: &[Outcome]) -> ExitCode {
     for Outcome { name, took, error } in outcomes {
         let seconds = took.as_secs();
         match error {
-            None => println!("ok      {name:24} {seconds:5} s"),
-            Some(error) => println!("FAILED  {name:24} {seconds:5} s  {error:#}"),
+            None => println!("ok      {name:8} {seconds:5} s"),
+            Some(error) => println!("FAILED  {name:8} {seconds:5} s  {error:#}"),
         }
     }
     let failed = outcomes.iter().filter(|o| o.error.is_some()).count();
@@ -105,8 +117,8 @@ async fn perform(step: Step, stop: &mut StopSignals) -> anyhow::Result<()> {
         Step::Manifests => manifests(stop).await,
         Step::Dependencies => dependencies().await,
         Step::Tests => {
-            let mut command = Command::new(std::env::current_exe()?);
-            run::to_success(command.arg("test"), stop).await
+            let mut command = Command::new(layout::own()?);
+            run::to_success(command.args(["test", "--no-fail-fast"]), stop).await
         }
         Step::EndToEnd => end_to_end::end_to_end(stop).await,
     }

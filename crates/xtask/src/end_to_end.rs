@@ -34,7 +34,7 @@ pub(crate) async fn end_to_end(stop: &mut StopSignals) -> anyhow::Result<()> {
             .with_context(|| format!("{} cannot be removed", dir.display()))?;
     }
     let ready_file = layout::target().join("ci-ready.json");
-    let mut up = Command::new(std::env::current_exe()?);
+    let mut up = Command::new(layout::own()?);
     up.arg("up").arg("--data-dir").arg(&dir);
     up.arg("--ready-file").arg(&ready_file);
     for name in REPLACING {

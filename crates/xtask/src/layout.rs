@@ -1,7 +1,9 @@
 //! Where things are.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
+use anyhow::Context;
 use tokio::process::Command;
 
 /// The repository.
@@ -39,10 +41,26 @@ pub(crate) fn cargo() -> Command {
     command
 }
 
+static OWN: OnceLock<PathBuf> = OnceLock::new();
+
+/// Looks where our own binary is. To be called first: once cargo has built xtask anew while it
+/// runs, the system no longer tells.
+pub(crate) fn find_own() -> anyhow::Result<()> {
+    let own = std::env::current_exe().context("xtask cannot tell where its own binary is")?;
+    // Who set it before found the same.
+    OWN.get_or_init(|| own);
+    Ok(())
+}
+
+/// Our own binary.
+pub(crate) fn own() -> anyhow::Result<&'static Path> {
+    let own = OWN.get().context("find_own was not called")?;
+    Ok(own)
+}
+
 /// A binary of the workspace: it lies beside our own.
 pub(crate) fn binary(name: &str) -> anyhow::Result<PathBuf> {
-    let own = std::env::current_exe()?;
-    let path = own.with_file_name(name);
+    let path = own()?.with_file_name(name);
     anyhow::ensure!(
         path.is_file(),
         "{} is not there. Run `cargo build -p {name}` and see what it says.",

@@ -56,8 +56,11 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Run every check there is.
-    Ci,
+    /// Run every check there is, or those that are named: fmt, clippy, buf, k8s, deps, test, e2e.
+    Ci {
+        /// The checks to run.
+        only: Vec<String>,
+    },
 }
 
 #[tokio::main]
@@ -72,6 +75,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(task: Task) -> anyhow::Result<ExitCode> {
+    layout::find_own()?;
     let mut stop = StopSignals::listen()?;
     match task {
         Task::Up {
@@ -87,6 +91,6 @@ async fn run(task: Task) -> anyhow::Result<ExitCode> {
             up::up(&options, &mut stop).await
         }
         Task::Test { arguments } => test::test(&arguments, &mut stop).await,
-        Task::Ci => ci::ci(&mut stop).await,
+        Task::Ci { only } => ci::ci(&only, &mut stop).await,
     }
 }
