@@ -1,6 +1,8 @@
 //! The service as its callers see it: real gRPC, a real database, and the simulator over HTTP.
 
 #[cfg(test)]
+mod access;
+#[cfg(test)]
 mod catalog;
 #[cfg(test)]
 mod meter_events;
