@@ -132,3 +132,28 @@ fn name_the_host(request: &mut Request<Body>) {
         request.headers_mut().insert(header::HOST, host);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_comes_when_all_are_busy_is_told_so_in_their_own_form() {
+        let busy = Inside {
+            http: Router::new(),
+            grpc: GrpcWebLayer::new().layer(Routes::default()),
+            in_flight: Arc::new(Semaphore::new(0)),
+        };
+        let rest = busy.clone().answer(Request::new(Body::empty())).await;
+        assert_eq!(rest.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(rest.headers().contains_key(header::RETRY_AFTER));
+        let mut call = Request::new(Body::empty());
+        let kind = HeaderValue::from_static("application/grpc");
+        call.headers_mut().insert(header::CONTENT_TYPE, kind);
+        let grpc = busy.answer(call).await;
+        assert_eq!(grpc.status(), StatusCode::OK);
+        assert_eq!(grpc.headers()["grpc-status"], "14");
+    }
+}

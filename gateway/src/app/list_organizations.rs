@@ -11,6 +11,7 @@ use billing_proto::{
         ListOrganizationsRequest, ListOrganizationsResponse,
     },
 };
+use futures::TryFutureExt;
 use uuid::Uuid;
 
 use super::{Admin, App, translate};
@@ -97,20 +98,19 @@ impl App {
         };
         let pending = list(LinkFilter::Pending, pending_cursor);
         let linked = list(LinkFilter::Linked, linked_cursor);
-        let (pending, linked, summary) = tokio::try_join!(
-            async {
-                self.list_page(admin, pending)
-                    .await
-                    .map_err(|fault| rename_field(fault, "page_token", "pending_cursor"))
-            },
-            async {
-                self.list_page(admin, linked)
-                    .await
-                    .map_err(|fault| rename_field(fault, "page_token", "linked_cursor"))
-            },
+        let (mut pending, mut linked, summary) = tokio::try_join!(
+            self.list_page(admin, pending).map_err(|fault| rename_field(
+                fault,
+                "page_token",
+                "pending_cursor"
+            )),
+            self.list_page(admin, linked).map_err(|fault| rename_field(
+                fault,
+                "page_token",
+                "linked_cursor"
+            )),
             self.count_organizations(admin),
         )?;
-        let (mut pending, mut linked) = (pending, linked);
         // One question for both lists.
         let count_pending = pending.organizations.len();
         let mut all = pending.organizations;

@@ -73,14 +73,17 @@ impl Form {
     /// The same terms as a REST caller would send them.
     fn terms(&self) -> Result<LinkTerms, Vec<Violation>> {
         let text = |text: &str| Value::String(text.to_owned());
-        let days = self.trial_days.parse::<i64>();
+        // As the number that it is: of a fraction is said that it is one.
+        let integer = self.trial_days.parse::<i64>().ok().map(Value::from);
+        let fraction = || self.trial_days.parse::<f64>().ok().map(Value::from);
+        let trial_days = integer.or_else(fraction);
         let object = Map::from_iter([
             (ADMIN_EMAIL.to_owned(), text(&self.admin_email)),
             (DEPLOYMENT_TYPE.to_owned(), text(&self.deployment_type)),
             (PLAN_TYPE.to_owned(), text(&self.plan_type)),
             (
                 TRIAL_DAYS.to_owned(),
-                days.map_or_else(|_| text(&self.trial_days), Value::from),
+                trial_days.unwrap_or_else(|| text(&self.trial_days)),
             ),
         ]);
         LinkTerms::read(&object)
@@ -160,14 +163,17 @@ pub(super) async fn link(
     };
     fault.log();
     let organization = web.app().get_organization(&admin, id).await?;
-    let status = if fault.violations.is_empty() {
-        status_of(fault.reason)
+    let (status, error) = if fault.violations.is_empty() {
+        (status_of(fault.reason), fault.message.as_str())
     } else {
-        StatusCode::UNPROCESSABLE_ENTITY
+        // What is wrong stands at each field.
+        (
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "Some of this needs another look.",
+        )
     };
     form.violations = fault.violations;
-    let error = Some(fault.message.as_str());
-    Ok(show(status, &admin, &organization, form, error))
+    Ok(show(status, &admin, &organization, form, Some(error)))
 }
 
 fn show(
@@ -216,6 +222,7 @@ mod tests {
             "<option value=\"on-premise\" selected>On-premise</option>",
             "It must be one of: managed-cloud, self-hosted.",
             "value=\"4.5\"",
+            "It must be an integer",
         ] {
             assert!(html.contains(part), "{part} in {html}");
         }

@@ -190,3 +190,40 @@ pub(crate) fn panic_fault(panic: &(dyn std::any::Any + Send)) -> Fault {
         .unwrap_or("a panic without a text");
     Fault::internal(format!("panic: {text}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::BodyExt;
+
+    #[tokio::test]
+    async fn a_panic_is_answered_in_the_same_shape_and_keeps_its_text() {
+        let context = RequestContext::fresh();
+        let request_id = context.request_id.clone();
+        let response = context
+            .scope(async { panicked(Box::new("index 7 of secret_table")) })
+            .await;
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(
+            body,
+            format!(
+                r#"{{"success":false,"error":{{"code":"internal","message":"Something is wrong on our side.","fields":[],"request_id":"{request_id}"}}}}"#
+            )
+        );
+    }
+
+    #[test]
+    fn to_come_again_is_only_said_where_it_helps() {
+        let mut busy = Fault::new(ErrorReason::RateLimited, "Too many.");
+        busy.retry_after = Some(std::time::Duration::from_secs(30));
+        let wait = retry_after_seconds(&busy, "r1").unwrap();
+        assert!((31..=35).contains(&wait), "{wait}");
+        for id in ["a", "b", "c", "d", "e"] {
+            let wait = retry_after_seconds(&Fault::unavailable("Away."), id).unwrap();
+            assert!((1..=5).contains(&wait), "{wait}");
+        }
+        let ours = Fault::internal("a bug");
+        assert_eq!(retry_after_seconds(&ours, "r1"), None);
+    }
+}

@@ -17,25 +17,33 @@ mod usage_report;
 
 use axum::{
     Router,
+    middleware::map_response,
+    response::Response,
     routing::{get, post},
 };
+use http::{HeaderValue, header::CACHE_CONTROL};
 
 use crate::web::Web;
 
 /// All of REST.
 pub(crate) fn routes(web: Web) -> Router {
+    let admin = Router::new()
+        .route("/", get(organizations::list))
+        .route("/{id}", get(organizations::get))
+        .route("/{id}/usage", get(organizations::usage))
+        .route("/{id}/link", post(organizations::link))
+        .layer(map_response(keep_nothing));
     Router::new()
         .route("/api/usage-report", post(usage_report::report))
-        .route("/api/admin/organizations", get(organizations::list))
-        .route("/api/admin/organizations/{id}", get(organizations::get))
-        .route(
-            "/api/admin/organizations/{id}/usage",
-            get(organizations::usage),
-        )
-        .route(
-            "/api/admin/organizations/{id}/link",
-            post(organizations::link),
-        )
+        .nest("/api/admin/organizations", admin)
         .merge(auth::routes())
         .with_state(web)
+}
+
+/// What only admins may see stays in no cache on its way.
+async fn keep_nothing(mut response: Response) -> Response {
+    response
+        .headers_mut()
+        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }

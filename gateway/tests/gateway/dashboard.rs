@@ -128,7 +128,8 @@ async fn what_is_wrong_with_a_link_stands_in_the_form() {
         "value=\"nope\"",
         "value=\"4.5\"",
         "It must be an e-mail address",
-        "It must be a number.",
+        "It must be an integer",
+        "Some of this needs another look.",
         "<option value=\"on-premise\" selected>",
     ] {
         assert!(answer.text.contains(shown), "{shown}: {}", answer.text);

@@ -14,6 +14,7 @@ mod better_auth;
 mod dashboard;
 mod grpc;
 mod ingest;
+mod limits;
 mod org;
 mod usage_report;
 mod world;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::future::join_all;
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -298,13 +298,22 @@ async fn an_idle_connection_does_not_hold_up_the_end() {
 #[tokio::test]
 async fn other_paths_and_methods_are_refused_in_our_shape() {
     let world = World::new().await;
-    let answer = Answer::of(world.get("/api/nothing")).await;
-    assert_eq!(answer.status, StatusCode::NOT_FOUND);
-    assert_eq!(answer.error().0, "not_found");
-    let answer = Answer::of(world.get("/api/usage-report")).await;
-    assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED);
-    assert_eq!(answer.header("allow"), "POST");
-    assert_eq!(answer.error().0, "not_found");
+    for path in ["/api/nothing", "/nothing", "/api/admin/organizations/a/b"] {
+        let answer = Answer::of(world.get(path)).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
+        assert_eq!(answer.error().0, "not_found");
+    }
+    for (path, allow) in [
+        ("/api/usage-report", "POST"),
+        ("/api/admin/organizations", "GET,HEAD"),
+        ("/sign-in", "GET,HEAD,POST"),
+        ("/healthz", "GET,HEAD"),
+    ] {
+        let answer = Answer::of(world.request(Method::DELETE, path)).await;
+        assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{path}");
+        assert_eq!(answer.header("allow"), allow, "{path}");
+        assert_eq!(answer.error().0, "not_found");
+    }
     let answer = Answer::of(world.get("/healthz")).await;
     assert_eq!((answer.status, &*answer.text), (StatusCode::OK, "ok\n"));
 }
