@@ -1,10 +1,8 @@
 //! What an instance and an admin do over the public doors.
 
-#![allow(dead_code, reason = "each test file uses a part of it")]
-
 use std::{collections::BTreeMap, time::Duration};
 
-use billing_e2e::{ADMIN_EMAIL, ADMIN_PASSWORD, System};
+use crate::{ADMIN_EMAIL, ADMIN_PASSWORD, System};
 use billing_harness::eventually;
 use chrono::{DateTime, SecondsFormat, SubsecRound, TimeDelta, Utc};
 use reqwest::{StatusCode, header};
@@ -46,7 +44,7 @@ pub fn http() -> reqwest::Client {
     reqwest::Client::builder()
         .timeout(REQUEST_TIMEOUT)
         .build()
-        .unwrap()
+        .expect("an answer")
 }
 
 pub fn now() -> DateTime<Utc> {
@@ -67,10 +65,16 @@ pub struct Instance {
 }
 
 impl Instance {
+    /// An instance that nobody knows yet.
     pub fn of(system: &System) -> Self {
+        Self::named(system, new_organization(), "Acme Corp")
+    }
+
+    /// The instance of an organization.
+    pub fn named(system: &System, organization: Uuid, name: &str) -> Self {
         Self {
-            organization: new_organization(),
-            name: "Acme Corp".to_owned(),
+            organization,
+            name: name.to_owned(),
             base_url: system.base_url(),
             http: http(),
         }
@@ -98,7 +102,7 @@ impl Instance {
         if let Some(token) = token {
             request = request.bearer_auth(token);
         }
-        Answer::of(request.send().await.unwrap()).await
+        Answer::of(request.send().await.expect("an answer")).await
     }
 }
 
@@ -120,7 +124,7 @@ impl Admin {
         let (base_url, http) = (system.base_url(), http());
         let body = json!({ "email": email, "password": password });
         let url = format!("{base_url}/api/auth/sign-in/email");
-        let answer = Answer::of(http.post(url).json(&body).send().await.unwrap()).await;
+        let answer = Answer::of(http.post(url).json(&body).send().await.expect("an answer")).await;
         assert_eq!(answer.status, StatusCode::OK, "{:?}", answer.json);
         let cookie = answer
             .headers
@@ -146,7 +150,7 @@ impl Admin {
                 .header(header::COOKIE, &self.cookie)
                 .send()
                 .await
-                .unwrap(),
+                .expect("an answer"),
         )
         .await
     }
@@ -158,7 +162,7 @@ impl Admin {
             .header(header::COOKIE, &self.cookie)
             .header(header::ORIGIN, &self.base_url)
             .json(body);
-        Answer::of(request.send().await.unwrap()).await
+        Answer::of(request.send().await.expect("an answer")).await
     }
 
     pub async fn link(&self, organization: Uuid, terms: &Value) -> Answer {
@@ -181,7 +185,7 @@ impl Admin {
             .as_array()?
             .clone();
         rows.into_iter()
-            .find(|row| row["id"] == organization.to_string())
+            .find(|row| text_of(row, "id") == organization.to_string())
     }
 
     /// The organization's reports by their ids.
@@ -190,12 +194,14 @@ impl Admin {
             .get(&format!("/api/admin/organizations/{organization}/usage"))
             .await;
         assert_eq!(answer.status, StatusCode::OK, "{:?}", answer.json);
-        let rows = answer.json["reports"]
-            .as_array()
+        let rows = answer
+            .json
+            .get("reports")
+            .and_then(Value::as_array)
             .cloned()
             .unwrap_or_default();
         rows.into_iter()
-            .map(|row| (row["id"].as_str().unwrap_or_default().to_owned(), row))
+            .map(|row| (text_of(&row, "id").to_owned(), row))
             .collect()
     }
 
@@ -205,11 +211,15 @@ impl Admin {
             let row = self.reports(organization).await.remove(report_id)?;
             states
                 .iter()
-                .any(|state| row["delivery_state"] == *state)
+                .any(|state| text_of(&row, "delivery_state") == *state)
                 .then_some(row)
         })
         .await
     }
+}
+
+fn text_of<'a>(row: &'a Value, field: &str) -> &'a str {
+    row.get(field).and_then(Value::as_str).unwrap_or_default()
 }
 
 /// Good terms.

@@ -1,6 +1,6 @@
 //! A service in a runtime of its own.
 
-use std::{net::SocketAddr, thread};
+use std::thread;
 
 use billing_kit::{config::Env, process::Lifecycle};
 use tokio::runtime::{Builder, Runtime};
@@ -36,7 +36,6 @@ impl Service {
 /// A service that runs.
 #[derive(Debug)]
 pub(crate) struct Host {
-    pub(crate) addr: SocketAddr,
     runtime: Option<Runtime>,
 }
 
@@ -51,13 +50,10 @@ impl Host {
                 .enable_all()
                 .build()
                 .expect("a runtime");
-            let addr = runtime
+            runtime
                 .block_on(run(service, Env::from_variables(variables)))
-                .unwrap_or_else(|problem| {
-                    panic!("{} does not start: {problem}", service.identity())
-                });
+                .expect("the service starts");
             Self {
-                addr,
                 runtime: Some(runtime),
             }
         };
@@ -82,33 +78,33 @@ impl Drop for Host {
     }
 }
 
-async fn run(service: Service, env: Env) -> Result<SocketAddr, String> {
+async fn run(service: Service, env: Env) -> Result<(), String> {
     let life = Lifecycle::new();
     let text = |error: billing_kit::config::ConfigError| error.to_string();
-    Ok(match service {
+    match service {
         Service::Ingest => {
             let config = ingest_svc::Config::from_env(env).map_err(text)?;
             ingest_svc::start(config, ingest_svc::Deps::system(), life)
-                .await?
-                .addr
+                .await
+                .map(drop)
         }
         Service::Org => {
             let config = org_svc::Config::from_env(env).map_err(text)?;
             org_svc::start(config, org_svc::Deps::system(), life)
-                .await?
-                .addr
+                .await
+                .map(drop)
         }
         Service::Stripe => {
             let config = stripe_svc::Config::from_env(env).map_err(text)?;
             stripe_svc::start(config, stripe_svc::Deps::system(), life)
-                .await?
-                .addr
+                .await
+                .map(drop)
         }
         Service::Gateway => {
             let config = gateway::Config::from_env(env).map_err(text)?;
             gateway::start(config, gateway::Deps::system(), life)
-                .await?
-                .addr
+                .await
+                .map(drop)
         }
-    })
+    }
 }

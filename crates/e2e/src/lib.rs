@@ -11,6 +11,7 @@
     reason = "a test that cannot have what it stands on fails by panicking"
 )]
 
+pub mod actors;
 mod host;
 mod system;
 

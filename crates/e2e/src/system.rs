@@ -10,6 +10,12 @@ use billing_devkit::{
     ports,
 };
 use billing_harness::TestDatabase;
+use billing_kit::config::Env;
+use billing_kit_db::DatabaseConfig;
+use stripe_svc::{
+    CatalogConfig,
+    cli::{CatalogCommand, run_catalog},
+};
 
 use crate::host::{Host, Service};
 
@@ -82,9 +88,9 @@ impl System {
 
     /// The catalog in Stripe, and the admin.
     async fn prepare(&self) {
-        let env = || billing_kit::config::Env::from_variables(self.variables(Service::Stripe));
-        let config = stripe_svc::Config::from_env(env()).expect("a valid config");
-        stripe_svc::apply_catalog(&config)
+        let env = Env::from_variables(self.variables(Service::Stripe));
+        let config = CatalogConfig::from_env(env, true).expect("a valid config");
+        run_catalog(CatalogCommand::Apply, &config, &mut |_| {})
             .await
             .expect("the catalog applies");
         self.create_admin(ADMIN_EMAIL, ADMIN_PASSWORD).await;
@@ -92,7 +98,8 @@ impl System {
 
     /// Makes a user who is an admin.
     pub async fn create_admin(&self, email: &str, password: &str) {
-        org_svc::admin::create(self.database.url(), email, "Admin", password)
+        let database = DatabaseConfig::new(self.database.url(), 1);
+        org_svc::cli::create_admin(&database, email, password.into())
             .await
             .expect("an admin");
     }

@@ -2,10 +2,9 @@
 //! Method: a whole system; services ended as by SIGKILL and started again, Stripe's faults from the
 //! simulator, everything at once; then Stripe's own books.
 
-mod support;
-
 use std::collections::BTreeSet;
 
+use billing_e2e::actors::{Admin, Instance, linked_instance, now, terms};
 use billing_e2e::{Service, System};
 use billing_harness::eventually;
 use chrono::TimeDelta;
@@ -13,7 +12,6 @@ use futures::future::join_all;
 use reqwest::StatusCode;
 use serde_json::json;
 use stripe_sim::{Fault, FaultEffect, FaultResponse};
-use support::{Admin, Instance, linked_instance, now, terms};
 
 const CUSTOMERS: &str = "POST /v1/customers";
 const SUBSCRIPTIONS: &str = "POST /v1/subscriptions";

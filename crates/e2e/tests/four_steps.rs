@@ -1,14 +1,19 @@
 //! Goal: the product's four steps, as the specification tells them, hold over the public doors.
 //! Method: a whole system; an instance and an admin over HTTP; Stripe's own books at the end.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
-mod support;
-
-use billing_e2e::{STRIPE_KEY, System};
+use billing_e2e::actors::{Admin, Instance, http, new_organization, now, terms};
+use billing_e2e::{STRIPE_KEY, System, actors};
 use billing_harness::eventually;
 use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use support::{Admin, Instance, http, new_organization, now, terms};
+
+const DAY_S: i64 = 86_400;
 
 fn has_keys(value: &Value, keys: &[&str]) -> bool {
     keys.iter().all(|key| value.get(key).is_some())
@@ -30,25 +35,30 @@ async fn stripe_get(system: &System, path: &str) -> Value {
 async fn an_instance_reports_an_admin_links_it_and_stripe_counts_its_users() {
     let system = System::start().await;
     let instance = Instance::of(&system);
-    let organization = instance.organization;
+    let first_report = the_instance_reports(&instance).await;
+    let admin = Admin::sign_in(&system).await;
+    the_admin_sees_it(&admin, &instance).await;
+    let customer = the_admin_links_it(&system, &admin, &instance).await;
+    the_next_report_is_billed(&system, &admin, &instance, &customer, &first_report).await;
+}
 
-    // 1. The instance reports.
+async fn the_instance_reports(instance: &Instance) -> String {
     let an_hour_ago = now() - TimeDelta::hours(1);
     let first = instance.report(45, an_hour_ago).await;
     assert_eq!(first.status, StatusCode::OK, "{:?}", first.json);
     assert_eq!(first.json["success"], true);
     assert_eq!(first.json["message"], "Usage report received");
     assert_eq!(first.json["organization_status"], "pending");
-    let first_id = first.text("/report_id").to_owned();
     let again = instance.report(45, an_hour_ago).await;
-    assert_eq!(again.text("/report_id"), first_id);
+    assert_eq!(again.text("/report_id"), first.text("/report_id"));
+    first.text("/report_id").to_owned()
+}
 
-    // 2. The admin sees it.
-    let admin = Admin::sign_in(&system).await;
+async fn the_admin_sees_it(admin: &Admin, instance: &Instance) {
     let row = admin
-        .listed("pending", organization)
+        .listed("pending", instance.organization)
         .await
-        .expect("it is pending");
+        .unwrap();
     assert!(has_keys(
         &row,
         &[
@@ -66,8 +76,10 @@ async fn an_instance_reports_an_admin_links_it_and_stripe_counts_its_users() {
         list["summary"],
         json!({ "total": 1, "linked": 0, "pending": 1 })
     );
+}
 
-    // 3. The admin links it.
+async fn the_admin_links_it(system: &System, admin: &Admin, instance: &Instance) -> String {
+    let organization = instance.organization;
     let unknown = admin.link(new_organization(), &terms()).await;
     assert_eq!(unknown.status, StatusCode::NOT_FOUND);
     let link = admin.link(organization, &terms()).await;
@@ -77,8 +89,6 @@ async fn an_instance_reports_an_admin_links_it_and_stripe_counts_its_users() {
         "Organization linked to Stripe successfully"
     );
     assert_eq!(link.text("/organization/subscription_status"), "trial");
-    let customer = link.text("/organization/stripe_customer_id").to_owned();
-    let subscription = link.text("/organization/stripe_subscription_id").to_owned();
     let trial_end: DateTime<Utc> = link.text("/organization/trial_end").parse().unwrap();
     let trial = trial_end - now();
     assert!(
@@ -92,7 +102,7 @@ async fn an_instance_reports_an_admin_links_it_and_stripe_counts_its_users() {
         StatusCode::OK,
         "the same terms again are the same link"
     );
-    assert_eq!(same.text("/organization/stripe_customer_id"), customer);
+    assert_eq!(same.json["organization"], link.json["organization"]);
     let mut other = terms();
     other["trial_days"] = json!(9);
     assert_eq!(
@@ -100,23 +110,31 @@ async fn an_instance_reports_an_admin_links_it_and_stripe_counts_its_users() {
         StatusCode::CONFLICT
     );
 
-    let row = admin
-        .listed("linked", organization)
-        .await
-        .expect("it is linked");
+    let row = admin.listed("linked", organization).await.unwrap();
     assert_eq!(row["plan_type"], "managed-cloud");
     assert_eq!(row["deployment_type"], "on-premise");
-    let in_stripe = stripe_get(&system, &format!("v1/customers/{customer}")).await;
+    let customer = link.text("/organization/stripe_customer_id").to_owned();
+    let in_stripe = stripe_get(system, &format!("v1/customers/{customer}")).await;
     assert_eq!(in_stripe["email"], "billing@acme.example");
     assert_eq!(
         in_stripe["metadata"]["organization_id"],
         organization.to_string()
     );
-    let in_stripe = stripe_get(&system, &format!("v1/subscriptions/{subscription}")).await;
+    let subscription = link.text("/organization/stripe_subscription_id");
+    let in_stripe = stripe_get(system, &format!("v1/subscriptions/{subscription}")).await;
     assert_eq!(in_stripe["status"], "trialing");
     assert_eq!(in_stripe["customer"], customer);
+    customer
+}
 
-    // 4. The next report is billed; the first was kept and is not.
+async fn the_next_report_is_billed(
+    system: &System,
+    admin: &Admin,
+    instance: &Instance,
+    customer: &str,
+    first_report: &str,
+) {
+    let organization = instance.organization;
     let after = now() + TimeDelta::seconds(1);
     let second = instance.report(52, after).await;
     assert_eq!(
@@ -130,19 +148,19 @@ async fn an_instance_reports_an_admin_links_it_and_stripe_counts_its_users() {
         .await;
     assert!(sent["stripe_meter_event_id"].is_string());
     let kept = admin
-        .delivered(organization, &first_id, &["not_billed"])
+        .delivered(organization, first_report, &["not_billed"])
         .await;
     assert_eq!(kept["stripe_meter_event_id"], Value::Null);
 
-    let meters = stripe_get(&system, "v1/billing/meters?limit=1").await;
+    let meters = stripe_get(system, "v1/billing/meters?limit=1").await;
     let meter = meters["data"][0]["id"].as_str().unwrap().to_owned();
-    let day = after.timestamp() - after.timestamp().rem_euclid(86_400);
+    let start = after.timestamp() - after.timestamp().rem_euclid(DAY_S);
+    let end = start + DAY_S;
     let path = format!(
-        "v1/billing/meters/{meter}/event_summaries?customer={customer}&start_time={day}&end_time={}",
-        day + 86_400
+        "v1/billing/meters/{meter}/event_summaries?customer={customer}&start_time={start}&end_time={end}"
     );
     eventually("Stripe's own summary is 52 users", async || {
-        let summary = stripe_get(&system, &path).await;
+        let summary = stripe_get(system, &path).await;
         (summary["data"][0]["aggregated_value"].as_f64() == Some(52.0)).then_some(())
     })
     .await;
@@ -177,7 +195,7 @@ async fn bad_input_is_refused_with_every_field_named_and_nothing_is_stored() {
     for (field, value) in cases {
         let mut body = good.clone();
         body[field] = value.clone();
-        let answer = instance.post(Some(support::TOKEN), &body).await;
+        let answer = instance.post(Some(actors::TOKEN), &body).await;
         assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{field} = {value}");
         assert_eq!(
             answer.text("/error/fields/0/field"),
@@ -189,12 +207,12 @@ async fn bad_input_is_refused_with_every_field_named_and_nothing_is_stored() {
     // Wrong types and wrong values at once: each is named.
     let all = json!({ "organization_id": 1, "organization_name": "", "instance_url": "",
         "user_count": -1, "timestamp": "x" });
-    let answer = instance.post(Some(support::TOKEN), &all).await;
+    let answer = instance.post(Some(actors::TOKEN), &all).await;
     let named = answer.json["error"]["fields"].as_array().map(Vec::len);
     assert_eq!(named, Some(5), "{:?}", answer.json);
     let mut large = good.clone();
     large["organization_name"] = json!("x".repeat(17 * 1024));
-    let answer = instance.post(Some(support::TOKEN), &large).await;
+    let answer = instance.post(Some(actors::TOKEN), &large).await;
     assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE);
 
     let admin = Admin::sign_in(&system).await;
@@ -202,7 +220,13 @@ async fn bad_input_is_refused_with_every_field_named_and_nothing_is_stored() {
         admin.get("/api/admin/organizations").await.json["summary"]["total"],
         0
     );
+}
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conflict_and_bad_terms_are_told_apart_and_stripe_is_never_asked() {
+    let system = System::start().await;
+    let instance = Instance::of(&system);
+    let admin = Admin::sign_in(&system).await;
     let at = now();
     assert_eq!(instance.report(45, at).await.status, StatusCode::OK);
     let conflict = instance.report(46, at).await;

@@ -283,14 +283,15 @@ fn reason_of(code: Code) -> ErrorReason {
         Code::ResourceExhausted => ErrorReason::RateLimited,
         // The transport says CANCELLED when its own time-out ends a call.
         Code::DeadlineExceeded | Code::Cancelled => ErrorReason::DeadlineExceeded,
-        // Without our details UNKNOWN is a connection that broke in the middle.
-        Code::Unavailable | Code::Aborted | Code::Unknown => ErrorReason::Unavailable,
+        // Our own faults carry our details. Without them these are what the transport makes of a
+        // connection that broke in the middle.
+        Code::Unavailable | Code::Aborted | Code::Unknown | Code::Internal => {
+            ErrorReason::Unavailable
+        }
         Code::Unimplemented | Code::NotFound => ErrorReason::NotFound,
-        Code::Ok
-        | Code::AlreadyExists
-        | Code::FailedPrecondition
-        | Code::Internal
-        | Code::DataLoss => ErrorReason::Internal,
+        Code::Ok | Code::AlreadyExists | Code::FailedPrecondition | Code::DataLoss => {
+            ErrorReason::Internal
+        }
     }
 }
 
