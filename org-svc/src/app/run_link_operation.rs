@@ -27,13 +27,12 @@ use crate::{
         link_operations::{self, Lease},
         organization_changes, organizations,
     },
-    stripe_svc::PROVISION_DEADLINE,
 };
 
-/// Longer than the call can take, so that nobody takes over what is still under way; and short, for
-/// after a crash it is what has to be waited for.
-const LEASE: Duration = Duration::from_secs(60);
-const _: () = assert!(LEASE.as_secs() > PROVISION_DEADLINE.as_secs() + 5);
+/// Short, for after a crash it is what has to be waited for; renewed for as long as the call takes,
+/// so that nobody takes over what is still under way.
+const LEASE: Duration = Duration::from_secs(6);
+const RENEW_INTERVAL: Duration = Duration::from_secs(2);
 /// A process that is told to stop waits this long for a call that is under way.
 const PATIENCE_AT_STOP: Duration = Duration::from_secs(5);
 
@@ -68,6 +67,7 @@ pub(crate) async fn run_link_operation(app: &Organizations, claimed: Claimed) {
     let (attempt, at_once) = tokio::select! {
         attempt = call => (attempt, false),
         () = out_of_patience(app) => (stopped(), true),
+        never = keep_lease(app, &claimed) => match never {},
     };
     let settled = match &attempt {
         Attempt::Provisioned(provisioned) => settle_linked(app, &claimed, provisioned).await,
@@ -87,6 +87,24 @@ pub(crate) async fn run_link_operation(app: &Organizations, claimed: Claimed) {
         }
     }
     app.changed.notify_waiters();
+}
+
+/// Renews the lease for as long as it is polled. One that was lost stays lost: who took it settles,
+/// and what this process learns is learned by that one too.
+async fn keep_lease(app: &Organizations, claimed: &Claimed) -> std::convert::Infallible {
+    loop {
+        tokio::time::sleep(RENEW_INTERVAL).await;
+        let renewed = Lease {
+            token: claimed.lease_token,
+            until: app.clock.now() + LEASE,
+        };
+        match link_operations::renew(&app.db, claimed.operation.id, renewed).await {
+            Ok(true) => {}
+            Ok(false) => std::future::pending().await,
+            // The database is away: the next renewal may come in time.
+            Err(fault) => fault.log(),
+        }
+    }
 }
 
 async fn out_of_patience(app: &Organizations) {

@@ -318,6 +318,24 @@ pub(crate) async fn refuse(
     settled(db, REFUSE, values).await
 }
 
+const RENEW: &str = r"
+    UPDATE link_operations SET lease_until = $3
+    WHERE id = $1 AND lease_token = $2 AND state = 'running'";
+
+/// Holds an operation for longer; says whether the lease was still held.
+pub(crate) async fn renew(
+    db: &impl ConnectionTrait,
+    id: LinkOperationId,
+    lease: Lease,
+) -> Result<bool, Fault> {
+    settled(
+        db,
+        RENEW,
+        [id.0.into(), lease.token.into(), lease.until.into()],
+    )
+    .await
+}
+
 const POSTPONE: &str = r"
     UPDATE link_operations
     SET next_attempt_at = $3, lease_token = NULL, lease_until = NULL,
