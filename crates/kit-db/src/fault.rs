@@ -17,14 +17,6 @@ pub fn is_unique_violation(error: &DbErr, constraint: &str) -> bool {
     matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(text)) if text.contains(constraint))
 }
 
-/// The SQLSTATE of an error that the database itself reported.
-pub(crate) fn sqlstate(error: &DbErr) -> Option<String> {
-    let sqlx::Error::Database(database) = driver_error(error)? else {
-        return None;
-    };
-    database.code().map(Into::into)
-}
-
 fn driver_error(error: &DbErr) -> Option<&sqlx::Error> {
     let (DbErr::Conn(RuntimeErr::SqlxError(driver))
     | DbErr::Exec(RuntimeErr::SqlxError(driver))

@@ -91,7 +91,7 @@ pub async fn connect(
 }
 
 /// `role` is a constant of ours, never input.
-fn session_setup(role: &'static str) -> String {
+fn session_setup(role: &str) -> String {
     let timeout_ms = STATEMENT_TIMEOUT.as_millis();
     format!("SET ROLE {role}; SET TIME ZONE 'UTC'; SET statement_timeout = {timeout_ms};")
 }
@@ -116,11 +116,14 @@ pub async fn is_reachable(db: &DatabaseConnection) -> bool {
 pub async fn check_role(db: &DatabaseConnection, role: &str) -> Result<(), String> {
     const INSUFFICIENT_PRIVILEGE: &str = "42501";
     const UNDEFINED_OBJECT: &str = "22023";
-    let ping = Statement::from_string(sea_orm::DbBackend::Postgres, "SELECT 1");
-    let Err(error) = db.query_one_raw(ping).await else {
+    // On a connection of its own: the pool would try again, and in the end tell of its time-out alone.
+    let options = db.get_postgres_connection_pool().connect_options();
+    let attempt = tokio::time::timeout(ACQUIRE_TIMEOUT, take_role(&options, role));
+    let Err(error) = attempt.await.unwrap_or(Err(sqlx::Error::PoolTimedOut)) else {
         return Ok(());
     };
-    match fault::sqlstate(&error).as_deref() {
+    let code = error.as_database_error().and_then(|refusal| refusal.code());
+    match code.as_deref() {
         Some(INSUFFICIENT_PRIVILEGE) => Err(format!(
             "the login of DATABASE_URL is no member of the role {role}. Run: GRANT {role} TO <login>;"
         )),
@@ -132,4 +135,11 @@ pub async fn check_role(db: &DatabaseConnection, role: &str) -> Result<(), Strin
             Ok(())
         }
     }
+}
+
+async fn take_role(options: &sqlx::postgres::PgConnectOptions, role: &str) -> sqlx::Result<()> {
+    let mut connection = sqlx::ConnectOptions::connect(options).await?;
+    let setup = sqlx::AssertSqlSafe(session_setup(role));
+    sqlx::Executor::execute(&mut connection, setup).await?;
+    sqlx::Connection::close(connection).await
 }
