@@ -12,4 +12,5 @@ mod feed;
 mod links;
 mod lists;
 mod observations;
+mod starts;
 mod support;
