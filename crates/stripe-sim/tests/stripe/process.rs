@@ -5,6 +5,8 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
+use crate::support::http_client;
+
 /// Ends the process whatever becomes of the test.
 struct Process(Child);
 
@@ -36,7 +38,7 @@ async fn a_signal_saves_and_ends_it() {
         .unwrap();
     assert!(!told.contains("sk_test"), "{told}");
     let url = told.split('"').nth(1).unwrap();
-    let http = reqwest::Client::builder().build().unwrap();
+    let http = http_client();
     let create = |key: &'static str| http.post(format!("{url}/v1/customers")).bearer_auth(key);
     assert_eq!(create("sk_test_local").send().await.unwrap().status(), 401);
     let answer = create("sk_test_of_the_process").send().await.unwrap();
