@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use billing_e2e::actors::{Admin, Instance, linked_instance, now, terms};
 use billing_e2e::{Service, System};
-use billing_harness::eventually;
+use billing_harness::{TestDatabase, eventually};
 use chrono::TimeDelta;
 use futures::future::join_all;
 use reqwest::StatusCode;
@@ -326,4 +326,57 @@ async fn without_ingest_svc_nothing_is_acknowledged() {
     })
     .await;
     assert_eq!(taken.text("/organization_status"), "pending");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_database_nothing_is_acknowledged_and_nothing_needs_a_restart() {
+    let system = System::start().await;
+    let admin = Admin::sign_in(&system).await;
+    let instance = Instance::of(&system);
+    let before = instance.report(45, now() - TimeDelta::hours(1)).await;
+    assert_eq!(before.status, StatusCode::OK, "{:?}", before.json);
+
+    system.database().close_to_all();
+    let at = now();
+    let refused = instance.report(46, at).await;
+    assert_eq!(
+        refused.status,
+        StatusCode::SERVICE_UNAVAILABLE,
+        "{:?}",
+        refused.json
+    );
+    assert!(refused.headers.contains_key("retry-after"));
+    let refused = admin.get("/api/admin/organizations").await;
+    assert_eq!(
+        refused.status,
+        StatusCode::SERVICE_UNAVAILABLE,
+        "{:?}",
+        refused.json
+    );
+
+    system.database().open_again();
+    eventually("the same report again is taken", async || {
+        let answer = instance.report(46, at).await;
+        (answer.status == StatusCode::OK).then_some(())
+    })
+    .await;
+    assert_eq!(admin.reports(instance.organization).await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_services_start_in_any_order() {
+    let mut system = System::without_services(TestDatabase::migrated().await).await;
+    for service in Service::ALL.into_iter().rev() {
+        system.start_service(service);
+    }
+    let instance = Instance::of(&system);
+    let report = eventually("a report is taken", async || {
+        let answer = instance.report(45, now()).await;
+        (answer.status == StatusCode::OK).then_some(answer)
+    })
+    .await;
+    assert_eq!(report.text("/organization_status"), "pending");
+    let admin = Admin::sign_in(&system).await;
+    let link = admin.link(instance.organization, &terms()).await;
+    assert_eq!(link.status, StatusCode::OK, "{:?}", link.json);
 }

@@ -57,6 +57,27 @@ impl TestDatabase {
         &self.url
     }
 
+    /// Lets nobody in any more and ends the connections that there are: to its clients it is away.
+    ///
+    /// # Panics
+    /// The server does not answer.
+    pub fn close_to_all(&self) {
+        let name = &self.name;
+        let end = format!(
+            "ALTER DATABASE {name} ALLOW_CONNECTIONS false; SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+        );
+        postgres::run_sql(&self.server_url, &end).expect("the database closes");
+    }
+
+    /// Lets everybody in again.
+    ///
+    /// # Panics
+    /// The server does not answer.
+    pub fn open_again(&self) {
+        let open = format!("ALTER DATABASE {} ALLOW_CONNECTIONS true", self.name);
+        postgres::run_sql(&self.server_url, &open).expect("the database opens");
+    }
+
     /// A connection as that user, for a test that looks beneath the services.
     ///
     /// # Panics

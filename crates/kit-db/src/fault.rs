@@ -30,7 +30,8 @@ fn driver_error(error: &DbErr) -> Option<&sqlx::Error> {
 /// Whether the same statement may well succeed later: the connection broke or could not be had, the
 /// server restarts, or a transaction lost against another.
 fn is_passing(error: &DbErr) -> bool {
-    if matches!(error, DbErr::ConnectionAcquire(_)) {
+    // No connection could be had, whatever the reason: nothing was done.
+    if matches!(error, DbErr::ConnectionAcquire(_) | DbErr::Conn(_)) {
         return true;
     }
     let Some(driver) = driver_error(error) else {

@@ -1,6 +1,6 @@
 //! The server stack of a gRPC service.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, time::Duration};
 
 use futures::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, Request, Response};
@@ -44,13 +44,13 @@ pub fn reflection(services: &[&str]) -> Result<Routes, Fault> {
     let mut builder = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(billing_proto::DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
-    for service in services {
+    for service in services.iter().chain(&["grpc.health.v1.Health"]) {
         builder = builder.with_service_name(*service);
     }
     Ok(Routes::new(builder.build_v1().map_err(Fault::internal)?))
 }
 
-/// Serves `routes` until `stop`, then lets the requests in flight end.
+/// Serves `routes`, and gRPC's health, until `stop`; then lets the requests in flight end.
 ///
 /// # Errors
 /// The certificates cannot be used, or the listener broke.
@@ -80,11 +80,22 @@ pub async fn serve(
     if let Some(files) = tls {
         server = server.tls_config(files.server())?;
     }
+    let (mut reporter, health) = tonic_health::server::health_reporter();
+    let routes = routes.add_service(health);
     let incoming = TcpListenerStream::new(listener);
-    server
+    let serving = server
         .add_routes(routes)
-        .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
-        .await
+        .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
+    // A client that watches health holds a stream, which would hold up the drain.
+    let farewell = async {
+        stop.cancelled().await;
+        reporter.clear_service_status("").await;
+        std::future::pending::<Infallible>().await
+    };
+    tokio::select! {
+        served = serving => served,
+        never = farewell => match never {},
+    }
 }
 
 fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response<Body> {

@@ -50,7 +50,7 @@ pub(crate) async fn routes(app: App) -> Result<(Routes, WatchedHealth), Fault> {
     }
     let admin =
         AdminServiceServer::new(AdminFace::new(app)).max_decoding_message_size(REQUEST_BYTES_MAX);
-    let router = reflection(&[SERVICE_NAME, "grpc.health.v1.Health"])?
+    let router = reflection(&[SERVICE_NAME])?
         .add_service(health)
         .add_service(admin)
         .into_axum_router()
