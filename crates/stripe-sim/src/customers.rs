@@ -3,13 +3,16 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::agenda::Timeline;
 use crate::choice::choices;
 use crate::errors::Refusal;
 use crate::fields::{Fields, MAX_TEXT, Patch};
 use crate::metadata::{self, Metadata};
+use crate::moment::Moment;
 use crate::page::{self, PageRequest};
 use crate::search::{self, Searchable, Subject};
 use crate::store::Record;
+use crate::test_clocks;
 use crate::world::{Answer, Call, World};
 
 choices! {
@@ -35,6 +38,8 @@ pub(crate) struct Customer {
     pub(crate) currency: Option<String>,
     /// When search may see it as it is.
     pub(crate) changed_at: i64,
+    #[serde(default)]
+    pub(crate) test_clock: Timeline,
     name: Option<String>,
     description: Option<String>,
     phone: Option<String>,
@@ -87,7 +92,7 @@ impl Customer {
             "preferred_locales": self.preferred_locales,
             "shipping": null,
             "tax_exempt": self.tax_exempt,
-            "test_clock": null,
+            "test_clock": self.test_clock,
         })
     }
 }
@@ -204,14 +209,20 @@ pub(crate) fn named_by<'w>(
 
 pub(crate) fn create(mut call: Call<'_>) -> Answer {
     let changes = Changes::read(&mut call.fields);
+    let test_clock = call.fields.text("test_clock", MAX_TEXT);
     call.fields.finish()?;
+    let created = match &test_clock {
+        Some(clock) => test_clocks::admit_customer(call.world, clock)?,
+        None => call.now,
+    };
     let mut customer = Customer {
         id: call.ids.customer(),
-        created: call.now,
+        created,
         deleted: false,
         email: None,
         currency: None,
         changed_at: call.now,
+        test_clock,
         name: None,
         description: None,
         phone: None,
@@ -252,25 +263,37 @@ pub(crate) fn update(mut call: Call<'_>) -> Answer {
 /// Deletes for good, and cancels what the customer had subscribed to.
 pub(crate) fn delete(mut call: Call<'_>) -> Answer {
     call.fields.finish()?;
-    let found = call
-        .world
-        .customers
-        .get_mut(&call.id)
-        .filter(|customer| !customer.deleted);
-    let customer = found.ok_or_else(|| Refusal::no_such(Customer::NOUN, &call.id))?;
-    customer.deleted = true;
-    let value = customer.to_value();
-    crate::lifecycle::cancel_all_of(call.world, &call.id, call.now);
-    Ok(value)
+    let found = call.world.customers.get(&call.id);
+    found
+        .filter(|customer| !customer.deleted)
+        .ok_or_else(|| Refusal::no_such(Customer::NOUN, &call.id))?;
+    let at = call.world.time_of(&call.id, call.now);
+    let mut moment = Moment {
+        world: call.world,
+        ids: call.ids,
+        at,
+    };
+    remove(&mut moment, &call.id);
+    Ok(json!({ "id": call.id, "object": "customer", "deleted": true }))
+}
+
+pub(crate) fn remove(moment: &mut Moment<'_>, id: &str) {
+    crate::lifecycle::cancel_all_of(moment, id);
+    if let Some(customer) = moment.world.customers.get_mut(id) {
+        customer.deleted = true;
+    }
 }
 
 pub(crate) fn list(mut call: Call<'_>) -> Answer {
     let page = PageRequest::read(&mut call.fields);
     let email = call.fields.text("email", 512);
+    let test_clock = call.fields.text("test_clock", MAX_TEXT);
     let created = call.fields.range("created");
     call.fields.finish()?;
+    // Without the parameter, those on a test clock are left out.
     let (customers, has_more) = page.of_store(&call.world.customers, |customer| {
         !customer.deleted
+            && customer.test_clock == test_clock
             && created.holds(customer.created)
             && email
                 .as_ref()

@@ -101,6 +101,14 @@ impl Fields {
         self.tree.contains_key(name)
     }
 
+    /// A text that stays to be read.
+    pub(crate) fn peek(&self, name: &str) -> Option<&str> {
+        match self.tree.get(name)? {
+            Node::Text(text) => Some(text),
+            Node::Branch(_) => None,
+        }
+    }
+
     /// Whether the parameter was sent as exactly this word, consuming it if so.
     pub(crate) fn is_text(&mut self, name: &str, word: &str) -> bool {
         let same = matches!(self.tree.get(name), Some(Node::Text(text)) if text == word);

@@ -53,6 +53,10 @@ impl Ids {
         self.with("si_", 14)
     }
 
+    pub(crate) fn test_clock(&mut self) -> String {
+        self.with("clock_1", 23)
+    }
+
     pub(crate) fn request(&mut self) -> String {
         self.with("req_", 14)
     }

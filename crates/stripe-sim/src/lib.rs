@@ -8,6 +8,7 @@
 //!
 //! [`Simulator::start`] gives a [`Handle`]; the same controls are served under `/_sim/`.
 
+mod agenda;
 mod auth;
 mod calendar;
 mod choice;
@@ -28,6 +29,7 @@ mod limiter;
 mod metadata;
 mod meter_events;
 mod meters;
+mod moment;
 mod page;
 mod params;
 mod prices;
@@ -41,8 +43,10 @@ mod state_file;
 mod store;
 mod subscription_change;
 mod subscription_create;
+mod subscription_list;
 mod subscriptions;
 mod summaries;
+mod test_clocks;
 mod usage;
 mod world;
 

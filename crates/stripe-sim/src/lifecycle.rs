@@ -1,37 +1,62 @@
 //! What happens to subscriptions by itself as time passes: trials end, periods renew, scheduled
 //! cancellations come due. Each happens at its own time, however far the clock jumped.
 
+use crate::agenda::{Task, Timeline};
 use crate::calendar::{Interval, next_boundary};
-use crate::prices::UsageType;
+use crate::ids::Ids;
+use crate::moment::Moment;
 use crate::subscriptions::{CollectionMethod, MissingPaymentMethod, Status, Subscription};
 use crate::world::World;
 
-/// Lets everything happen that was due by `now`, in the order of its times.
-pub(crate) fn settle(world: &mut World, now: i64) {
-    while let Some((at, position)) = world.subscriptions.first_due(now) {
-        let intervals = intervals(world, position);
-        let owes = owes_at_trial_end(world, position);
-        world.subscriptions.change(position, |subscription| {
-            happen(subscription, &intervals, owes, at);
-        });
-        debug_assert_ne!(
-            world.subscriptions.first_due(now),
-            Some((at, position)),
-            "no progress"
-        );
+/// Things that can be due to one object at one moment. More is a mistake of this program, which
+/// must not hold the lock for ever.
+const MAX_AT_ONCE: u32 = 16;
+
+/// Lets everything happen that was due by `now`, and on each test clock by its own time.
+pub(crate) fn settle(world: &mut World, ids: &mut Ids, now: i64) {
+    pass(world, ids, &None, now);
+    let clocks = world.test_clocks.as_slice().iter();
+    let due = clocks.filter(|clock| {
+        let timeline = Some(clock.id.clone());
+        let first = world.agenda.first_due(&timeline, clock.frozen_time);
+        !clock.deleted && first.is_some()
+    });
+    let due: Vec<(Timeline, i64)> = due
+        .map(|clock| (Some(clock.id.clone()), clock.frozen_time))
+        .collect();
+    for (timeline, until) in due {
+        pass(world, ids, &timeline, until);
+    }
+}
+
+/// Passes through every moment of a timeline, in order.
+fn pass(world: &mut World, ids: &mut Ids, timeline: &Timeline, until: i64) {
+    let mut last = None;
+    let mut repeats = 0;
+    while let Some(due) = world.agenda.first_due(timeline, until) {
+        repeats = if last == Some(due) { repeats + 1 } else { 0 };
+        last = Some(due);
+        let (at, task) = due;
+        if repeats > MAX_AT_ONCE {
+            tracing::error!(at, ?task, "what was due did not happen");
+            return;
+        }
+        let mut moment = Moment {
+            world: &mut *world,
+            ids: &mut *ids,
+            at,
+        };
+        match task {
+            Task::Subscription(position) => happen(&mut moment, position),
+        }
     }
 }
 
 /// The interval of each item's price, with its count.
-pub(crate) fn intervals(world: &World, position: usize) -> Vec<(Interval, i64)> {
-    let items = world
-        .subscriptions
-        .at(position)
-        .map(|it| it.items.as_slice())
-        .unwrap_or_default();
+pub(crate) fn intervals(world: &World, subscription: &Subscription) -> Vec<(Interval, i64)> {
     let recurring = |price: &str| world.prices.get(price)?.recurring.as_ref();
+    let items = subscription.items.iter();
     items
-        .iter()
         .map(|item| {
             recurring(&item.price)
                 .map_or((Interval::Month, 1), |it| (it.interval, it.interval_count))
@@ -39,49 +64,61 @@ pub(crate) fn intervals(world: &World, position: usize) -> Vec<(Interval, i64)> 
         .collect()
 }
 
-/// Whether the first invoice after a trial would ask for money, which metered items never do.
-fn owes_at_trial_end(world: &World, position: usize) -> bool {
-    let Some(subscription) = world.subscriptions.at(position) else {
-        return false;
+/// The one thing that is due first. Several at one moment happen one after another.
+fn happen(moment: &mut Moment<'_>, position: usize) {
+    let at = moment.at;
+    let Some(subscription) = moment.world.subscriptions.at(position) else {
+        return;
     };
-    subscription.items.iter().any(|item| {
-        let price = world.prices.get(&item.price);
-        let licensed = price.and_then(|price| price.recurring.as_ref());
-        licensed.is_some_and(|recurring| recurring.usage_type == UsageType::Licensed)
-            && price.is_some_and(|price| !price.amount.is_zero())
-            && item.quantity != Some(0)
-    })
-}
-
-fn happen(subscription: &mut Subscription, intervals: &[(Interval, i64)], owes: bool, at: i64) {
-    if subscription
-        .cancel_at
-        .is_some_and(|cancel_at| cancel_at <= at)
-    {
-        end(subscription, at);
+    let is_due = |time: Option<i64>| time.is_some_and(|time| time <= at);
+    let pause = subscription.pause_collection.as_ref();
+    if is_due(subscription.trial_notice_at()) {
+        moment.change_subscription(position, |it| it.trial_notice_sent = true);
+    } else if is_due(pause.and_then(|pause| pause.resumes_at)) {
+        moment.change_subscription(position, |it| it.pause_collection = None);
+    } else if is_due(subscription.cancel_at) {
+        moment.change_subscription(position, |it| end(it, at));
     } else if subscription.status == Status::Trialing {
-        end_trial(subscription, intervals, owes, at);
+        end_trial(moment, position);
     } else {
-        renew(subscription, intervals, at);
+        roll_over(moment, position);
     }
 }
 
-/// A trial's end asks for a payment method only where one would be charged.
-fn end_trial(subscription: &mut Subscription, intervals: &[(Interval, i64)], owes: bool, at: i64) {
-    let unpayable = match subscription.collection_method {
-        CollectionMethod::SendInvoice => None,
-        CollectionMethod::ChargeAutomatically => Some(subscription.missing_payment_method),
+/// A trial's end asks for a payment method only where an invoice is not simply sent.
+fn end_trial(moment: &mut Moment<'_>, position: usize) {
+    let at = moment.at;
+    let Some(subscription) = moment.world.subscriptions.at(position) else {
+        return;
     };
-    match unpayable {
-        Some(MissingPaymentMethod::Cancel) => return end(subscription, at),
-        Some(MissingPaymentMethod::Pause) => subscription.status = Status::Paused,
-        Some(MissingPaymentMethod::CreateInvoice) if owes => {
-            subscription.status = Status::PastDue;
+    let behavior = match subscription.collection_method {
+        CollectionMethod::SendInvoice => MissingPaymentMethod::CreateInvoice,
+        CollectionMethod::ChargeAutomatically => subscription.missing_payment_method,
+    };
+    let intervals = intervals(moment.world, subscription);
+    moment.change_subscription(position, |it| match behavior {
+        MissingPaymentMethod::Cancel => end(it, at),
+        MissingPaymentMethod::Pause => {
+            it.status = Status::Paused;
+            it.changed_at = at;
+            renew(it, &intervals, at);
         }
-        Some(MissingPaymentMethod::CreateInvoice) | None => subscription.status = Status::Active,
-    }
-    subscription.changed_at = at;
-    renew(subscription, intervals, at);
+        MissingPaymentMethod::CreateInvoice => {
+            it.status = Status::Active;
+            it.changed_at = at;
+            renew(it, &intervals, at);
+        }
+    });
+}
+
+/// A period ends and the next begins.
+fn roll_over(moment: &mut Moment<'_>, position: usize) {
+    let at = moment.at;
+    let Some(subscription) = moment.world.subscriptions.at(position) else {
+        return;
+    };
+    let intervals = intervals(moment.world, subscription);
+    moment.change_subscription(position, |it| renew(it, &intervals, at));
 }
 
 /// Starts a new period for each item whose period has ended by `at`.
@@ -106,13 +143,13 @@ pub(crate) fn end(subscription: &mut Subscription, at: i64) {
     subscription.changed_at = at;
 }
 
-/// Ends all that a deleted customer had.
-pub(crate) fn cancel_all_of(world: &mut World, customer: &str, now: i64) {
-    for position in world.subscriptions.of_customer(customer) {
-        world.subscriptions.change(position, |subscription| {
-            if !subscription.status.is_final() {
-                end(subscription, now);
-            }
-        });
+/// Ends all that a customer had who is being deleted.
+pub(crate) fn cancel_all_of(moment: &mut Moment<'_>, customer: &str) {
+    let at = moment.at;
+    for position in moment.world.subscriptions.of_customer(customer) {
+        let subscription = moment.world.subscriptions.at(position);
+        if subscription.is_some_and(|it| !it.status.is_final()) {
+            moment.change_subscription(position, |it| end(it, at));
+        }
     }
 }

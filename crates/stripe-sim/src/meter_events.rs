@@ -52,8 +52,6 @@ pub(crate) fn create(mut call: Call<'_>) -> Answer {
     }
     fields.finish()?;
     let now = call.now;
-    let timestamp = timestamp.unwrap_or(now);
-    check_time(timestamp, now)?;
     let world = call.world;
     let (meter_at, meter) = meters::active(&world.meters, &event_name).ok_or_else(|| {
         Refusal::refused(
@@ -67,6 +65,11 @@ pub(crate) fn create(mut call: Call<'_>) -> Answer {
         )
     })?;
     let customer_at = find_customer(world, meter, &payload)?;
+    // Usage of a customer on a test clock is measured by that clock; the identifier is not.
+    let payer = world.customers.at(customer_at);
+    let payer_now = payer.map_or(now, |it| world.time_on(&it.test_clock, now));
+    let timestamp = timestamp.unwrap_or(payer_now);
+    check_time(timestamp, payer_now)?;
     let value = read_value(meter, &payload)?;
     let identifier = identifier.unwrap_or_else(|| call.ids.event_identifier());
     let before = world.usage.identified(&identifier);

@@ -3,7 +3,7 @@
 use crate::world::{Answer, Call};
 use crate::{
     customers, meter_events, meters, prices, products, subscription_change, subscription_create,
-    subscriptions, summaries,
+    subscription_list, subscriptions, summaries, test_clocks,
 };
 
 /// One method of one path. `{id}` stands for any one segment.
@@ -46,7 +46,7 @@ const fn delete(template: &'static str, run: fn(Call<'_>) -> Answer) -> Route {
 }
 
 /// In the order of matching: the busiest first, and words before `{id}`.
-static ROUTES: [Route; 30] = [
+static ROUTES: &[Route] = &[
     post("/v1/billing/meter_events", meter_events::create),
     post("/v1/billing/meter_event_adjustments", meter_events::adjust),
     get("/v1/billing/meters/{id}/event_summaries", summaries::list),
@@ -63,8 +63,8 @@ static ROUTES: [Route; 30] = [
     post("/v1/customers/{id}", customers::update),
     delete("/v1/customers/{id}", customers::delete),
     post("/v1/subscriptions", subscription_create::create),
-    get("/v1/subscriptions", subscriptions::list),
-    get("/v1/subscriptions/search", subscriptions::search),
+    get("/v1/subscriptions", subscription_list::list),
+    get("/v1/subscriptions/search", subscription_list::search),
     get("/v1/subscriptions/{id}", subscriptions::retrieve),
     post("/v1/subscriptions/{id}", subscription_change::update),
     delete("/v1/subscriptions/{id}", subscription_change::cancel),
@@ -77,6 +77,14 @@ static ROUTES: [Route; 30] = [
     get("/v1/prices", prices::list),
     get("/v1/prices/{id}", prices::retrieve),
     post("/v1/prices/{id}", prices::update),
+    post("/v1/test_helpers/test_clocks", test_clocks::create),
+    get("/v1/test_helpers/test_clocks", test_clocks::list),
+    get("/v1/test_helpers/test_clocks/{id}", test_clocks::retrieve),
+    delete("/v1/test_helpers/test_clocks/{id}", test_clocks::delete),
+    post(
+        "/v1/test_helpers/test_clocks/{id}/advance",
+        test_clocks::advance,
+    ),
 ];
 
 /// The route of a request, and the id in its path.

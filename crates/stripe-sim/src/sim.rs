@@ -22,6 +22,7 @@ use crate::fields::Fields;
 use crate::idempotency::Saved;
 use crate::ids::Ids;
 use crate::ledger::{RequestLog, RequestRecord};
+use crate::lifecycle;
 use crate::limiter::Limiter;
 use crate::meter_events;
 use crate::params::{self, Tree};
@@ -107,7 +108,7 @@ impl Sim {
     /// The world with everything done that was due by now.
     pub(crate) fn settled(&self) -> MutexGuard<'_, Inner> {
         let mut inner = self.lock();
-        inner.world.settle(self.clock.now());
+        inner.settle(self.clock.now());
         inner
     }
 
@@ -216,7 +217,7 @@ impl Sim {
         }
         let now = self.clock.now();
         let mut inner = self.lock();
-        inner.world.settle(now);
+        inner.settle(now);
         let outcome = self.run(&mut inner, ticket, now);
         let is_saved = outcome.as_ref().err().is_none_or(|refusal| refusal.saved);
         let reply = match &outcome {
@@ -314,6 +315,10 @@ impl Sim {
 }
 
 impl Inner {
+    fn settle(&mut self, now: i64) {
+        lifecycle::settle(&mut self.world, &mut self.ids, now);
+    }
+
     /// Ends what the call held, and saves its answer under its key if there is one to save.
     fn finish(&mut self, ticket: &Ticket, to_save: Option<&Reply>, now: i64) {
         if let Some(occupied) = &ticket.occupies {

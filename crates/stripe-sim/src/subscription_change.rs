@@ -4,14 +4,15 @@ use crate::errors::Refusal;
 use crate::fields::{Fields, MAX_TEXT, Patch};
 use crate::lifecycle;
 use crate::metadata::{self, Metadata};
+use crate::moment::Moment;
 use crate::store::Record;
 use crate::subscription_create::{
     check_collection, read_future, read_trial_end, read_trial_settings,
 };
 use crate::subscriptions::{
-    Cancellation, CollectionMethod, MissingPaymentMethod, Status, Subscription,
+    Cancellation, CollectionMethod, MissingPaymentMethod, PauseCollection, Status, Subscription,
 };
-use crate::world::{Answer, Call};
+use crate::world::{Answer, Call, World};
 
 #[derive(Debug)]
 struct Changes {
@@ -24,6 +25,7 @@ struct Changes {
     description: Patch<String>,
     trial_end: Option<i64>,
     missing_payment_method: Option<MissingPaymentMethod>,
+    pause_collection: Patch<PauseCollection>,
 }
 
 impl Changes {
@@ -43,6 +45,7 @@ impl Changes {
             description: fields.clearable("description", 500),
             trial_end: read_trial_end(fields, now),
             missing_payment_method: read_trial_settings(fields),
+            pause_collection: read_pause(fields, now),
         }
     }
 
@@ -55,6 +58,7 @@ impl Changes {
             || self.description != Patch::Keep
             || self.trial_end.is_some()
             || self.missing_payment_method.is_some()
+            || self.pause_collection != Patch::Keep
     }
 
     fn apply(self, subscription: &mut Subscription, now: i64) {
@@ -68,7 +72,9 @@ impl Changes {
             description,
             trial_end,
             missing_payment_method,
+            pause_collection,
         } = self;
+        pause_collection.apply(&mut subscription.pause_collection);
         metadata::merge(&mut subscription.metadata, metadata);
         description.apply(&mut subscription.description);
         if let Some(Cancellation {
@@ -127,11 +133,23 @@ fn move_trial(subscription: &mut Subscription, end: i64, now: i64) {
             item.period_start = now;
         }
     }
+    subscription.trial_notice_sent = false;
     subscription.trial_end = Some(end);
     subscription.billing_cycle_anchor = end;
     for item in &mut subscription.items {
         item.period_end = end;
     }
+}
+
+fn read_pause(fields: &mut Fields, now: i64) -> Patch<PauseCollection> {
+    if fields.is_empty_text("pause_collection") {
+        return Patch::Clear;
+    }
+    let pause = fields.object("pause_collection", |pause| PauseCollection {
+        behavior: pause.need_choice("behavior"),
+        resumes_at: read_future(pause, "resumes_at", now),
+    });
+    pause.map_or(Patch::Keep, Patch::Set)
 }
 
 fn read_details(fields: &mut Fields) -> Option<Cancellation> {
@@ -143,8 +161,14 @@ fn read_details(fields: &mut Fields) -> Option<Cancellation> {
     })
 }
 
+/// What time it is for the subscription that the path names.
+fn now_of(call: &Call<'_>) -> i64 {
+    let subscription = call.world.subscriptions.get(&call.id);
+    subscription.map_or(call.now, |it| call.world.time_on(&it.test_clock, call.now))
+}
+
 pub(crate) fn update(mut call: Call<'_>) -> Answer {
-    let now = call.now;
+    let now = now_of(&call);
     let changes = Changes::read(&mut call.fields, now);
     if changes.cancel_at_period_end.is_some() && changes.cancel_at != Patch::Keep {
         call.fields.violate(
@@ -179,7 +203,12 @@ pub(crate) fn update(mut call: Call<'_>) -> Answer {
         let days = changes.days_until_due.or(kept);
         check_collection(world, &subscription.customer, method, days)?;
     }
-    world.subscriptions.change(position, |subscription| {
+    let mut moment = Moment {
+        world: &mut *world,
+        ids: &mut *call.ids,
+        at: now,
+    };
+    moment.change_subscription(position, |subscription| {
         if subscription.status.is_final() {
             metadata::merge(&mut subscription.metadata, changes.metadata);
             subscription.changed_at = now;
@@ -187,11 +216,11 @@ pub(crate) fn update(mut call: Call<'_>) -> Answer {
             changes.apply(subscription, now);
         }
     });
-    world.settle(now);
+    lifecycle::settle(world, call.ids, call.now);
     retrieve_at(world, position)
 }
 
-fn retrieve_at(world: &crate::world::World, position: usize) -> Answer {
+pub(crate) fn retrieve_at(world: &World, position: usize) -> Answer {
     let subscription = world.subscriptions.at(position);
     subscription
         .map(|it| it.to_value(world))
@@ -200,6 +229,7 @@ fn retrieve_at(world: &crate::world::World, position: usize) -> Answer {
 
 /// Cancels at once. A subscription that has already ended is not found, as at Stripe.
 pub(crate) fn cancel(mut call: Call<'_>) -> Answer {
+    let now = now_of(&call);
     let invoice_now = call.fields.boolean("invoice_now").unwrap_or(false);
     let details = read_details(&mut call.fields);
     call.fields.finish()?;
@@ -210,14 +240,19 @@ pub(crate) fn cancel(mut call: Call<'_>) -> Answer {
         .filter(|it| !it.status.is_final());
     let position = living.and_then(|it| world.subscriptions.position(&it.id));
     let position = position.ok_or_else(|| Refusal::no_such(Subscription::NOUN, &call.id))?;
-    world.subscriptions.change(position, |subscription| {
+    let mut moment = Moment {
+        world: &mut *world,
+        ids: &mut *call.ids,
+        at: now,
+    };
+    moment.change_subscription(position, |subscription| {
         subscription.cancellation = Cancellation {
             requested: true,
             invoice_now,
             ..details.unwrap_or_else(|| subscription.cancellation.clone())
         };
         subscription.cancel_at_period_end = false;
-        lifecycle::end(subscription, call.now);
+        lifecycle::end(subscription, now);
     });
     retrieve_at(world, position)
 }
@@ -225,7 +260,7 @@ pub(crate) fn cancel(mut call: Call<'_>) -> Answer {
 /// Takes a paused subscription up again, with a new period from now.
 pub(crate) fn resume(mut call: Call<'_>) -> Answer {
     call.fields.finish()?;
-    let now = call.now;
+    let now = now_of(&call);
     let world = call.world;
     let found = world
         .subscriptions
@@ -240,8 +275,13 @@ pub(crate) fn resume(mut call: Call<'_>) -> Answer {
             "Only a paused subscription can be resumed.",
         ));
     }
-    let intervals = lifecycle::intervals(world, position);
-    world.subscriptions.change(position, |subscription| {
+    let intervals = lifecycle::intervals(world, subscription);
+    let mut moment = Moment {
+        world: &mut *world,
+        ids: &mut *call.ids,
+        at: now,
+    };
+    moment.change_subscription(position, |subscription| {
         subscription.status = Status::Active;
         subscription.changed_at = now;
         subscription.billing_cycle_anchor = now;

@@ -1,12 +1,16 @@
 //! `POST /v1/subscriptions`
 
+use crate::agenda::Timeline;
 use crate::calendar::{DAY_S, next_boundary};
 use crate::customers;
 use crate::errors::Refusal;
 use crate::fields::{Fields, MAX_TEXT};
 use crate::ids::Ids;
+use crate::lifecycle;
 use crate::metadata::{self, Metadata};
+use crate::moment::Moment;
 use crate::prices::{Price, Recurring, UsageType};
+use crate::subscription_change::retrieve_at;
 use crate::subscriptions::{
     BillingMode, Cancellation, CollectionMethod, Item, MissingPaymentMethod, Status, Subscription,
 };
@@ -305,6 +309,7 @@ fn started(
     wanted: Wanted,
     items: Vec<Item>,
     currency: String,
+    test_clock: Timeline,
     now: i64,
 ) -> Subscription {
     let mut subscription = Subscription {
@@ -337,6 +342,10 @@ fn started(
         description: wanted.description,
         metadata: wanted.metadata,
         changed_at: now,
+        test_clock,
+        latest_invoice: None,
+        pause_collection: None,
+        trial_notice_sent: false,
     };
     if subscription.cancel_at_period_end {
         subscription.cancel_at = subscription.period_end();
@@ -349,7 +358,8 @@ fn started(
 }
 
 pub(crate) fn create(mut call: Call<'_>) -> Answer {
-    let now = call.now;
+    let customer = call.fields.peek("customer");
+    let now = call.world.time_of(customer.unwrap_or_default(), call.now);
     let mut wanted = Wanted::read(&mut call.fields, now);
     call.fields.finish()?;
     let world = call.world;
@@ -369,13 +379,18 @@ pub(crate) fn create(mut call: Call<'_>) -> Answer {
         .map(|(price, _)| price.currency.clone())
         .unwrap_or_default();
     let id = call.ids.subscription();
-    let subscription = started(id, wanted, items, currency, now);
-    let value = subscription.to_value(world);
-    if let Some(customer) = world.customers.get_mut(&subscription.customer) {
-        customer
-            .currency
-            .get_or_insert(subscription.currency.clone());
-    }
-    world.subscriptions.push(subscription);
-    Ok(value)
+    let customer = world.customers.get_mut(&wanted.customer);
+    let test_clock = customer.and_then(|customer| {
+        customer.currency.get_or_insert(currency.clone());
+        customer.test_clock.clone()
+    });
+    let subscription = started(id, wanted, items, currency, test_clock, now);
+    let mut moment = Moment {
+        world: &mut *world,
+        ids: &mut *call.ids,
+        at: now,
+    };
+    let position = moment.add_subscription(subscription);
+    lifecycle::settle(world, call.ids, call.now);
+    retrieve_at(world, position)
 }

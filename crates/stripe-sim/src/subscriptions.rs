@@ -2,18 +2,16 @@
 //!
 //! `subscription_create`, `subscription_change` and `lifecycle` are the three ways it changes.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::choice::{Choice as _, choices};
-use crate::customers;
+use crate::agenda::{Agenda, Task, Timeline};
+use crate::calendar::DAY_S;
+use crate::choice::choices;
 use crate::errors::Refusal;
-use crate::fields::MAX_TEXT;
 use crate::metadata::Metadata;
-use crate::page::{self, PageRequest};
-use crate::search::{self, Searchable, Subject};
 use crate::store::{Record, Store};
 use crate::world::{Answer, Call, World};
 
@@ -70,6 +68,9 @@ choices! {
     }
 }
 
+/// How long before a trial's end its customer is told.
+const TRIAL_NOTICE_S: i64 = 3 * DAY_S;
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Item {
     pub(crate) id: String,
@@ -80,6 +81,21 @@ pub(crate) struct Item {
     pub(crate) metadata: Metadata,
     pub(crate) period_start: i64,
     pub(crate) period_end: i64,
+}
+
+choices! {
+    /// What becomes of the invoices of a subscription whose collection is paused.
+    PauseBehavior {
+        KeepAsDraft = "keep_as_draft",
+        MarkUncollectible = "mark_uncollectible",
+        Void = "void",
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PauseCollection {
+    pub(crate) behavior: PauseBehavior,
+    pub(crate) resumes_at: Option<i64>,
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -116,6 +132,15 @@ pub(crate) struct Subscription {
     pub(crate) metadata: Metadata,
     /// When search may see it as it is.
     pub(crate) changed_at: i64,
+    /// The clock it lives on: its customer's.
+    #[serde(default)]
+    pub(crate) test_clock: Timeline,
+    #[serde(default)]
+    pub(crate) latest_invoice: Option<String>,
+    #[serde(default)]
+    pub(crate) pause_collection: Option<PauseCollection>,
+    #[serde(default)]
+    pub(crate) trial_notice_sent: bool,
 }
 
 impl Record for Subscription {
@@ -132,6 +157,13 @@ impl Subscription {
         self.items.iter().map(|item| item.period_end).min()
     }
 
+    /// When its customer is to be told that the trial ends, unless that was done.
+    pub(crate) fn trial_notice_at(&self) -> Option<i64> {
+        let waits = self.status == Status::Trialing && !self.trial_notice_sent;
+        let end = self.trial_end.filter(|_| waits)?;
+        Some((end - TRIAL_NOTICE_S).max(self.trial_start.unwrap_or(self.created)))
+    }
+
     /// When something is next due to happen to it by itself.
     fn due_at(&self) -> Option<i64> {
         let by_status = match self.status {
@@ -140,7 +172,13 @@ impl Subscription {
             Status::Active | Status::PastDue | Status::Unpaid => self.period_end(),
             Status::Paused | Status::Incomplete => None,
         };
-        by_status.into_iter().chain(self.cancel_at).min()
+        let pause = self.pause_collection.as_ref();
+        let resumes_at = pause.and_then(|pause| pause.resumes_at);
+        let others = [self.cancel_at, self.trial_notice_at(), resumes_at];
+        by_status
+            .into_iter()
+            .chain(others.into_iter().flatten())
+            .min()
     }
 
     pub(crate) fn to_value(&self, world: &World) -> Value {
@@ -182,10 +220,13 @@ impl Subscription {
                 "total_count": self.items.len(),
                 "url": format!("/v1/subscription_items?subscription={}", self.id),
             },
+            "latest_invoice": self.latest_invoice,
             "livemode": false,
             "metadata": self.metadata,
+            "pause_collection": self.pause_collection,
             "start_date": self.created,
             "status": self.status,
+            "test_clock": self.test_clock,
             "trial_end": self.trial_end,
             "trial_settings": {
                 "end_behavior": { "missing_payment_method": self.missing_payment_method },
@@ -245,15 +286,12 @@ fn unused_fields() -> Value {
         "default_tax_rates": [],
         "discounts": [],
         "invoice_settings": { "account_tax_ids": null, "issuer": { "type": "self" } },
-        "latest_invoice": null,
-        "next_pending_invoice_item_invoice": null,
+            "next_pending_invoice_item_invoice": null,
         "on_behalf_of": null,
-        "pause_collection": null,
         "pending_invoice_item_interval": null,
         "pending_setup_intent": null,
         "pending_update": null,
         "schedule": null,
-        "test_clock": null,
         "transfer_data": null,
         "payment_settings": {
             "payment_method_options": null,
@@ -263,36 +301,25 @@ fn unused_fields() -> Value {
     })
 }
 
-/// The subscriptions, those of each customer, and what is due to happen to them and when.
+/// The subscriptions, and those of each customer.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Subscriptions {
     store: Store<Subscription>,
     #[serde(skip)]
     by_customer: HashMap<String, Vec<usize>>,
-    #[serde(skip)]
-    due: BTreeSet<(i64, usize)>,
 }
 
 impl Subscriptions {
-    pub(crate) fn reindex(&mut self) {
+    pub(crate) fn reindex(&mut self, agenda: &mut Agenda) {
         self.store.reindex();
         self.by_customer.clear();
-        self.due.clear();
         for (position, subscription) in self.store.as_slice().iter().enumerate() {
             let of_customer = self.by_customer.entry(subscription.customer.clone());
             of_customer.or_default().push(position);
-            self.due
-                .extend(subscription.due_at().map(|at| (at, position)));
+            let (task, due_at) = (Task::Subscription(position), subscription.due_at());
+            agenda.moved(&subscription.test_clock, task, None, due_at);
         }
-    }
-
-    pub(crate) fn push(&mut self, subscription: Subscription) {
-        let due_at = subscription.due_at();
-        let customer = subscription.customer.clone();
-        let position = self.store.push(subscription);
-        self.by_customer.entry(customer).or_default().push(position);
-        self.due.extend(due_at.map(|at| (at, position)));
     }
 
     pub(crate) fn store(&self) -> &Store<Subscription> {
@@ -314,26 +341,34 @@ impl Subscriptions {
     pub(crate) fn of_customer(&self, customer: &str) -> Vec<usize> {
         self.by_customer.get(customer).cloned().unwrap_or_default()
     }
+}
 
-    /// The only way to change one: what is due is kept in step.
-    pub(crate) fn change(&mut self, position: usize, change: impl FnOnce(&mut Subscription)) {
-        let Some(subscription) = self.store.at_mut(position) else {
+/// For [`crate::moment`] alone, which tells of each change.
+impl World {
+    pub(crate) fn push_subscription(&mut self, subscription: Subscription) -> usize {
+        let (due_at, timeline) = (subscription.due_at(), subscription.test_clock.clone());
+        let customer = subscription.customer.clone();
+        let position = self.subscriptions.store.push(subscription);
+        let of_customer = self.subscriptions.by_customer.entry(customer);
+        of_customer.or_default().push(position);
+        let task = Task::Subscription(position);
+        self.agenda.moved(&timeline, task, None, due_at);
+        position
+    }
+
+    pub(crate) fn change_subscription(
+        &mut self,
+        position: usize,
+        change: impl FnOnce(&mut Subscription),
+    ) {
+        let Some(subscription) = self.subscriptions.store.at_mut(position) else {
             return;
         };
         let before = subscription.due_at();
         change(subscription);
-        let after = subscription.due_at();
-        if before != after {
-            if let Some(at) = before {
-                self.due.remove(&(at, position));
-            }
-            self.due.extend(after.map(|at| (at, position)));
-        }
-    }
-
-    /// The first thing that is due by `now`: when, and to which one.
-    pub(crate) fn first_due(&self, now: i64) -> Option<(i64, usize)> {
-        self.due.first().copied().filter(|(at, _)| *at <= now)
+        let (after, task) = (subscription.due_at(), Task::Subscription(position));
+        self.agenda
+            .moved(&subscription.test_clock, task, before, after);
     }
 }
 
@@ -342,124 +377,4 @@ pub(crate) fn retrieve(mut call: Call<'_>) -> Answer {
     let found = call.world.subscriptions.get(&call.id);
     let subscription = found.ok_or_else(|| Refusal::no_such(Subscription::NOUN, &call.id))?;
     Ok(subscription.to_value(call.world))
-}
-
-choices! {
-    StatusFilter {
-        All = "all",
-        Ended = "ended",
-        Active = "active",
-        Canceled = "canceled",
-        Incomplete = "incomplete",
-        IncompleteExpired = "incomplete_expired",
-        PastDue = "past_due",
-        Paused = "paused",
-        Trialing = "trialing",
-        Unpaid = "unpaid",
-    }
-}
-
-/// Without a filter a list leaves out what is canceled.
-fn has_status(filter: Option<StatusFilter>, status: Status) -> bool {
-    match filter {
-        None => status != Status::Canceled,
-        Some(StatusFilter::All) => true,
-        Some(StatusFilter::Ended) => status.is_final(),
-        Some(StatusFilter::Active) => status == Status::Active,
-        Some(StatusFilter::Canceled) => status == Status::Canceled,
-        Some(StatusFilter::Incomplete) => status == Status::Incomplete,
-        Some(StatusFilter::IncompleteExpired) => status == Status::IncompleteExpired,
-        Some(StatusFilter::PastDue) => status == Status::PastDue,
-        Some(StatusFilter::Paused) => status == Status::Paused,
-        Some(StatusFilter::Trialing) => status == Status::Trialing,
-        Some(StatusFilter::Unpaid) => status == Status::Unpaid,
-    }
-}
-
-pub(crate) fn list(mut call: Call<'_>) -> Answer {
-    let fields = &mut call.fields;
-    let page = PageRequest::read(fields);
-    let customer = fields.text("customer", MAX_TEXT);
-    let status: Option<StatusFilter> = fields.choice("status");
-    let price = fields.text("price", MAX_TEXT);
-    let method: Option<CollectionMethod> = fields.choice("collection_method");
-    let created = fields.range("created");
-    let period_start = fields.range("current_period_start");
-    let period_end = fields.range("current_period_end");
-    fields.finish()?;
-    let world = &*call.world;
-    if let Some(price) = &price
-        && world.prices.get(price).is_none()
-    {
-        return Err(Refusal::no_such_in("price", "price", price));
-    }
-    let keep = |subscription: &Subscription| {
-        let items = &subscription.items;
-        has_status(status, subscription.status)
-            && price
-                .as_ref()
-                .is_none_or(|price| items.iter().any(|item| item.price == *price))
-            && method.is_none_or(|method| subscription.collection_method == method)
-            && created.holds(subscription.created)
-            && items
-                .iter()
-                .any(|item| period_start.holds(item.period_start))
-            && items.iter().any(|item| period_end.holds(item.period_end))
-    };
-    let subscriptions = &world.subscriptions;
-    let (data, has_more): (Vec<Value>, bool) = match &customer {
-        None => {
-            let (page, has_more) = page.of_store(subscriptions.store(), keep)?;
-            (
-                page.into_iter().map(|it| it.to_value(world)).collect(),
-                has_more,
-            )
-        }
-        Some(customer) => {
-            customers::named_by(world, "customer", customer)?;
-            let positions = subscriptions.of_customer(customer);
-            let own: Vec<&Subscription> = positions
-                .into_iter()
-                .filter_map(|position| subscriptions.at(position))
-                .collect();
-            let place = |id: &str| own.iter().position(|subscription| subscription.id == id);
-            let (page, has_more) = page.of_slice(&own, place, |it| keep(it))?;
-            (
-                page.into_iter().map(|it| it.to_value(world)).collect(),
-                has_more,
-            )
-        }
-    };
-    Ok(page::list("/v1/subscriptions", data, has_more))
-}
-
-impl Searchable for Subscription {
-    const PLURAL: &'static str = "subscriptions";
-
-    fn subject(&self, name: &str) -> Subject<'_> {
-        match name {
-            "status" => Subject::Text(Some(self.status.word())),
-            "created" => Subject::Number(self.created),
-            "canceled_at" => Subject::Number(self.canceled_at.unwrap_or_default()),
-            _ => Subject::Unsupported,
-        }
-    }
-
-    fn metadata(&self) -> &Metadata {
-        &self.metadata
-    }
-
-    fn is_visible(&self, as_of: i64) -> bool {
-        self.changed_at <= as_of
-    }
-
-    fn to_found(&self, world: &World) -> Value {
-        self.to_value(world)
-    }
-}
-
-pub(crate) fn search(call: Call<'_>) -> Answer {
-    search::run(call, "/v1/subscriptions/search", |world| {
-        world.subscriptions.store()
-    })
 }

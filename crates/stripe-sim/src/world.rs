@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::agenda::Agenda;
 use crate::customers::Customer;
 use crate::errors::Refusal;
 use crate::fields::Fields;
@@ -13,6 +14,7 @@ use crate::prices::Price;
 use crate::products::Product;
 use crate::store::Store;
 use crate::subscriptions::Subscriptions;
+use crate::test_clocks::TestClock;
 use crate::usage::Usage;
 
 /// The state that a state file keeps. Relations are ids, as they are in the API.
@@ -25,6 +27,10 @@ pub(crate) struct World {
     pub(crate) subscriptions: Subscriptions,
     pub(crate) usage: Usage,
     pub(crate) idempotency: IdempotencyKeys,
+    #[serde(default)]
+    pub(crate) test_clocks: Store<TestClock>,
+    #[serde(skip)]
+    pub(crate) agenda: Agenda,
 }
 
 impl World {
@@ -34,13 +40,10 @@ impl World {
         self.products.reindex();
         self.prices.reindex();
         self.meters.reindex();
-        self.subscriptions.reindex();
+        self.test_clocks.reindex();
+        self.agenda.clear();
+        self.subscriptions.reindex(&mut self.agenda);
         self.usage.reindex(&self.meters, &self.customers);
-    }
-
-    /// Lets everything happen that was due by `now`, in the order of its times.
-    pub(crate) fn settle(&mut self, now: i64) {
-        crate::lifecycle::settle(self, now);
     }
 }
 

@@ -25,3 +25,5 @@ mod state;
 mod subscriptions;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod test_clocks;

@@ -136,6 +136,26 @@ impl Account {
         id(&self.post("/v1/customers", &form).await.ok())
     }
 
+    /// A test clock that stands at this time, and a customer who lives on it.
+    pub(crate) async fn clock(&self, at: i64) -> (String, String) {
+        let at = at.to_string();
+        let path = "/v1/test_helpers/test_clocks";
+        let clock = id(&self.post(path, &[("frozen_time", &at)]).await.ok());
+        let form = [
+            ("test_clock", clock.as_str()),
+            ("email", "billing@acme.example"),
+        ];
+        let customer = id(&self.post("/v1/customers", &form).await.ok());
+        (clock, customer)
+    }
+
+    pub(crate) async fn advance(&self, clock: &str, to: i64) {
+        let path = format!("/v1/test_helpers/test_clocks/{clock}/advance");
+        let to = to.to_string();
+        let advancing = self.post(&path, &[("frozen_time", &to)]).await.ok();
+        assert_eq!(advancing["status"], "advancing");
+    }
+
     /// A meter named `seats`; `more` are further parameters.
     pub(crate) async fn meter(&self, formula: &str, more: Pairs<'_>) -> String {
         let mut form = vec![
