@@ -11,6 +11,7 @@ pub(crate) type Timeline = Option<String>;
 /// What is due, in the order in which things of one moment happen: an object by its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Task {
+    Invoice(usize),
     Subscription(usize),
 }
 

@@ -28,6 +28,10 @@ pub struct Config {
     /// How far search lags behind, as Stripe's does by up to a minute. Whole seconds.
     pub search_lag: Duration,
     pub rate_limits: RateLimits,
+    /// How long invoices stay drafts after their period: Stripe's hour, up to 72. Whole seconds.
+    pub invoice_grace: Duration,
+    /// How far summaries of usage and previews of invoices lag behind. Whole seconds.
+    pub summary_lag: Duration,
 }
 
 impl Default for Config {
@@ -39,6 +43,8 @@ impl Default for Config {
             seed: None,
             search_lag: Duration::ZERO,
             rate_limits: RateLimits::default(),
+            invoice_grace: Duration::from_secs(3_600),
+            summary_lag: Duration::ZERO,
         }
     }
 }

@@ -6,6 +6,8 @@
 //! | `POST /_sim/reset` | forgets the account, the faults, the log and the clock's offset |
 //! | `GET /_sim/clock` | `{"now": unix_s, "offset_ms": n}` |
 //! | `POST /_sim/clock/advance` | `{"seconds": n}` moves it on, `{"to": unix_s}` sets it |
+//! | `GET /_sim/settings` | how the account behaves: `invoice_grace_s`, `charges_succeed`, `summary_lag_s` |
+//! | `POST /_sim/settings` | changes those that it names |
 //! | `GET /_sim/faults` | the queue, with how often each has struck |
 //! | `POST /_sim/faults` | queues one fault or a list of them |
 //! | `DELETE /_sim/faults` | clears the queue |
@@ -47,6 +49,8 @@ pub(crate) fn answer(sim: &Sim, inbound: &Inbound<'_>) -> Reply {
         }
         ("GET", "/_sim/clock") => Ok(clock(sim)),
         ("POST", "/_sim/clock/advance") => advance(sim, inbound.body),
+        ("GET", "/_sim/settings") => Ok(json!(sim.lock().world.settings)),
+        ("POST", "/_sim/settings") => settings(sim, inbound.body),
         ("GET", "/_sim/faults") => Ok(json!({ "faults": sim.lock().faults.to_value() })),
         ("POST", "/_sim/faults") => queue(sim, inbound.body),
         ("DELETE", "/_sim/faults") => {
@@ -105,6 +109,17 @@ fn advance(sim: &Sim, body: &[u8]) -> Result<Value, String> {
     drop(sim.settled());
     sim.changed.notify_one();
     Ok(clock(sim))
+}
+
+fn settings(sim: &Sim, body: &[u8]) -> Result<Value, String> {
+    let changes: Value = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+    let mut inner = sim.settled();
+    let settings = inner.world.settings.merged(&changes)?;
+    let value = json!(settings);
+    inner.world.settings = settings;
+    drop(inner);
+    sim.changed.notify_one();
+    Ok(value)
 }
 
 /// One fault, or a list of them.

@@ -48,6 +48,9 @@ pub(crate) struct Customer {
     tax_exempt: TaxExempt,
     balance: i64,
     invoice_prefix: String,
+    /// Invoices that were finalized so far.
+    #[serde(default)]
+    invoice_count: u32,
     metadata: Metadata,
 }
 
@@ -60,6 +63,12 @@ impl Record for Customer {
 }
 
 impl Customer {
+    /// The number of the customer's next invoice, which is then taken.
+    pub(crate) fn take_invoice_number(&mut self) -> String {
+        self.invoice_count += 1;
+        format!("{}-{:04}", self.invoice_prefix, self.invoice_count)
+    }
+
     pub(crate) fn to_value(&self) -> Value {
         if self.deleted {
             return json!({ "id": self.id, "object": "customer", "deleted": true });
@@ -87,7 +96,7 @@ impl Customer {
             "livemode": false,
             "metadata": self.metadata,
             "name": self.name,
-            "next_invoice_sequence": 1,
+            "next_invoice_sequence": self.invoice_count + 1,
             "phone": self.phone,
             "preferred_locales": self.preferred_locales,
             "shipping": null,
@@ -231,6 +240,7 @@ pub(crate) fn create(mut call: Call<'_>) -> Answer {
         tax_exempt: TaxExempt::None,
         balance: 0,
         invoice_prefix: call.ids.invoice_prefix(),
+        invoice_count: 0,
         metadata: Metadata::new(),
     };
     changes.apply(&mut customer);

@@ -6,6 +6,7 @@ use crate::customers::Customer;
 use crate::errors::Refusal;
 use crate::prices::Price;
 use crate::products::Product;
+use crate::test_clocks::TestClock;
 use crate::world::World;
 
 /// Stripe's limit on the depth of a path.
@@ -17,7 +18,12 @@ pub(crate) fn check(paths: &[String]) -> Result<(), Refusal> {
         let last = path.rsplit('.').next().unwrap_or_default();
         let known = matches!(
             last,
-            "customer" | "product" | "default_price" | "latest_invoice"
+            "customer"
+                | "product"
+                | "default_price"
+                | "latest_invoice"
+                | "subscription"
+                | "test_clock"
         );
         if !known || path.split('.').count() > MAX_DEPTH + 1 {
             let message = format!("This property cannot be expanded ({path}).");
@@ -56,6 +62,12 @@ fn find(world: &World, property: &str, id: &str) -> Option<Value> {
     match property {
         "customer" => world.customers.get(id).map(Customer::to_value),
         "product" => world.products.get(id).map(Product::to_value),
+        "latest_invoice" => {
+            let invoice = world.invoices.store().get(id);
+            invoice.map(|it| it.to_value(world))
+        }
+        "subscription" => world.subscriptions.get(id).map(|it| it.to_value(world)),
+        "test_clock" => world.test_clocks.get(id).map(TestClock::to_value),
         "default_price" => world.prices.get(id).map(Price::to_value),
         _ => None,
     }

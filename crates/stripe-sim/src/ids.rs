@@ -53,6 +53,14 @@ impl Ids {
         self.with("si_", 14)
     }
 
+    pub(crate) fn invoice(&mut self) -> String {
+        self.with("in_1", 23)
+    }
+
+    pub(crate) fn invoice_line(&mut self) -> String {
+        self.with("il_1", 23)
+    }
+
     pub(crate) fn test_clock(&mut self) -> String {
         self.with("clock_1", 23)
     }

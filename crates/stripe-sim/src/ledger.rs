@@ -9,6 +9,7 @@ use crate::customers::Customer;
 use crate::meters::Meter;
 use crate::prices::Price;
 use crate::products::Product;
+use crate::test_clocks::TestClock;
 use crate::world::World;
 
 /// Requests remembered one by one; older ones are only counted.
@@ -88,6 +89,8 @@ pub struct Ledger {
     pub prices: Vec<Value>,
     pub meters: Vec<Value>,
     pub subscriptions: Vec<Value>,
+    pub invoices: Vec<Value>,
+    pub test_clocks: Vec<Value>,
     pub meter_events: Vec<LedgerEvent>,
     pub meter_event_count: usize,
     /// Answers that an idempotency key would replay.
@@ -129,6 +132,14 @@ impl Ledger {
             subscriptions: listed(wants("subscriptions"), subscriptions, |it| {
                 it.to_value(world)
             }),
+            invoices: listed(wants("invoices"), world.invoices.store().as_slice(), |it| {
+                it.to_value(world)
+            }),
+            test_clocks: listed(
+                wants("test_clocks"),
+                world.test_clocks.as_slice(),
+                TestClock::to_value,
+            ),
             meter_events: if wants("meter_events") {
                 events(world)
             } else {

@@ -2,8 +2,11 @@
 //! cancellations come due. Each happens at its own time, however far the clock jumped.
 
 use crate::agenda::{Task, Timeline};
+use crate::billing::{self, Bill};
 use crate::calendar::{Interval, next_boundary};
 use crate::ids::Ids;
+use crate::invoice_lines::{Line, Stretch, unbilled};
+use crate::invoices::Reason;
 use crate::moment::Moment;
 use crate::subscriptions::{CollectionMethod, MissingPaymentMethod, Status, Subscription};
 use crate::world::World;
@@ -47,6 +50,7 @@ fn pass(world: &mut World, ids: &mut Ids, timeline: &Timeline, until: i64) {
             at,
         };
         match task {
+            Task::Invoice(position) => billing::happen(&mut moment, position),
             Task::Subscription(position) => happen(&mut moment, position),
         }
     }
@@ -77,7 +81,10 @@ fn happen(moment: &mut Moment<'_>, position: usize) {
     } else if is_due(pause.and_then(|pause| pause.resumes_at)) {
         moment.change_subscription(position, |it| it.pause_collection = None);
     } else if is_due(subscription.cancel_at) {
-        moment.change_subscription(position, |it| end(it, at));
+        let mut next = subscription.clone();
+        bill_last(moment, &mut next);
+        end(&mut next, at);
+        moment.change_subscription(position, |it| *it = next);
     } else if subscription.status == Status::Trialing {
         end_trial(moment, position);
     } else {
@@ -88,37 +95,121 @@ fn happen(moment: &mut Moment<'_>, position: usize) {
 /// A trial's end asks for a payment method only where an invoice is not simply sent.
 fn end_trial(moment: &mut Moment<'_>, position: usize) {
     let at = moment.at;
-    let Some(subscription) = moment.world.subscriptions.at(position) else {
+    let Some(mut next) = moment.world.subscriptions.at(position).cloned() else {
         return;
     };
-    let behavior = match subscription.collection_method {
+    let behavior = match next.collection_method {
         CollectionMethod::SendInvoice => MissingPaymentMethod::CreateInvoice,
-        CollectionMethod::ChargeAutomatically => subscription.missing_payment_method,
+        CollectionMethod::ChargeAutomatically => next.missing_payment_method,
     };
-    let intervals = intervals(moment.world, subscription);
-    moment.change_subscription(position, |it| match behavior {
-        MissingPaymentMethod::Cancel => end(it, at),
+    let intervals = intervals(moment.world, &next);
+    match behavior {
+        MissingPaymentMethod::Cancel => end(&mut next, at),
         MissingPaymentMethod::Pause => {
-            it.status = Status::Paused;
-            it.changed_at = at;
-            renew(it, &intervals, at);
+            next.status = Status::Paused;
+            next.changed_at = at;
+            renew(&mut next, &intervals, at);
         }
         MissingPaymentMethod::CreateInvoice => {
-            it.status = Status::Active;
-            it.changed_at = at;
-            renew(it, &intervals, at);
+            next.status = Status::Active;
+            next.changed_at = at;
+            renew(&mut next, &intervals, at);
+            // What was used in the trial is free; what was used before it may be left.
+            let usage = std::mem::take(&mut next.unbilled);
+            bill(moment, &mut next, Reason::Cycle, usage);
         }
-    });
+    }
+    moment.change_subscription(position, |it| *it = next);
 }
 
-/// A period ends and the next begins.
+/// A period ends and the next begins: what was used is billed, what is licensed is billed ahead.
 fn roll_over(moment: &mut Moment<'_>, position: usize) {
     let at = moment.at;
     let Some(subscription) = moment.world.subscriptions.at(position) else {
         return;
     };
+    let usage = unbilled(moment.world, subscription, at, |item| item.period_end <= at);
+    let mut next = subscription.clone();
     let intervals = intervals(moment.world, subscription);
-    moment.change_subscription(position, |it| renew(it, &intervals, at));
+    renew(&mut next, &intervals, at);
+    next.unbilled.clear();
+    bill(moment, &mut next, Reason::Cycle, usage);
+    moment.change_subscription(position, |it| *it = next);
+}
+
+/// Opens an invoice of this usage, and of the licensed periods that begin now.
+pub(crate) fn bill(
+    moment: &mut Moment<'_>,
+    next: &mut Subscription,
+    reason: Reason,
+    usage: Vec<Stretch>,
+) {
+    let at = moment.at;
+    let begun = next.items.iter().filter(|item| item.period_start == at);
+    let ahead = begun.filter_map(|item| Line::licensed(moment.world, moment.ids, item));
+    let bill = Bill {
+        reason,
+        usage,
+        ahead: ahead.collect(),
+        at_once: reason == Reason::Create,
+    };
+    let invoice = billing::open(moment, next, bill);
+    next.latest_invoice = invoice.or(next.latest_invoice.take());
+}
+
+/// Bills what a new subscription asks for ahead. There is no invoice of nothing.
+pub(crate) fn bill_first(moment: &mut Moment<'_>, position: usize) {
+    let subscription = moment.world.subscriptions.at(position);
+    let Some(mut next) = subscription
+        .filter(|it| it.status == Status::Active)
+        .cloned()
+    else {
+        return;
+    };
+    bill(moment, &mut next, Reason::Create, Vec::new());
+    if next.latest_invoice.is_some() {
+        moment.change_subscription(position, |it| *it = next);
+    }
+}
+
+/// Bills what price changes and removals have left, at once.
+pub(crate) fn bill_left(moment: &mut Moment<'_>, next: &mut Subscription) {
+    let bill = Bill {
+        reason: Reason::Update,
+        usage: std::mem::take(&mut next.unbilled),
+        ahead: Vec::new(),
+        at_once: true,
+    };
+    let invoice = billing::open(moment, next, bill);
+    next.latest_invoice = invoice.or(next.latest_invoice.take());
+}
+
+/// Bills the open period of a subscription that ends now. A trial or a pause has none.
+pub(crate) fn bill_last(moment: &mut Moment<'_>, next: &mut Subscription) {
+    let bills = match next.status {
+        Status::Active | Status::PastDue | Status::Unpaid => true,
+        Status::Canceled
+        | Status::Incomplete
+        | Status::IncompleteExpired
+        | Status::Paused
+        | Status::Trialing => false,
+    };
+    let at = moment.at;
+    let usage = unbilled(moment.world, next, at, |_| bills);
+    next.unbilled.clear();
+    let at_end = next.items.iter().all(|item| item.period_end <= at);
+    let bill = Bill {
+        reason: if at_end {
+            Reason::Cycle
+        } else {
+            Reason::Update
+        },
+        usage,
+        ahead: Vec::new(),
+        at_once: false,
+    };
+    let invoice = billing::open(moment, next, bill);
+    next.latest_invoice = invoice.or(next.latest_invoice.take());
 }
 
 /// Starts a new period for each item whose period has ended by `at`.
@@ -127,6 +218,7 @@ pub(crate) fn renew(subscription: &mut Subscription, intervals: &[(Interval, i64
     for (item, (interval, count)) in subscription.items.iter_mut().zip(intervals) {
         if item.period_end <= at {
             item.period_start = at;
+            item.unbilled_since = None;
             item.period_end = next_boundary(anchor, *interval, *count, at);
         }
     }

@@ -16,7 +16,7 @@ pub(crate) struct Product {
     pub(crate) active: bool,
     created: i64,
     updated: i64,
-    name: String,
+    pub(crate) name: String,
     description: Option<String>,
     images: Vec<String>,
     unit_label: Option<String>,

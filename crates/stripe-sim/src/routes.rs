@@ -2,8 +2,8 @@
 
 use crate::world::{Answer, Call};
 use crate::{
-    customers, meter_events, meters, prices, products, subscription_change, subscription_create,
-    subscription_list, subscriptions, summaries, test_clocks,
+    customers, invoice_calls, meter_events, meters, prices, products, subscription_change,
+    subscription_create, subscription_list, subscriptions, summaries, test_clocks,
 };
 
 /// One method of one path. `{id}` stands for any one segment.
@@ -77,6 +77,12 @@ static ROUTES: &[Route] = &[
     get("/v1/prices", prices::list),
     get("/v1/prices/{id}", prices::retrieve),
     post("/v1/prices/{id}", prices::update),
+    post("/v1/invoices/create_preview", invoice_calls::create_preview),
+    get("/v1/invoices", invoice_calls::list),
+    get("/v1/invoices/{id}", invoice_calls::retrieve),
+    post("/v1/invoices/{id}/finalize", invoice_calls::finalize),
+    post("/v1/invoices/{id}/pay", invoice_calls::pay),
+    post("/v1/invoices/{id}/void", invoice_calls::void),
     post("/v1/test_helpers/test_clocks", test_clocks::create),
     get("/v1/test_helpers/test_clocks", test_clocks::list),
     get("/v1/test_helpers/test_clocks/{id}", test_clocks::retrieve),

@@ -39,8 +39,8 @@ impl Simulator {
     /// Loads the state, listens and serves until the handle is stopped or dropped.
     pub async fn start(config: Config) -> Result<Handle, StartError> {
         let (world, clock) = match &config.state_file {
-            Some(path) => state_file::load(path)?,
-            None => (World::default(), SimClock::default()),
+            Some(path) => state_file::load(path, &config)?,
+            None => (World::new(&config), SimClock::default()),
         };
         let addr = config.addr;
         let listen = |source| StartError::Listen { addr, source };

@@ -305,7 +305,7 @@ impl Sim {
     /// Forgets everything: the account, the faults, the log and the clock's offset.
     pub(crate) fn reset(&self) {
         let mut inner = self.lock();
-        inner.world = World::default();
+        inner.world = World::new(&self.config);
         inner.faults.clear();
         inner.log = RequestLog::default();
         self.clock.set_offset_ms(0);

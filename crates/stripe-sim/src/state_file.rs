@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::SimClock;
+use crate::config::Config;
 use crate::sim::Sim;
 use crate::world::World;
 
@@ -49,12 +50,12 @@ struct State {
 }
 
 /// Reads the file, or starts with an empty account where there is none.
-pub(crate) fn load(path: &Path) -> Result<(World, SimClock), StateFileError> {
+pub(crate) fn load(path: &Path, config: &Config) -> Result<(World, SimClock), StateFileError> {
     let clock = SimClock::default();
     let bytes = match std::fs::read(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Ok((World::default(), clock));
+            return Ok((World::new(config), clock));
         }
         Err(source) => {
             return Err(StateFileError::Io {

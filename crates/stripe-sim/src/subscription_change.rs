@@ -1,7 +1,10 @@
 //! Updating, cancelling and resuming a subscription.
 
+use crate::choice::choices;
 use crate::errors::Refusal;
 use crate::fields::{Fields, MAX_TEXT, Patch};
+use crate::invoice_lines::unbilled;
+use crate::invoices::Reason;
 use crate::lifecycle;
 use crate::metadata::{self, Metadata};
 use crate::moment::Moment;
@@ -9,6 +12,7 @@ use crate::store::Record;
 use crate::subscription_create::{
     check_collection, read_future, read_trial_end, read_trial_settings,
 };
+use crate::subscription_items::{self, Editor, ItemChange, ProrationBehavior};
 use crate::subscriptions::{
     Cancellation, CollectionMethod, MissingPaymentMethod, PauseCollection, Status, Subscription,
 };
@@ -26,6 +30,8 @@ struct Changes {
     trial_end: Option<i64>,
     missing_payment_method: Option<MissingPaymentMethod>,
     pause_collection: Patch<PauseCollection>,
+    items: Vec<ItemChange>,
+    proration: ProrationBehavior,
 }
 
 impl Changes {
@@ -46,6 +52,8 @@ impl Changes {
             trial_end: read_trial_end(fields, now),
             missing_payment_method: read_trial_settings(fields),
             pause_collection: read_pause(fields, now),
+            items: subscription_items::read(fields),
+            proration: fields.choice("proration_behavior").unwrap_or_default(),
         }
     }
 
@@ -59,9 +67,10 @@ impl Changes {
             || self.trial_end.is_some()
             || self.missing_payment_method.is_some()
             || self.pause_collection != Patch::Keep
+            || !self.items.is_empty()
     }
 
-    fn apply(self, subscription: &mut Subscription, now: i64) {
+    fn apply(self, world: &World, subscription: &mut Subscription, now: i64) {
         let Self {
             metadata,
             details,
@@ -73,6 +82,8 @@ impl Changes {
             trial_end,
             missing_payment_method,
             pause_collection,
+            items: _,
+            proration: _,
         } = self;
         pause_collection.apply(&mut subscription.pause_collection);
         metadata::merge(&mut subscription.metadata, metadata);
@@ -97,7 +108,7 @@ impl Changes {
             subscription.missing_payment_method = behavior;
         }
         if let Some(end) = trial_end {
-            move_trial(subscription, end, now);
+            move_trial(world, subscription, end, now);
         }
         if cancel_at != Patch::Keep {
             subscription.cancel_at_period_end = false;
@@ -122,15 +133,19 @@ impl Changes {
 }
 
 /// Lengthens, shortens or starts a trial. One that ends now is settled right after.
-fn move_trial(subscription: &mut Subscription, end: i64, now: i64) {
+///
+/// What was used before a trial that begins in the middle of a period is billed after it.
+fn move_trial(world: &World, subscription: &mut Subscription, end: i64, now: i64) {
     if subscription.status != Status::Trialing {
         if end <= now {
             return;
         }
+        subscription.unbilled = unbilled(world, subscription, now, |_| true);
         subscription.status = Status::Trialing;
         subscription.trial_start = Some(now);
         for item in &mut subscription.items {
             item.period_start = now;
+            item.unbilled_since = None;
         }
     }
     subscription.trial_notice_sent = false;
@@ -169,7 +184,7 @@ fn now_of(call: &Call<'_>) -> i64 {
 
 pub(crate) fn update(mut call: Call<'_>) -> Answer {
     let now = now_of(&call);
-    let changes = Changes::read(&mut call.fields, now);
+    let mut changes = Changes::read(&mut call.fields, now);
     if changes.cancel_at_period_end.is_some() && changes.cancel_at != Patch::Keep {
         call.fields.violate(
             "cancel_at",
@@ -203,19 +218,30 @@ pub(crate) fn update(mut call: Call<'_>) -> Answer {
         let days = changes.days_until_due.or(kept);
         check_collection(world, &subscription.customer, method, days)?;
     }
+    let mut next = subscription.clone();
+    let proration = changes.proration;
+    if next.status.is_final() {
+        metadata::merge(&mut next.metadata, changes.metadata);
+        next.changed_at = now;
+    } else {
+        let mut editor = Editor {
+            world,
+            ids: call.ids,
+            now,
+            proration,
+        };
+        editor.edit(&mut next, std::mem::take(&mut changes.items))?;
+        changes.apply(world, &mut next, now);
+    }
     let mut moment = Moment {
         world: &mut *world,
         ids: &mut *call.ids,
         at: now,
     };
-    moment.change_subscription(position, |subscription| {
-        if subscription.status.is_final() {
-            metadata::merge(&mut subscription.metadata, changes.metadata);
-            subscription.changed_at = now;
-        } else {
-            changes.apply(subscription, now);
-        }
-    });
+    if proration == ProrationBehavior::AlwaysInvoice && next.status != Status::Trialing {
+        lifecycle::bill_left(&mut moment, &mut next);
+    }
+    moment.change_subscription(position, |it| *it = next);
     lifecycle::settle(world, call.ids, call.now);
     retrieve_at(world, position)
 }
@@ -245,20 +271,36 @@ pub(crate) fn cancel(mut call: Call<'_>) -> Answer {
         ids: &mut *call.ids,
         at: now,
     };
-    moment.change_subscription(position, |subscription| {
-        subscription.cancellation = Cancellation {
-            requested: true,
-            invoice_now,
-            ..details.unwrap_or_else(|| subscription.cancellation.clone())
-        };
-        subscription.cancel_at_period_end = false;
-        lifecycle::end(subscription, now);
-    });
+    let Some(mut next) = moment.world.subscriptions.at(position).cloned() else {
+        return Err(Refusal::no_such(Subscription::NOUN, &call.id));
+    };
+    next.cancellation = Cancellation {
+        requested: true,
+        invoice_now,
+        ..details.unwrap_or_else(|| next.cancellation.clone())
+    };
+    next.cancel_at_period_end = false;
+    if invoice_now {
+        lifecycle::bill_last(&mut moment, &mut next);
+    }
+    lifecycle::end(&mut next, now);
+    moment.change_subscription(position, |it| *it = next);
     retrieve_at(world, position)
 }
 
-/// Takes a paused subscription up again, with a new period from now.
+choices! {
+    ResumeAnchor { Now = "now", Unchanged = "unchanged" }
+}
+
+/// Takes a paused subscription up again: a new period begins now, and its end lies on the old grid
+/// of periods or on one that begins now. Guess: it need not be paid for first.
 pub(crate) fn resume(mut call: Call<'_>) -> Answer {
+    let anchor: ResumeAnchor = call
+        .fields
+        .choice("billing_cycle_anchor")
+        .unwrap_or_default();
+    let _there_is_nothing_to_prorate: Option<ProrationBehavior> =
+        call.fields.choice("proration_behavior");
     call.fields.finish()?;
     let now = now_of(&call);
     let world = call.world;
@@ -275,20 +317,23 @@ pub(crate) fn resume(mut call: Call<'_>) -> Answer {
             "Only a paused subscription can be resumed.",
         ));
     }
-    let intervals = lifecycle::intervals(world, subscription);
+    let mut next = subscription.clone();
+    next.status = Status::Active;
+    next.changed_at = now;
+    match anchor {
+        ResumeAnchor::Now => next.billing_cycle_anchor = now,
+        ResumeAnchor::Unchanged => {}
+    }
+    for item in &mut next.items {
+        item.period_end = now;
+    }
+    lifecycle::renew(&mut next, &lifecycle::intervals(world, subscription), now);
     let mut moment = Moment {
         world: &mut *world,
         ids: &mut *call.ids,
         at: now,
     };
-    moment.change_subscription(position, |subscription| {
-        subscription.status = Status::Active;
-        subscription.changed_at = now;
-        subscription.billing_cycle_anchor = now;
-        for item in &mut subscription.items {
-            item.period_end = now;
-        }
-        lifecycle::renew(subscription, &intervals, now);
-    });
+    lifecycle::bill(&mut moment, &mut next, Reason::Update, Vec::new());
+    moment.change_subscription(position, |it| *it = next);
     retrieve_at(world, position)
 }

@@ -16,9 +16,9 @@ use crate::subscriptions::{
 };
 use crate::world::{Answer, Call, World};
 
-const MAX_ITEMS: usize = 20;
+pub(crate) const MAX_ITEMS: usize = 20;
 pub(crate) const MAX_TRIAL_DAYS: i64 = 730;
-const MAX_QUANTITY: i64 = 999_999;
+pub(crate) const MAX_QUANTITY: i64 = 999_999;
 
 #[derive(Debug, Default)]
 struct NewItem {
@@ -174,6 +174,33 @@ pub(crate) fn check_collection(
     Ok(())
 }
 
+/// The price that an item is to have: recurring, active and of the subscription's currency.
+pub(crate) fn usable_price<'w>(
+    world: &'w World,
+    param: &str,
+    id: &str,
+    currency: Option<&str>,
+) -> Result<(&'w Price, &'w Recurring), Refusal> {
+    let refused = |message: &str| Err(Refusal::refused(Some(param), None, message));
+    let Some(price) = world.prices.get(id) else {
+        return Err(Refusal::no_such_in(param, "price", id));
+    };
+    let Some(recurring) = &price.recurring else {
+        return refused(
+            "The price specified is set to `type=one_time` but this field only accepts prices with \
+             `type=recurring`.",
+        );
+    };
+    let product = world.products.get(&price.product);
+    if !price.active || !product.is_some_and(|it| it.active) {
+        return refused("The price specified is inactive. This field only accepts active prices.");
+    }
+    if currency.is_some_and(|currency| !currency.eq_ignore_ascii_case(&price.currency)) {
+        return refused("The price specified has another currency than the subscription.");
+    }
+    Ok((price, recurring))
+}
+
 /// Compares the items with their prices; the prices come back in the items' order.
 fn check_items<'w>(
     world: &'w World,
@@ -183,41 +210,14 @@ fn check_items<'w>(
     for (index, item) in wanted.items.iter().enumerate() {
         let param = format!("items[{index}][price]");
         let refused = |message: String| Err(Refusal::refused(Some(&param), None, message));
-        let Some(price) = world.prices.get(&item.price) else {
-            return Err(Refusal::no_such_in(&param, "price", &item.price));
-        };
-        let Some(recurring) = &price.recurring else {
-            return refused(
-                "The price specified is set to `type=one_time` but this field only accepts prices \
-                 with `type=recurring`."
-                    .to_owned(),
-            );
-        };
-        if !price.active
-            || !world
-                .products
-                .get(&price.product)
-                .is_some_and(|it| it.active)
-        {
-            return refused(
-                "The price specified is inactive. This field only accepts active prices."
-                    .to_owned(),
-            );
-        }
+        let first = found.first().map(|(first, _)| first.currency.as_str());
+        let currency = wanted.currency.as_deref().or(first);
+        let (price, recurring) = usable_price(world, &param, &item.price, currency)?;
         if found.iter().any(|(other, _)| other.id == price.id) {
             return refused(format!(
                 "Cannot add multiple subscription items with the same plan: {}",
                 price.id
             ));
-        }
-        let currency = wanted
-            .currency
-            .as_ref()
-            .or(found.first().map(|(first, _)| &first.currency));
-        if currency.is_some_and(|currency| !currency.eq_ignore_ascii_case(&price.currency)) {
-            return refused(
-                "The price specified has another currency than the subscription.".to_owned(),
-            );
         }
         if item.quantity.is_some() && recurring.usage_type == UsageType::Metered {
             return Err(Refusal::refused(
@@ -299,6 +299,7 @@ fn first_items(
                 metadata: item.metadata,
                 period_start: now,
                 period_end: trial_end.unwrap_or(boundary),
+                unbilled_since: None,
             }
         });
     items.collect()
@@ -346,6 +347,7 @@ fn started(
         latest_invoice: None,
         pause_collection: None,
         trial_notice_sent: false,
+        unbilled: Vec::new(),
     };
     if subscription.cancel_at_period_end {
         subscription.cancel_at = subscription.period_end();
@@ -391,6 +393,7 @@ pub(crate) fn create(mut call: Call<'_>) -> Answer {
         at: now,
     };
     let position = moment.add_subscription(subscription);
+    lifecycle::bill_first(&mut moment, position);
     lifecycle::settle(world, call.ids, call.now);
     retrieve_at(world, position)
 }

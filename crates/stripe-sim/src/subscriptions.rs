@@ -11,6 +11,7 @@ use crate::agenda::{Agenda, Task, Timeline};
 use crate::calendar::DAY_S;
 use crate::choice::choices;
 use crate::errors::Refusal;
+use crate::invoice_lines::Stretch;
 use crate::metadata::Metadata;
 use crate::store::{Record, Store};
 use crate::world::{Answer, Call, World};
@@ -81,6 +82,9 @@ pub(crate) struct Item {
     pub(crate) metadata: Metadata,
     pub(crate) period_start: i64,
     pub(crate) period_end: i64,
+    /// When its price last changed in the period: what was used before is not at this price.
+    #[serde(default)]
+    pub(crate) unbilled_since: Option<i64>,
 }
 
 choices! {
@@ -141,6 +145,9 @@ pub(crate) struct Subscription {
     pub(crate) pause_collection: Option<PauseCollection>,
     #[serde(default)]
     pub(crate) trial_notice_sent: bool,
+    /// What was used at earlier prices and by removed items, for the next invoice.
+    #[serde(default)]
+    pub(crate) unbilled: Vec<Stretch>,
 }
 
 impl Record for Subscription {

@@ -66,6 +66,7 @@ pub(crate) fn list(mut call: Call<'_>) -> Answer {
     customers::named_by(world, "customer", &customer)?;
     let customer_at = world.customers.position(&customer).unwrap_or_default();
     let series = (meter_at, customer_at);
+    let as_of = call.now.saturating_sub(world.settings.summary_lag_s);
     let summary = |start: i64, end: i64, value: Decimal| Summary {
         id: summary_id(&call.id, &customer, start, end),
         start,
@@ -74,12 +75,14 @@ pub(crate) fn list(mut call: Call<'_>) -> Answer {
     };
     let summaries: Vec<Summary> = match grouping {
         None => {
-            let value = world.usage.aggregate(meter, series, start, end);
+            let value = world.usage.aggregate(meter, series, start..end, as_of);
             vec![summary(start, end, value.unwrap_or_default())]
         }
         Some(grouping) => {
             let step = grouping.seconds();
-            let groups = world.usage.aggregate_by(meter, series, start..end, step);
+            let groups = world
+                .usage
+                .aggregate_by(meter, series, start..end, step, as_of);
             groups
                 .into_iter()
                 .map(|(start, value)| summary(start, start + step, value))

@@ -4,6 +4,7 @@
 //! summary and, later, an invoice cannot disagree.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -78,7 +79,7 @@ impl Usage {
 
     /// The events that count, with their order of receipt: all that were not cancelled or, for a
     /// meter with a window, of each UTC window the one received last.
-    fn counted(&self, meter: &Meter, series: Series) -> Vec<(usize, &MeterEvent)> {
+    fn counted(&self, meter: &Meter, series: Series, as_of: i64) -> Vec<(usize, &MeterEvent)> {
         let positions = self
             .by_series
             .get(&series)
@@ -86,7 +87,7 @@ impl Usage {
             .unwrap_or_default();
         let events = positions.iter().filter_map(|position| {
             let event = self.events.get(*position)?;
-            (!event.cancelled).then_some((*position, event))
+            (!event.cancelled && event.received_at <= as_of).then_some((*position, event))
         });
         let Some(window) = meter.event_time_window else {
             return events.collect();
@@ -101,7 +102,9 @@ impl Usage {
         last.into_values().collect()
     }
 
-    /// What the meter shows for `start <= timestamp < end`. None if nothing was used.
+    /// What the meter shows for the times of a range. None if nothing was used.
+    ///
+    /// Only what was received by `as_of` is known.
     ///
     /// A window belongs to the range that holds the timestamp of its counted event. `last` is the
     /// event with the greatest timestamp, of equal ones the one received last.
@@ -109,11 +112,11 @@ impl Usage {
         &self,
         meter: &Meter,
         series: Series,
-        start: i64,
-        end: i64,
+        range: Range<i64>,
+        as_of: i64,
     ) -> Option<Decimal> {
         let whole = i64::MAX;
-        self.aggregate_by(meter, series, start..end, whole)
+        self.aggregate_by(meter, series, range, whole, as_of)
             .into_values()
             .next()
     }
@@ -123,11 +126,12 @@ impl Usage {
         &self,
         meter: &Meter,
         series: Series,
-        range: std::ops::Range<i64>,
+        range: Range<i64>,
         grouping_s: i64,
+        as_of: i64,
     ) -> BTreeMap<i64, Decimal> {
         let mut groups: BTreeMap<i64, Vec<(usize, &MeterEvent)>> = BTreeMap::new();
-        for (position, event) in self.counted(meter, series) {
+        for (position, event) in self.counted(meter, series, as_of) {
             if range.contains(&event.timestamp) {
                 let group = (event.timestamp - range.start) / grouping_s;
                 let start = range.start + group * grouping_s;

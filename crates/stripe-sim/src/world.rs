@@ -4,14 +4,17 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::agenda::Agenda;
+use crate::config::Config;
 use crate::customers::Customer;
 use crate::errors::Refusal;
 use crate::fields::Fields;
 use crate::idempotency::IdempotencyKeys;
 use crate::ids::Ids;
+use crate::invoices::Invoices;
 use crate::meters::Meter;
 use crate::prices::Price;
 use crate::products::Product;
+use crate::settings::Settings;
 use crate::store::Store;
 use crate::subscriptions::Subscriptions;
 use crate::test_clocks::TestClock;
@@ -29,11 +32,23 @@ pub(crate) struct World {
     pub(crate) idempotency: IdempotencyKeys,
     #[serde(default)]
     pub(crate) test_clocks: Store<TestClock>,
+    #[serde(default)]
+    pub(crate) invoices: Invoices,
+    #[serde(default)]
+    pub(crate) settings: Settings,
     #[serde(skip)]
     pub(crate) agenda: Agenda,
 }
 
 impl World {
+    /// An empty account.
+    pub(crate) fn new(config: &Config) -> Self {
+        Self {
+            settings: Settings::new(config),
+            ..Self::default()
+        }
+    }
+
     /// Rebuilds the indexes that a state file leaves out.
     pub(crate) fn reindex(&mut self) {
         self.customers.reindex();
@@ -43,6 +58,7 @@ impl World {
         self.test_clocks.reindex();
         self.agenda.clear();
         self.subscriptions.reindex(&mut self.agenda);
+        self.invoices.reindex(&mut self.agenda);
         self.usage.reindex(&self.meters, &self.customers);
     }
 }

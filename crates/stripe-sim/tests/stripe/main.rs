@@ -6,9 +6,13 @@ mod faults;
 #[cfg(test)]
 mod idempotency;
 #[cfg(test)]
+mod invoices;
+#[cfg(test)]
 mod lists;
 #[cfg(test)]
 mod metering;
+#[cfg(test)]
+mod months;
 #[cfg(test)]
 mod official_sdk;
 #[cfg(test)]

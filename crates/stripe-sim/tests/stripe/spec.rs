@@ -69,6 +69,11 @@ fn template<'s>(spec: &'s Value, path: &str) -> Option<(&'s String, &'s Value)> 
 /// Panics unless the answer is one that the specification allows.
 pub(crate) fn check(method: &str, path: &str, status: u16, body: &Value) {
     let Some(spec) = SPEC.as_ref() else { return };
+    // What acts on an invoice is not in the subset; it answers with the invoice.
+    let acts = ["/finalize", "/pay", "/void"];
+    let invoice = acts.iter().find_map(|action| path.strip_suffix(action));
+    let invoice = invoice.filter(|path| path.starts_with("/v1/invoices/"));
+    let (method, path) = invoice.map_or((method, path), |path| ("GET", path));
     let schema = if status == 200 {
         let (template, item) = template(spec, path).unwrap();
         let pointer = format!(
