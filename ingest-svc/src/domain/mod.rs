@@ -1,5 +1,7 @@
 //! The rules of usage reports and their delivery: pure, without I/O or time of its own.
 
 pub(crate) mod delivery;
+#[cfg(test)]
+mod properties;
 pub(crate) mod report;
 pub(crate) mod standing;

@@ -24,4 +24,6 @@ fn unknown_word(column: &str, word: impl Display) -> DbErr {
 }
 
 #[cfg(test)]
+mod day_rule_tests;
+#[cfg(test)]
 mod tests;

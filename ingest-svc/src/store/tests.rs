@@ -18,26 +18,26 @@ use crate::{
     },
 };
 
-async fn database() -> (TestDatabase, DatabaseConnection) {
+pub(super) async fn database() -> (TestDatabase, DatabaseConnection) {
     let database = TestDatabase::migrated().await;
     let config = DatabaseConfig::new(database.url(), 4);
     let db = billing_kit_db::connect(&config, DB_ROLE).await.unwrap();
     (database, db)
 }
 
-fn now() -> DateTime<Utc> {
+pub(super) fn now() -> DateTime<Utc> {
     "2026-03-31T12:00:00Z".parse().unwrap()
 }
 
 /// The organization must exist for the foreign key; org-svc would have made it.
-async fn make_organization(database: &TestDatabase, id: Uuid) {
+pub(super) async fn make_organization(database: &TestDatabase, id: Uuid) {
     let owner = database.connect().await;
     let insert = format!("INSERT INTO organizations (id, name) VALUES ('{id}', 'Acme')");
     owner.execute_unprepared(&insert).await.unwrap();
     owner.close().await.unwrap();
 }
 
-fn report(organization_id: Uuid, reported_at: DateTime<Utc>) -> Report {
+pub(super) fn report(organization_id: Uuid, reported_at: DateTime<Utc>) -> Report {
     let content = Content {
         organization_name: "Acme".to_owned(),
         instance_url: "acme.example".to_owned(),
@@ -50,7 +50,7 @@ fn report(organization_id: Uuid, reported_at: DateTime<Utc>) -> Report {
     }
 }
 
-fn new_report(id: Uuid, report: Report, state: DeliveryState) -> NewReport {
+pub(super) fn new_report(id: Uuid, report: Report, state: DeliveryState) -> NewReport {
     NewReport {
         id,
         received_at: now(),
@@ -61,7 +61,10 @@ fn new_report(id: Uuid, report: Report, state: DeliveryState) -> NewReport {
     }
 }
 
-async fn states(db: &DatabaseConnection, id: Uuid) -> Vec<(DateTime<Utc>, DeliveryState)> {
+pub(super) async fn states(
+    db: &DatabaseConnection,
+    id: Uuid,
+) -> Vec<(DateTime<Utc>, DeliveryState)> {
     let mut rows = reports::list(db, id, None, 100).await.unwrap();
     rows.reverse();
     rows.into_iter()

@@ -7,6 +7,8 @@
 pub(crate) mod account;
 pub(crate) mod email;
 pub(crate) mod link;
+#[cfg(test)]
+mod link_properties;
 pub(crate) mod observation;
 pub(crate) mod organization;
 pub(crate) mod page;

@@ -9,6 +9,8 @@ pub(crate) mod catalog_diff;
 pub(crate) mod catalog_file;
 pub(crate) mod ids;
 pub(crate) mod meter_event;
+#[cfg(test)]
+mod properties;
 pub(crate) mod provision;
 pub(crate) mod refusal;
 pub(crate) mod stored_event;
