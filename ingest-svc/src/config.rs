@@ -16,8 +16,9 @@ use url::Url;
 pub(crate) const DB_ROLE: &str = "billing_ingest";
 /// How long org-svc may take to say how organizations stand; past it reports are spooled.
 pub(crate) const ORG_DEADLINE: Duration = Duration::from_secs(2);
-/// How long stripe-svc may take for a batch; well below the lease of its organizations.
-pub(crate) const STRIPE_DEADLINE: Duration = Duration::from_secs(30);
+/// How long stripe-svc may take for a batch; below the time that a process has to stop, and well
+/// below the lease of the batch's organizations.
+pub(crate) const STRIPE_DEADLINE: Duration = Duration::from_secs(15);
 
 /// What ingest-svc is configured with.
 #[derive(Debug, Clone)]

@@ -72,6 +72,8 @@ struct Parts {
     stripe: MeterEventServiceClient<client::ServiceChannel>,
     /// Told when a report was queued, so that the relay need not wait for its next look.
     queued: Arc<Notify>,
+    /// Whether org-svc is worth waiting for.
+    org_presence: Arc<app::OrgPresence>,
     /// Told when org-svc answered, so that the spool is worked off at once.
     org_answered: Arc<Notify>,
 }
@@ -99,6 +101,7 @@ pub async fn start(config: Config, deps: Deps, life: Lifecycle) -> Result<Runnin
         org_feed: OrganizationServiceClient::new(org_feed),
         stripe: MeterEventServiceClient::new(stripe),
         queued: Arc::new(Notify::new()),
+        org_presence: Arc::default(),
         org_answered: Arc::new(Notify::new()),
     };
 

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::{ADMIN_EMAIL, ADMIN_PASSWORD, System};
-use billing_harness::eventually;
+use billing_harness::{eventually, plain_http_client};
 use chrono::{DateTime, SecondsFormat, SubsecRound, TimeDelta, Utc};
 use reqwest::{StatusCode, header};
 use serde_json::{Value, json};
@@ -41,10 +41,7 @@ impl Answer {
 }
 
 pub fn http() -> reqwest::Client {
-    reqwest::Client::builder()
-        .timeout(REQUEST_TIMEOUT)
-        .build()
-        .expect("an answer")
+    plain_http_client(REQUEST_TIMEOUT)
 }
 
 pub fn now() -> DateTime<Utc> {

@@ -9,12 +9,14 @@
 )]
 
 mod database;
+mod http;
 
 use std::{future::Future, time::Duration};
 
 use tokio::time::Instant;
 
 pub use database::TestDatabase;
+pub use http::plain_http_client;
 
 /// How long [`eventually`] waits before it gives up.
 pub const EVENTUALLY_MAX: Duration = Duration::from_secs(20);

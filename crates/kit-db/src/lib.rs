@@ -18,6 +18,12 @@ const POOL_SIZE_DEFAULT: u32 = 10;
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a statement waits for another transaction's lock; less than a caller waits for us.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(4);
+/// How long a transaction may do nothing before the server ends it.
+const IDLE_IN_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the server waits for a client that acknowledges nothing.
+const CONNECTION_LOST_AFTER: Duration = Duration::from_secs(20);
 
 /// How a service reaches its database.
 #[derive(Debug, Clone)]
@@ -90,10 +96,22 @@ pub async fn connect(
     sea_orm::Database::connect(options).await
 }
 
-/// `role` is a constant of ours, never input.
+/// What every connection begins with. `role` is a constant of ours, never input.
+///
+/// A transaction whose process or machine is lost holds its locks until the server notices: the
+/// server is told to notice within seconds. Plans are made for the values at hand, because the
+/// tables grow by orders of magnitude within a connection's life.
 fn session_setup(role: &str) -> String {
-    let timeout_ms = STATEMENT_TIMEOUT.as_millis();
-    format!("SET ROLE {role}; SET TIME ZONE 'UTC'; SET statement_timeout = {timeout_ms};")
+    let statement_ms = STATEMENT_TIMEOUT.as_millis();
+    let lock_ms = LOCK_TIMEOUT.as_millis();
+    let idle_ms = IDLE_IN_TRANSACTION_TIMEOUT.as_millis();
+    let lost_ms = CONNECTION_LOST_AFTER.as_millis();
+    format!(
+        "SET ROLE {role}; SET TIME ZONE 'UTC'; SET statement_timeout = {statement_ms}; \
+         SET lock_timeout = {lock_ms}; SET idle_in_transaction_session_timeout = {idle_ms}; \
+         SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; \
+         SET tcp_user_timeout = {lost_ms}; SET plan_cache_mode = force_custom_plan;"
+    )
 }
 
 /// Whether the database answers, as this role.

@@ -93,11 +93,7 @@ impl World {
         let running = gateway::start(config, Deps::system(), life.clone())
             .await
             .unwrap();
-        let client = reqwest::Client::builder()
-            .timeout(PATIENCE)
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .unwrap();
+        let client = billing_harness::plain_http_client(PATIENCE);
         Self {
             ingest,
             org,

@@ -26,26 +26,30 @@ use crate::{
 /// holds no more than these back.
 const BATCH_MAX: i64 = 100;
 /// Longer than the call's deadline, so that a lease that ended belongs to a call that ended.
-const LEASE: TimeDelta = TimeDelta::seconds(60);
+const LEASE: TimeDelta = TimeDelta::seconds(40);
+/// How long reports are put off while stripe-svc is away.
+const PUT_OFF_MAX: Duration = Duration::from_secs(2);
 
 /// Delivers what is due, at most one report per organization. Answers how many organizations it
 /// leased; 0 when nothing is due.
+///
+/// # Errors
+/// The database or stripe-svc is away. What was leased is given back, or its lease ends by itself.
 pub(crate) async fn deliver_reports(parts: &Parts) -> Result<usize, Fault> {
     let token = parts.deps.ids.next();
     let (organizations, in_flight) = lease(parts, token).await.map_err(db_fault)?;
     if organizations.is_empty() {
         return Ok(0);
     }
-    let settlements = if in_flight.is_empty() {
-        Vec::new()
-    } else {
-        send(parts, &in_flight).await
-    };
     let leased = organizations.len();
+    let (settlements, sent) = match send(parts, &in_flight).await {
+        Ok(settlements) => (settlements, Ok(leased)),
+        Err(fault) => (put_off(parts, &in_flight, &fault), Err(fault)),
+    };
     settle(parts, organizations, token, &in_flight, settlements)
         .await
         .map_err(db_fault)?;
-    Ok(leased)
+    sent
 }
 
 async fn lease(parts: &Parts, token: Uuid) -> Result<(Vec<Uuid>, Vec<InFlight>), DbErr> {
@@ -62,31 +66,42 @@ async fn lease(parts: &Parts, token: Uuid) -> Result<(Vec<Uuid>, Vec<InFlight>),
 }
 
 /// Sends the reports and says what is to become of each.
-async fn send(parts: &Parts, in_flight: &[InFlight]) -> Vec<Settlement> {
-    let events = in_flight.iter().map(meter_event).collect();
-    let request = RecordMeterEventsRequest { events };
-    let now = || parts.deps.clock.now();
-    match parts.stripe.clone().record_meter_events(request).await {
-        Ok(answer) => {
-            let outcomes = answer.into_inner().outcomes;
-            let now = now();
-            in_flight
-                .iter()
-                .enumerate()
-                .map(|(place, report)| settlement(report, outcomes.get(place), now))
-                .collect()
-        }
-        Err(status) => {
-            let fault = Fault::from_status(status);
-            fault.log();
-            let now = now();
-            let code = "stripe_svc_unavailable";
-            in_flight
-                .iter()
-                .map(|report| queued_again(report, Duration::ZERO, code, &fault.message, now))
-                .collect()
-        }
+async fn send(parts: &Parts, in_flight: &[InFlight]) -> Result<Vec<Settlement>, Fault> {
+    if in_flight.is_empty() {
+        return Ok(Vec::new());
     }
+    let events = in_flight.iter().map(meter_event).collect();
+    let answer = parts
+        .stripe
+        .clone()
+        .record_meter_events(RecordMeterEventsRequest { events })
+        .await
+        .map_err(Fault::from_status)?;
+    let outcomes = answer.into_inner().outcomes;
+    let now = parts.deps.clock.now();
+    Ok(in_flight
+        .iter()
+        .enumerate()
+        .map(|(place, report)| settlement(report, outcomes.get(place), now))
+        .collect())
+}
+
+/// Puts reports off while stripe-svc is away: for a moment, and not as a failed attempt of theirs, so
+/// that an outage of an hour is not followed by minutes of waiting. The lane that met it pauses.
+fn put_off(parts: &Parts, in_flight: &[InFlight], fault: &Fault) -> Vec<Settlement> {
+    let now = parts.deps.clock.now();
+    let error = ("stripe_svc_unavailable".to_owned(), fault.message.clone());
+    in_flight
+        .iter()
+        .map(|report| Settlement {
+            report_id: report.id,
+            state: DeliveryState::Queued,
+            is_attempt: false,
+            stripe_meter_event_id: None,
+            error: Some(error.clone()),
+            next_attempt_at: Some(now + rand::rng().random_range(PUT_OFF_MAX / 2..=PUT_OFF_MAX)),
+        })
+        .collect()
 }
 
 fn meter_event(report: &InFlight) -> MeterEvent {
@@ -109,6 +124,7 @@ fn settlement(
         Some(Outcome::Accepted(_)) => Settlement {
             report_id: report.id,
             state: DeliveryState::Sent,
+            is_attempt: true,
             stripe_meter_event_id: Some(meter_event_identifier(report.id)),
             error: None,
             next_attempt_at: None,
@@ -118,6 +134,7 @@ fn settlement(
             Settlement {
                 report_id: report.id,
                 state: DeliveryState::Refused,
+                is_attempt: true,
                 stripe_meter_event_id: None,
                 error: Some((refusal.code.clone(), refusal.message.clone())),
                 next_attempt_at: None,
@@ -157,6 +174,7 @@ fn queued_again(
     Settlement {
         report_id: report.id,
         state: DeliveryState::Queued,
+        is_attempt: true,
         stripe_meter_event_id: None,
         error: Some((code.to_owned(), message.to_owned())),
         next_attempt_at: Some(now + jittered),

@@ -13,5 +13,6 @@ pub(crate) use batch_get_reporting::batch_get_reporting;
 pub(crate) use deliver_reports::deliver_reports;
 pub(crate) use keep_standings::keep_standings;
 pub(crate) use list_usage_reports::{Page, list_usage_reports};
+pub(crate) use observe::OrgPresence;
 pub(crate) use report_usage::{Outcome, report_usage};
 pub(crate) use work_off_spool::work_off_spool;

@@ -1,6 +1,10 @@
 //! Asking org-svc how organizations stand, by telling it what they reported.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
 
 use billing_kit::{Fault, proto_time};
 use billing_proto::org::v1::{ObserveOrganizationsRequest, OrganizationObservation};
@@ -11,6 +15,31 @@ use crate::{
     domain::{report::Report, standing::Standing},
     wire::standing_from_proto,
 };
+
+/// How long org-svc is not asked about reports after it did not answer.
+const ABSENCE: Duration = Duration::from_secs(1);
+
+/// Whether org-svc is worth waiting for. One that hangs would make every batch wait for its deadline;
+/// so after a failure reports go to the spool unasked for a moment, and the spool's worker asks.
+#[derive(Debug, Default)]
+pub(crate) struct OrgPresence(Mutex<Option<Instant>>);
+
+impl OrgPresence {
+    /// Whether org-svc failed to answer just now.
+    pub(super) fn is_absent(&self) -> bool {
+        self.failed_at()
+            .is_some_and(|failed_at| failed_at.elapsed() < ABSENCE)
+    }
+
+    fn note(&self, answered: bool) {
+        *self.failed_at() = (!answered).then(Instant::now);
+    }
+
+    fn failed_at(&self) -> MutexGuard<'_, Option<Instant>> {
+        // Nothing panics while it is held; and a time is right whoever wrote it.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// Tells org-svc of organizations, each by its latest report, and answers how they stand.
 pub(super) async fn observe<'a>(
@@ -37,9 +66,9 @@ pub(super) async fn observe<'a>(
         .org
         .clone()
         .observe_organizations(ObserveOrganizationsRequest { observations })
-        .await
-        .map_err(Fault::from_status)?
-        .into_inner();
+        .await;
+    parts.org_presence.note(answer.is_ok());
+    let answer = answer.map_err(Fault::from_status)?.into_inner();
     parts.org_answered.notify_one();
     answer
         .standings

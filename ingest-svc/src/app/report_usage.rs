@@ -107,6 +107,9 @@ async fn commit(
     candidates: &BTreeMap<Key, Candidate>,
     now: DateTime<Utc>,
 ) -> Result<Committed, Fault> {
+    if parts.org_presence.is_absent() {
+        return spool_all(parts, candidates, now).await.map_err(db_fault);
+    }
     match observe(parts, candidates.values().map(|c| &c.report)).await {
         Ok(standings) => record(parts, candidates, &standings, now).await,
         Err(fault) => {

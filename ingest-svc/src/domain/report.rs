@@ -1,7 +1,7 @@
 //! A usage report, parsed at the door: inside the service a value of these types is valid.
 
 use billing_kit::Violation;
-use chrono::{DateTime, DurationRound, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
 /// The most users that an organization can report.
@@ -140,10 +140,10 @@ fn parse_time(time: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Result<DateTim
             AHEAD_MAX.num_minutes()
         ));
     }
-    // As exact as the database keeps it: the same instant twice must compare as the same.
-    Ok(time
-        .duration_trunc(TimeDelta::microseconds(1))
-        .unwrap_or(time))
+    // As exact as the database keeps it, and without a leap second, which it does not know: the same
+    // instant twice must compare as the same.
+    DateTime::from_timestamp_micros(time.timestamp_micros())
+        .ok_or_else(|| "It is no time of our calendar.".to_owned())
 }
 
 #[cfg(test)]
@@ -227,6 +227,17 @@ mod tests {
         assert!(fields_at_fault(|r| r.user_count = Some(i64::from(USER_COUNT_MAX))).is_empty());
         assert!(fields_at_fault(|r| r.reported_at = Some(now() + AHEAD_MAX)).is_empty());
         assert!(fields_at_fault(|r| r.organization_name = "é".repeat(NAME_CHARS_MAX)).is_empty());
+    }
+
+    #[test]
+    fn a_leap_second_is_the_next_minute_as_in_the_database() {
+        let mut raw = good();
+        raw.reported_at = Some("2026-01-30T03:00:60.5Z".parse().unwrap());
+        let report = Report::parse(&raw, now()).unwrap();
+        assert_eq!(
+            report.reported_at,
+            "2026-01-30T03:01:00.5Z".parse::<DateTime<Utc>>().unwrap()
+        );
     }
 
     #[test]

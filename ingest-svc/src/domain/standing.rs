@@ -82,6 +82,9 @@ impl DeploymentType {
     }
 }
 
+/// Older than whatever org-svc tells, whose versions begin at 0.
+const UNKNOWN_VERSION: i64 = -1;
+
 /// How an organization stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Standing {
@@ -108,7 +111,7 @@ impl Standing {
             stripe_customer_id: None,
             billing_start_at: None,
             billable: false,
-            version: 0,
+            version: UNKNOWN_VERSION,
         }
     }
 }

@@ -103,6 +103,8 @@ pub(crate) struct Settlement {
     pub(crate) report_id: Uuid,
     /// Sent, refused, or queued again.
     pub(crate) state: DeliveryState,
+    /// Whether it counts as an attempt, after which the next wait is longer.
+    pub(crate) is_attempt: bool,
     /// For a report that was sent.
     pub(crate) stripe_meter_event_id: Option<String>,
     /// For one that was refused or is queued again: the code and the sentence.
@@ -134,18 +136,21 @@ pub(crate) async fn settle(
     settlements: &[Settlement],
     now: DateTime<Utc>,
 ) -> Result<(), DbErr> {
+    // Not `delivery_state = 'queued'`: that would let a planner with the statistics of a quiet hour
+    // walk the index of everything that is queued, for each batch again.
     const SETTLE: &str = "
         UPDATE usage_reports u SET
             delivery_state = s.state,
-            attempt_count = u.attempt_count + 1,
+            attempt_count = u.attempt_count + s.is_attempt::integer,
             stripe_meter_event_id = nullif(s.event_id, ''),
             error_code = nullif(s.error_code, ''),
             error_message = nullif(s.error_message, ''),
             next_attempt_at = CASE WHEN s.state = 'queued' THEN s.next_attempt_at END,
             settled_at = CASE WHEN s.state <> 'queued' THEN $7::timestamptz END
-        FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[])
-            AS s (id, state, event_id, error_code, error_message, next_attempt_at)
-        WHERE u.id = s.id AND u.delivery_state = 'queued'";
+        FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[],
+            $8::boolean[])
+            AS s (id, state, event_id, error_code, error_message, next_attempt_at, is_attempt)
+        WHERE u.id = s.id AND u.settled_at IS NULL AND u.delivery_state <> 'waiting'";
     fn column<T>(settlements: &[Settlement], of: impl Fn(&Settlement) -> T) -> Vec<T> {
         settlements.iter().map(of).collect()
     }
@@ -163,6 +168,7 @@ pub(crate) async fn settle(
             column(settlements, |s| error(s).1).into(),
             column(settlements, |s| s.next_attempt_at.unwrap_or(now)).into(),
             now.into(),
+            column(settlements, |s| s.is_attempt).into(),
         ],
     );
     db.execute_raw(statement).await.map(drop)

@@ -62,7 +62,7 @@ pub(crate) struct Latest {
 }
 
 // A conflicting report repeats the timestamp of a recorded one, so `>` never lets it change the
-// count. A standing of version 0 is none: it never replaces what is known.
+// count. A standing that is not known is older than any that is.
 const LOCK_WITH_REPORTS: &str = "
     INSERT INTO organization_reporting AS r (organization_id, user_count, last_reported_at,
         subscription_status, deployment_type, stripe_customer_id, billing_start_at, billable,

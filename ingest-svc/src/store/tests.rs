@@ -158,6 +158,7 @@ async fn an_older_standing_never_replaces_a_newer_one() {
         (SubscriptionStatus::Active, 7),
         (SubscriptionStatus::Pending, 6),
         (SubscriptionStatus::Pending, 0),
+        (SubscriptionStatus::Pending, Standing::unknown(id).version),
     ] {
         reporting::lock_with_standings(&db, &[standing(status, version)])
             .await
@@ -171,6 +172,34 @@ async fn an_older_standing_never_replaces_a_newer_one() {
         assert_eq!(known[0].status, SubscriptionStatus::Active);
         assert_eq!(known[0].version, 7);
     }
+    db.close().await.unwrap();
+}
+
+/// An adopted organization stands at version 0; while org-svc is away that must not be forgotten.
+#[tokio::test]
+async fn the_first_standing_of_all_is_not_replaced_by_not_knowing() {
+    let (_database, db) = database().await;
+    let id = Ids::random().next();
+    let adopted = Standing {
+        status: SubscriptionStatus::Active,
+        version: 0,
+        ..Standing::unknown(id)
+    };
+    for standing in [Standing::unknown(id), adopted, Standing::unknown(id)] {
+        let latest = reporting::Latest {
+            standing,
+            user_count: 1,
+            reported_at: now(),
+        };
+        reporting::lock_with_reports(&db, &[latest]).await.unwrap();
+    }
+    let latest = reporting::Latest {
+        standing: Standing::unknown(id),
+        user_count: 1,
+        reported_at: now(),
+    };
+    let known = reporting::lock_with_reports(&db, &[latest]).await.unwrap();
+    assert_eq!(known[0].status, SubscriptionStatus::Active);
     db.close().await.unwrap();
 }
 

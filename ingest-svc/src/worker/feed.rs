@@ -3,8 +3,9 @@
 use billing_kit::{Fault, context::RequestContext, process::Lifecycle};
 use billing_kit_db::db_fault;
 use billing_proto::org::v1::{WatchOrganizationsRequest, WatchOrganizationsResponse};
+use futures::TryFutureExt;
 
-use super::failure_pause;
+use super::{STEP_MAX, failure_pause, within};
 use crate::{Parts, app, store::feed_cursors, wire::standing_from_proto};
 
 /// Reads the feed until the process stops, opening it again whenever it breaks.
@@ -27,9 +28,8 @@ pub(super) async fn follow(parts: Parts, life: Lifecycle) {
 }
 
 async fn read(parts: &Parts, failures: &mut u32) -> Result<(), Fault> {
-    let cursor = feed_cursors::get(&parts.db, feed_cursors::ORGANIZATIONS)
-        .await
-        .map_err(db_fault)?;
+    let stored = feed_cursors::get(&parts.db, feed_cursors::ORGANIZATIONS);
+    let cursor = within(STEP_MAX, stored.map_err(db_fault)).await?;
     let request = WatchOrganizationsRequest { cursor };
     let mut feed = parts
         .org_feed
@@ -45,7 +45,7 @@ async fn read(parts: &Parts, failures: &mut u32) -> Result<(), Fault> {
             .iter()
             .map(standing_from_proto)
             .collect::<Result<_, _>>()?;
-        app::keep_standings(parts, standings, cursor).await?;
+        within(STEP_MAX, app::keep_standings(parts, standings, cursor)).await?;
         *failures = 0;
     }
     Ok(())

@@ -15,6 +15,8 @@ mod feed;
 const RELAY_LANES: usize = 4;
 /// How often a loop looks when nobody told it to: what comes due by time alone.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+/// The longest that a step may take: longer than its calls and statements may.
+const STEP_MAX: Duration = Duration::from_secs(60);
 /// The longest pause after a failure.
 const FAILURE_PAUSE_MAX: Duration = Duration::from_secs(5);
 
@@ -44,7 +46,10 @@ where
 {
     let mut failures = 0;
     while !life.stop.is_cancelled() {
-        let pause = match RequestContext::fresh().scope(step()).await {
+        let pause = match RequestContext::fresh()
+            .scope(within(STEP_MAX, step()))
+            .await
+        {
             Ok(0) => {
                 failures = 0;
                 LOOK_INTERVAL
@@ -65,6 +70,19 @@ where
             () = tokio::time::sleep(pause) => {}
         }
     }
+}
+
+/// Ends a step that hangs: a database whose machine is lost says nothing, and for the client that may
+/// last for ever. Whatever a step holds is given back by its end.
+async fn within<T>(
+    limit: Duration,
+    step: impl Future<Output = Result<T, Fault>>,
+) -> Result<T, Fault> {
+    tokio::time::timeout(limit, step)
+        .await
+        .unwrap_or_else(|elapsed| {
+            Err(Fault::unavailable("A step of a worker did not end.").caused_by(elapsed))
+        })
 }
 
 /// How long to wait after a number of failures in a row: doubling, with jitter, up to a limit.
