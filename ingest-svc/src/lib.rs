@@ -15,6 +15,8 @@ mod app;
 mod config;
 mod domain;
 mod grpc;
+#[cfg(feature = "plant-ack-before-commit")]
+mod plant;
 mod store;
 mod wire;
 mod worker;

@@ -16,6 +16,8 @@ pub mod cli;
 mod config;
 mod domain;
 mod grpc;
+#[cfg(feature = "plant-link-restarts")]
+mod plant;
 mod store;
 mod stripe_svc;
 mod wire;

@@ -75,6 +75,8 @@ impl StripeSvc {
                 Attempt::Unknown(Setback {
                     code,
                     message: fault.message,
+        #[cfg(feature = "plant-link-restarts")]
+        let id = &crate::plant::another_operation();
                 })
             }
         }

@@ -9,6 +9,11 @@ pub(crate) fn table() -> AccessTable {
             "/billing.stripe.v1.SubscriptionService/ProvisionSubscription",
             ["org-svc"],
         )
+        // How subscriptions stand, whoever changed them.
+        .allow(
+            "/billing.stripe.v1.SubscriptionService/WatchSubscriptions",
+            ["org-svc"],
+        )
         // Usage, as ingest-svc recorded it.
         .allow(
             "/billing.stripe.v1.MeterEventService/RecordMeterEvents",

@@ -18,6 +18,11 @@ pub mod cli;
 mod config;
 mod domain;
 mod grpc;
+#[cfg(any(
+    feature = "plant-fresh-identifier",
+    feature = "plant-duplicate-is-error"
+))]
+mod plant;
 mod store;
 mod stripe;
 
@@ -87,6 +92,7 @@ pub async fn start(config: Config, deps: Deps, life: Lifecycle) -> Result<Runnin
         Stripe::new(transport, deps.clock.clone()),
         config.catalog,
         deps,
+        life.clone(),
         config.stripe_concurrency_max,
     );
     let door = StripeDoor(Arc::new(app));

@@ -103,6 +103,18 @@ fn a_crashed_cluster_recovers() {
     assert_eq!(rows(&url, "SELECT x FROM t"), "7");
 }
 
+#[test]
+fn a_cluster_crashes_and_comes_back_where_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut cluster = start(dir.path(), Durability::Kept);
+    let url = cluster.ensure_database("billing").unwrap();
+    postgres::run_sql(&url, "CREATE TABLE t (x int); INSERT INTO t VALUES (7)").unwrap();
+    let before = server_pid(&cluster);
+    cluster.crash_and_restart().unwrap();
+    assert_ne!(server_pid(&cluster), before);
+    assert_eq!(rows(&url, "SELECT x FROM t"), "7");
+}
+
 /// A killed `cargo xtask up` cannot stop its server. The next run finds it and makes it its own.
 #[test]
 fn a_cluster_that_was_left_running_is_taken_over() {

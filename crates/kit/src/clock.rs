@@ -12,11 +12,12 @@ pub struct Clock(Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>);
 impl Clock {
     /// The machine's own clock.
     pub fn system() -> Self {
+        let offset = injected_offset();
         #[expect(
             clippy::disallowed_methods,
             reason = "this is where the time comes from"
         )]
-        Self(Arc::new(Utc::now))
+        Self(Arc::new(move || Utc::now() + offset))
     }
 
     /// A clock that stands where the sender last set it.
@@ -32,6 +33,23 @@ impl Clock {
         now.duration_trunc(TimeDelta::microseconds(1))
             .unwrap_or(now)
     }
+}
+
+#[cfg(not(feature = "chaos"))]
+fn injected_offset() -> TimeDelta {
+    TimeDelta::zero()
+}
+
+/// How far `CLOCK_OFFSET_SECONDS` has this process's clock go wrong.
+#[cfg(feature = "chaos")]
+fn injected_offset() -> TimeDelta {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "no service's configuration knows of it: it stands for a machine's clock that is wrong"
+    )]
+    let offset = std::env::var("CLOCK_OFFSET_SECONDS").ok();
+    let seconds = offset.and_then(|text| text.parse().ok());
+    seconds.and_then(TimeDelta::try_seconds).unwrap_or_default()
 }
 
 impl fmt::Debug for Clock {

@@ -5,6 +5,9 @@
 //! Stripe are the services' business. Nor is there a database: that is `billing_kit_db`, so that the
 //! gateway can link this crate and still hold no data.
 
+#[cfg(all(feature = "chaos", not(debug_assertions)))]
+compile_error!("the feature `chaos` moves the clock: no release build has it");
+
 pub mod access;
 pub mod assertion;
 pub mod client;

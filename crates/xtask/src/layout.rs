@@ -41,6 +41,11 @@ pub(crate) fn cargo() -> Command {
     command
 }
 
+/// The catalog with sample amounts.
+pub(crate) fn sample_catalog() -> PathBuf {
+    root().join("stripe-svc/catalog.toml")
+}
+
 static OWN: OnceLock<PathBuf> = OnceLock::new();
 
 /// Looks where our own binary is. To be called first: once cargo has built xtask anew while it

@@ -7,15 +7,13 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use billing_devkit::files;
 use billing_devkit::pki::{DevPki, SigningKey, ensure_signing_key};
+use billing_devkit::wiring::IDENTITIES;
 use serde::{Deserialize, Serialize};
 
+use crate::layout;
 use crate::leftovers::Ledger;
 use crate::ports::Ports;
 
-/// The identities that get certificates. `developer` stands for any other internal service.
-const IDENTITIES: [&str; 5] = ["gateway", "ingest-svc", "org-svc", "stripe-svc", DEVELOPER];
-/// Who may read from org-svc besides the services.
-pub(crate) const DEVELOPER: &str = "developer";
 const SIMULATOR_KEY: &str = "sk_test_local";
 const STRIPE_API: &str = "https://api.stripe.com";
 const ADMIN_EMAIL: &str = "admin@billing.example";
@@ -45,6 +43,8 @@ pub(crate) struct Settings {
     /// The caller's database, where there is one.
     pub(crate) database_url: Option<String>,
     pub(crate) stripe: Stripe,
+    /// What is sold: our sample, unless the caller names another.
+    pub(crate) catalog: PathBuf,
     pub(crate) admin: Admin,
     pub(crate) better_auth_secret: String,
     pub(crate) pki: DevPki,
@@ -79,6 +79,7 @@ impl Settings {
             base_url,
             database_url: given("DATABASE_URL"),
             stripe: stripe(&ports)?,
+            catalog: given("CATALOG_FILE").map_or_else(layout::sample_catalog, PathBuf::from),
             admin: ensure_admin(&dir.join("admin.json"))?,
             better_auth_secret,
             pki: DevPki::ensure(&pki_dir, &IDENTITIES)?,

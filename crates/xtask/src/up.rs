@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use billing_devkit::postgres::{Cluster, Durability};
+use billing_devkit::wiring::DEVELOPER;
 use tokio::process::Command;
 
 use crate::environment;
@@ -13,7 +14,7 @@ use crate::leftovers::Ledger;
 use crate::processes::{Processes, say};
 use crate::ready::{GrpcAddresses, Ready, TlsFiles, wait_for};
 use crate::run::{self, Stopped};
-use crate::settings::{self, DEVELOPER, Settings};
+use crate::settings::{self, Settings};
 use crate::stop::StopSignals;
 
 /// What is built, in one call of cargo.

@@ -146,7 +146,10 @@ async fn record(
     txn.commit().await?;
     parts.queued.notify_one();
     Ok(committed)
+    #[cfg(not(feature = "plant-ack-before-commit"))]
 }
+    #[cfg(feature = "plant-ack-before-commit")]
+    crate::plant::commit_later(txn);
 
 /// Inserts reports under the locks of their organizations and notes when their queues are due.
 async fn insert(

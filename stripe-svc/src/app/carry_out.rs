@@ -19,7 +19,8 @@ use std::time::Duration;
 
 use billing_kit::Fault;
 use billing_kit_db::db_fault;
-use sea_orm::TransactionTrait;
+use chrono::{DateTime, Utc};
+use sea_orm::{DatabaseTransaction, TransactionTrait};
 use serde_json::Value;
 
 use crate::{
@@ -28,9 +29,13 @@ use crate::{
         call::{Call, CallRequest, CallState, NextMove, Step, next_key},
         ids::CustomerId,
         refusal::Refusal,
+        subscription::FetchTicket,
     },
-    store::{calls, customers},
-    stripe::{Answer, Budget, CreatedObject, Reply, Unknown, UnknownKind, from_text, to_sent},
+    store::{calls, customers, subscriptions},
+    stripe::{
+        Answer, Budget, CreatedObject, Reply, Unknown, UnknownKind, from_text, read_subscription,
+        to_sent,
+    },
 };
 
 /// How long one run may take, repetitions included; less where the caller's deadline is nearer.
@@ -162,9 +167,16 @@ async fn settle_success(
 ) -> Result<(), Fault> {
     let now = app.clock.now();
     let transaction = app.db.begin().await.map_err(db_fault)?;
-    calls::succeed(&transaction, call, object_id, response, request_id, now)
-        .await
-        .map_err(db_fault)?;
+    calls::succeed(
+        &transaction,
+        call,
+        object_id,
+        response.clone(),
+        request_id,
+        now,
+    )
+    .await
+    .map_err(db_fault)?;
     match call.step {
         Step::CreateCustomer => {
             let customer = CustomerId::new(object_id);
@@ -172,9 +184,10 @@ async fn settle_success(
                 .await
                 .map_err(db_fault)?;
         }
-        Step::CreateSubscription => {}
+        Step::CreateSubscription => keep_created(&transaction, &response, now).await?,
     }
     transaction.commit().await.map_err(db_fault)?;
+    app.changed.notify_waiters();
     tracing::info!(
         operation_id = %call.operation_id,
         step = call.step.as_str(),
@@ -182,6 +195,24 @@ async fn settle_success(
         stripe_request_id = request_id,
         "a call to Stripe succeeded"
     );
+    Ok(())
+}
+
+/// Tells the feed of the subscription that was made. An answer that cannot be read for it is no
+/// reason to lose the outcome: what is fetched later fills the gap.
+async fn keep_created(
+    transaction: &DatabaseTransaction,
+    response: &Value,
+    now: DateTime<Utc>,
+) -> Result<(), Fault> {
+    match read_subscription(response) {
+        Ok(subscription) => {
+            subscriptions::keep(transaction, &[subscription], FetchTicket::NONE, now)
+                .await
+                .map_err(db_fault)?;
+        }
+        Err(error) => tracing::error!(%error, "the new subscription is not in the feed yet"),
+    }
     Ok(())
 }
 

@@ -9,10 +9,11 @@ pub(crate) mod change_catalog;
 mod customer_gates;
 pub(crate) mod provision_subscription;
 pub(crate) mod record_meter_events;
+pub(crate) mod watch_subscriptions;
 
-use billing_kit::{Clock, Ids};
+use billing_kit::{Clock, Ids, process::Lifecycle};
 use sea_orm::DatabaseConnection;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::{Deps, domain::catalog::Catalog, stripe::Stripe};
 
@@ -26,6 +27,9 @@ pub(crate) struct App {
     pub(crate) catalog: Catalog,
     pub(crate) clock: Clock,
     pub(crate) ids: Ids,
+    pub(crate) life: Lifecycle,
+    /// Wakes the feed's readers.
+    pub(crate) changed: Notify,
     /// How many meter events may be on their way at once.
     sending: Semaphore,
     gates: CustomerGates,
@@ -37,6 +41,7 @@ impl App {
         stripe: Stripe,
         catalog: Catalog,
         deps: Deps,
+        life: Lifecycle,
         concurrency_max: usize,
     ) -> Self {
         let Deps { clock, ids } = deps;
@@ -46,6 +51,8 @@ impl App {
             catalog,
             clock,
             ids,
+            life,
+            changed: Notify::new(),
             sending: Semaphore::new(concurrency_max),
             gates: CustomerGates::default(),
         }

@@ -59,6 +59,10 @@ text_id!(
     CustomerId
 );
 text_id!(
+    /// A subscription in Stripe.
+    SubscriptionId
+);
+text_id!(
     /// A price in Stripe.
     PriceId
 );

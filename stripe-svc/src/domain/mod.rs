@@ -14,4 +14,5 @@ mod properties;
 pub(crate) mod provision;
 pub(crate) mod refusal;
 pub(crate) mod stored_event;
+pub(crate) mod subscription;
 pub(crate) mod terms;

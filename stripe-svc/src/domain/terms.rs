@@ -52,6 +52,17 @@ pub(crate) enum SubscriptionStatus {
 }
 
 impl SubscriptionStatus {
+    const ALL: [Self; 8] = [
+        Self::Trial,
+        Self::Active,
+        Self::PastDue,
+        Self::Unpaid,
+        Self::Incomplete,
+        Self::IncompleteExpired,
+        Self::Paused,
+        Self::Canceled,
+    ];
+
     /// Reads Stripe's word. One that we do not know is `None`: to guess it could bill somebody, or
     /// stop billing.
     pub(crate) fn from_stripe(word: &str) -> Option<Self> {
@@ -66,6 +77,25 @@ impl SubscriptionStatus {
             "canceled" => Some(Self::Canceled),
             _ => None,
         }
+    }
+
+    /// The word of the specification: Stripe's, but for the trial.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Trial => "trial",
+            Self::Active => "active",
+            Self::PastDue => "past_due",
+            Self::Unpaid => "unpaid",
+            Self::Incomplete => "incomplete",
+            Self::IncompleteExpired => "incomplete_expired",
+            Self::Paused => "paused",
+            Self::Canceled => "canceled",
+        }
+    }
+
+    /// Reads [`Self::as_str`] back.
+    pub(crate) fn read(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == word)
     }
 
     /// Whether it is over for good.
@@ -99,5 +129,13 @@ mod tests {
         for unknown in ["", "trial", "ACTIVE", "frozen"] {
             assert_eq!(SubscriptionStatus::from_stripe(unknown), None, "{unknown}");
         }
+    }
+
+    #[test]
+    fn our_words_read_back() {
+        for status in SubscriptionStatus::ALL {
+            assert_eq!(SubscriptionStatus::read(status.as_str()), Some(status));
+        }
+        assert_eq!(SubscriptionStatus::read("trialing"), None);
     }
 }

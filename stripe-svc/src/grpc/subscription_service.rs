@@ -1,24 +1,33 @@
 //! `billing.stripe.v1.SubscriptionService`.
 
+use std::sync::Arc;
+
 use billing_kit::{Fault, Violation, proto_time};
 use billing_proto::{
     common::v1 as common,
     stripe::v1::{
         ProvisionSubscriptionRequest, ProvisionSubscriptionResponse, ProvisionedSubscription,
-        provision_subscription_response::Outcome, subscription_service_server::SubscriptionService,
+        SubscriptionState as SubscriptionStateMessage, WatchSubscriptionsRequest,
+        WatchSubscriptionsResponse, provision_subscription_response::Outcome,
+        subscription_service_server::SubscriptionService,
     },
 };
+use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use crate::{
-    app::provision_subscription::provision_subscription,
+    app::{
+        provision_subscription::provision_subscription,
+        watch_subscriptions::{Changes, watch_subscriptions},
+    },
     domain::{
         ids::{OperationId, OrganizationId},
         provision::{
             EMAIL_CHARS_MAX, NAME_CHARS_MAX, Provision, ProvisionOutcome, Provisioned,
             TRIAL_DAYS_MAX, TrialDays,
         },
+        subscription::{Subscription, SubscriptionState},
         terms::{DeploymentType, PlanType, SubscriptionStatus},
     },
     grpc::StripeDoor,
@@ -35,6 +44,24 @@ impl SubscriptionService for StripeDoor {
         Ok(Response::new(ProvisionSubscriptionResponse {
             outcome: Some(outcome.into()),
         }))
+    }
+
+    type WatchSubscriptionsStream = BoxStream<'static, Result<WatchSubscriptionsResponse, Status>>;
+
+    async fn watch_subscriptions(
+        &self,
+        request: Request<WatchSubscriptionsRequest>,
+    ) -> Result<Response<Self::WatchSubscriptionsStream>, Status> {
+        let WatchSubscriptionsRequest { cursor } = request.into_inner();
+        if cursor < 0 {
+            let violation = Violation::new("cursor", "It is negative.");
+            return Err(Fault::invalid(vec![violation]).into());
+        }
+        let changes = watch_subscriptions(Arc::clone(&self.0), cursor);
+        let messages = changes
+            .map(|changes| changes.map(WatchSubscriptionsResponse::from))
+            .map_err(Fault::into_status);
+        Ok(Response::new(messages.boxed()))
     }
 }
 
@@ -143,6 +170,54 @@ impl From<Provisioned> for ProvisionedSubscription {
             subscription_status: common::SubscriptionStatus::from(status).into(),
             trial_end_time: trial_end.map(proto_time::to_proto),
             start_time: Some(proto_time::to_proto(start)),
+        }
+    }
+}
+
+impl From<Changes> for WatchSubscriptionsResponse {
+    fn from(changes: Changes) -> Self {
+        let Changes { states, cursor } = changes;
+        Self {
+            states: states.into_iter().map(Into::into).collect(),
+            cursor,
+        }
+    }
+}
+
+impl From<SubscriptionState> for SubscriptionStateMessage {
+    fn from(state: SubscriptionState) -> Self {
+        let SubscriptionState {
+            subscription,
+            observed_at,
+            version,
+        } = state;
+        let Subscription {
+            id,
+            customer_id,
+            organization_id,
+            status,
+            trial_end,
+            start,
+            current_period_start,
+            current_period_end,
+            cancel_at,
+            ended_at,
+            customer_deleted,
+        } = subscription;
+        Self {
+            stripe_subscription_id: id.to_string(),
+            stripe_customer_id: customer_id.to_string(),
+            organization_id: organization_id.map_or_else(String::new, |id| id.to_string()),
+            subscription_status: common::SubscriptionStatus::from(status).into(),
+            trial_end_time: trial_end.map(proto_time::to_proto),
+            start_time: Some(proto_time::to_proto(start)),
+            current_period_start_time: current_period_start.map(proto_time::to_proto),
+            current_period_end_time: current_period_end.map(proto_time::to_proto),
+            cancel_time: cancel_at.map(proto_time::to_proto),
+            end_time: ended_at.map(proto_time::to_proto),
+            customer_deleted,
+            observe_time: Some(proto_time::to_proto(observed_at)),
+            version,
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::{
         refusal::Refusal,
         stored_event::{EventState, StoredEvent},
     },
-    store::{sql, unknown_value},
+    store::{column, sql, unknown_value},
 };
 
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
@@ -85,10 +85,6 @@ impl TryFrom<Model> for StoredEvent {
             first_sent_at: first_sent_at.unwrap_or(created_at),
         })
     }
-}
-
-fn column<T, C>(items: &[T], of: impl Fn(&T) -> C) -> Vec<C> {
-    items.iter().map(of).collect()
 }
 
 /// Stores those of `events` that are not known yet, counts an attempt of those that are open, and

@@ -6,6 +6,8 @@
 pub(crate) mod calls;
 pub(crate) mod customers;
 pub(crate) mod meter_events;
+pub(crate) mod subscription_changes;
+pub(crate) mod subscriptions;
 
 use std::fmt::Display;
 
@@ -14,6 +16,11 @@ use sea_orm::{DbBackend, DbErr, Statement, Value};
 /// A statement with its values.
 fn sql(text: &str, values: impl IntoIterator<Item = Value>) -> Statement {
     Statement::from_sql_and_values(DbBackend::Postgres, text, values)
+}
+
+/// One column of many rows, for `unnest`.
+fn column<T, C>(items: &[T], of: impl Fn(&T) -> C) -> Vec<C> {
+    items.iter().map(of).collect()
 }
 
 /// A value that the schema's CHECKs allow and the domain does not know: they disagree.

@@ -22,7 +22,7 @@ use crate::{
 /// Metadata key of our operation.
 pub(super) const OPERATION_ID: &str = "operation_id";
 /// Metadata key of the organization.
-const ORGANIZATION_ID: &str = "organization_id";
+pub(super) const ORGANIZATION_ID: &str = "organization_id";
 
 pub(super) fn metadata(
     operation: OperationId,

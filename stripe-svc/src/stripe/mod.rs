@@ -18,6 +18,7 @@ mod meters;
 mod objects;
 mod prices;
 mod remembered;
+mod subscription_state;
 pub(crate) mod subscriptions;
 mod transport;
 mod unknown;
@@ -30,6 +31,7 @@ use crate::domain::ids::{MeterId, PriceId};
 
 pub(crate) use form::to_sent;
 pub(crate) use objects::{CreatedObject, SubscriptionObject, from_json, from_text};
+pub(crate) use subscription_state::read_subscription;
 pub(crate) use transport::{Answer, Budget, ReadError, Reply, Transport};
 pub(crate) use unknown::{Unknown, UnknownKind};
 

@@ -4,6 +4,7 @@
 mod access;
 #[cfg(test)]
 mod catalog;
+mod feed;
 #[cfg(test)]
 mod meter_events;
 #[cfg(test)]

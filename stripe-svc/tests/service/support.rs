@@ -8,7 +8,8 @@ use billing_proto::{
     common::v1::{DeploymentType, PlanType},
     stripe::v1::{
         MeterEvent, MeterEventOutcome, ProvisionSubscriptionRequest, ProvisionedSubscription,
-        RecordMeterEventsRequest, StripeRefusal, meter_event_outcome::Outcome as EventOutcome,
+        RecordMeterEventsRequest, StripeRefusal, WatchSubscriptionsRequest,
+        WatchSubscriptionsResponse, meter_event_outcome::Outcome as EventOutcome,
         meter_event_service_client::MeterEventServiceClient,
         provision_subscription_response::Outcome as ProvisionOutcome,
         subscription_service_client::SubscriptionServiceClient,
@@ -25,7 +26,7 @@ use stripe_svc::{
     cli::{CatalogCommand, Ended, run_catalog},
 };
 use tokio::{runtime::Runtime, sync::watch};
-use tonic::Status;
+use tonic::{Code, Status, Streaming};
 use uuid::Uuid;
 
 pub(crate) const CUSTOMERS: &str = "POST /v1/customers";
@@ -243,6 +244,11 @@ impl Service {
         }
     }
 
+    fn stream_channel(&self) -> client::ServiceChannel {
+        let url = format!("http://{}", self.addr).parse().unwrap();
+        client::stream_channel(&url, None).unwrap()
+    }
+
     fn channel(&self) -> client::ServiceChannel {
         let url = format!("http://{}", self.addr).parse().unwrap();
         client::channel(&url, None, Duration::from_secs(60)).unwrap()
@@ -287,6 +293,29 @@ impl Service {
         Ok(response.into_inner().outcome.unwrap())
     }
 
+    /// The feed of subscriptions behind a cursor.
+    pub(crate) async fn watch(&self, cursor: i64) -> Feed {
+        let mut client = SubscriptionServiceClient::new(self.stream_channel());
+        let request = WatchSubscriptionsRequest { cursor };
+        Feed(
+            client
+                .watch_subscriptions(request)
+                .await
+                .unwrap()
+                .into_inner(),
+        )
+    }
+
+    pub(crate) async fn watch_fails(&self, cursor: i64) -> Code {
+        let mut client = SubscriptionServiceClient::new(self.stream_channel());
+        let request = WatchSubscriptionsRequest { cursor };
+        client
+            .watch_subscriptions(request)
+            .await
+            .unwrap_err()
+            .code()
+    }
+
     pub(crate) async fn try_record(
         &self,
         events: Vec<MeterEvent>,
@@ -312,6 +341,17 @@ impl Service {
         let mut outcomes = self.record(vec![event.clone()]).await;
         assert_eq!(outcomes.len(), 1);
         outcomes.remove(0)
+    }
+}
+
+/// A reader of the feed.
+pub(crate) struct Feed(Streaming<WatchSubscriptionsResponse>);
+
+impl Feed {
+    /// The next changes, as soon as there are some.
+    pub(crate) async fn next(&mut self) -> WatchSubscriptionsResponse {
+        let next = tokio::time::timeout(EVENTUALLY_MAX, self.0.message()).await;
+        next.expect("the feed brings nothing").unwrap().unwrap()
     }
 }
 

@@ -41,6 +41,7 @@ pub struct Cluster {
     home: PathBuf,
     port: u16,
     password: Option<String>,
+    durability: Durability,
     server: Server,
     /// Held as long as the cluster is in use, and released even if we are killed.
     _lock: File,
@@ -102,6 +103,7 @@ impl Cluster {
         let mut cluster = Self {
             port: 0,
             password,
+            durability,
             server: Server::Stopped,
             _lock: lock,
             home,
@@ -160,6 +162,30 @@ impl Cluster {
         template: &str,
     ) -> anyhow::Result<String> {
         super::create_database_from_template(&self.maintenance_url(), name, template)
+    }
+
+    /// Ends the server at once, as a crash of the machine would, and starts it again where it was. It
+    /// recovers from its log.
+    ///
+    /// # Errors
+    /// When it does not start again.
+    pub fn crash_and_restart(&mut self) -> anyhow::Result<()> {
+        let pid = self.pid()?.context("the server does not run")?;
+        // SIGQUIT is PostgreSQL's immediate shutdown: nothing is finished, nothing is written.
+        let _ = kill(pid, Signal::SIGQUIT);
+        let deadline = Instant::now() + STOP_TIMEOUT;
+        while self.is_running(pid)? {
+            anyhow::ensure!(
+                Instant::now() < deadline,
+                "PostgreSQL did not end within {} s.",
+                STOP_TIMEOUT.as_secs()
+            );
+            std::thread::sleep(POLL_EVERY);
+        }
+        self.server = Server::Stopped;
+        let account = Account::choose()?;
+        let binaries = fitting_binaries(&self.home, &|_| {})?;
+        self.launch_on_port(&binaries, account, self.durability)
     }
 
     /// Stops the server, without waiting for who is connected.
@@ -288,10 +314,8 @@ impl Cluster {
     }
 
     fn shut_down(&mut self) -> anyhow::Result<()> {
-        let pid = match &self.server {
-            Server::Child(child) => Pid::from_raw(i32::try_from(child.id())?),
-            Server::Found(pid) => *pid,
-            Server::Stopped => return Ok(()),
+        let Some(pid) = self.pid()? else {
+            return Ok(());
         };
         // SIGINT is PostgreSQL's fast shutdown. That the process is gone already is as good.
         let _ = kill(pid, Signal::SIGINT);
@@ -308,6 +332,14 @@ impl Cluster {
         }
         self.server = Server::Stopped;
         Ok(())
+    }
+
+    fn pid(&self) -> anyhow::Result<Option<Pid>> {
+        Ok(match &self.server {
+            Server::Child(child) => Some(Pid::from_raw(i32::try_from(child.id())?)),
+            Server::Found(pid) => Some(*pid),
+            Server::Stopped => None,
+        })
     }
 
     fn is_running(&mut self, pid: Pid) -> anyhow::Result<bool> {

@@ -12,12 +12,13 @@ use billing_proto::{
     common::v1::SubscriptionStatus,
     stripe::v1::{
         ProvisionSubscriptionRequest, ProvisionSubscriptionResponse, ProvisionedSubscription,
-        StripeRefusal,
+        StripeRefusal, WatchSubscriptionsRequest, WatchSubscriptionsResponse,
         provision_subscription_response::Outcome,
         subscription_service_server::{SubscriptionService, SubscriptionServiceServer},
     },
 };
 use chrono::{DateTime, TimeDelta};
+use futures::{StreamExt, stream::BoxStream};
 use tokio::{net::TcpListener, sync::watch};
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
@@ -136,6 +137,16 @@ fn provisioned(request: &ProvisionSubscriptionRequest, count: usize) -> Provisio
 
 #[tonic::async_trait]
 impl SubscriptionService for StripeSvc {
+    type WatchSubscriptionsStream = BoxStream<'static, Result<WatchSubscriptionsResponse, Status>>;
+
+    /// Nothing ever changes here.
+    async fn watch_subscriptions(
+        &self,
+        _request: Request<WatchSubscriptionsRequest>,
+    ) -> Result<Response<Self::WatchSubscriptionsStream>, Status> {
+        Ok(Response::new(futures::stream::pending().boxed()))
+    }
+
     async fn provision_subscription(
         &self,
         request: Request<ProvisionSubscriptionRequest>,

@@ -1,0 +1,206 @@
+//! `stripe_subscriptions`: every subscription as it was last fetched.
+
+use chrono::{DateTime, Utc};
+use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, QueryOrder, entity::prelude::*};
+use serde_json::json;
+
+use crate::{
+    domain::{
+        ids::{CustomerId, OrganizationId, SubscriptionId},
+        subscription::{FetchTicket, Subscription, SubscriptionState},
+        terms::SubscriptionStatus,
+    },
+    store::{column, sql, subscription_changes, unknown_value},
+};
+
+#[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+#[sea_orm(table_name = "stripe_subscriptions")]
+struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    stripe_subscription_id: String,
+    stripe_customer_id: String,
+    organization_id: Option<Uuid>,
+    subscription_status: String,
+    trial_end: Option<DateTime<Utc>>,
+    start_at: DateTime<Utc>,
+    current_period_start_at: Option<DateTime<Utc>>,
+    current_period_end_at: Option<DateTime<Utc>>,
+    cancel_at: Option<DateTime<Utc>>,
+    ended_at: Option<DateTime<Utc>>,
+    customer_deleted: bool,
+    fetch_ticket: i64,
+    observed_at: DateTime<Utc>,
+    version: i64,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+impl TryFrom<Model> for SubscriptionState {
+    type Error = DbErr;
+
+    fn try_from(row: Model) -> Result<Self, DbErr> {
+        let Model {
+            stripe_subscription_id,
+            stripe_customer_id,
+            organization_id,
+            subscription_status,
+            trial_end,
+            start_at,
+            current_period_start_at,
+            current_period_end_at,
+            cancel_at,
+            ended_at,
+            customer_deleted,
+            fetch_ticket: _,
+            observed_at,
+            version,
+        } = row;
+        let status = SubscriptionStatus::read(&subscription_status).ok_or_else(|| {
+            unknown_value(
+                "stripe_subscriptions.subscription_status",
+                subscription_status,
+            )
+        })?;
+        Ok(Self {
+            subscription: Subscription {
+                id: SubscriptionId::new(stripe_subscription_id),
+                customer_id: CustomerId::new(stripe_customer_id),
+                organization_id: organization_id.map(OrganizationId),
+                status,
+                trial_end,
+                start: start_at,
+                current_period_start: current_period_start_at,
+                current_period_end: current_period_end_at,
+                cancel_at,
+                ended_at,
+                customer_deleted,
+            },
+            observed_at,
+            version,
+        })
+    }
+}
+
+/// Keeps subscriptions as a fetch brought them, unless a later fetch was here before, and tells the
+/// feed of those that differ from what was known; answers with these.
+///
+/// In the order of their ids, so that two transactions wait for one another instead of locking each
+/// other out; and the last thing that a transaction does, because the feed makes others wait.
+pub(crate) async fn keep(
+    db: &impl ConnectionTrait,
+    subscriptions: &[Subscription],
+    ticket: FetchTicket,
+    now: DateTime<Utc>,
+) -> Result<Vec<SubscriptionId>, DbErr> {
+    // A row is locked by the conflict even where the WHERE leaves it as it is.
+    const KEEP_DIFFERENT: &str = "
+        INSERT INTO stripe_subscriptions AS s (stripe_subscription_id, stripe_customer_id,
+            organization_id, subscription_status, trial_end, start_at, current_period_start_at,
+            current_period_end_at, cancel_at, ended_at, customer_deleted, fetch_ticket, observed_at)
+        SELECT n.*, $2, $3
+        FROM jsonb_to_recordset($1) AS n (id text, customer_id text, organization_id uuid,
+            status text, trial_end timestamptz, start_at timestamptz, period_start_at timestamptz,
+            period_end_at timestamptz, cancel_at timestamptz, ended_at timestamptz,
+            customer_deleted boolean)
+        ORDER BY id
+        ON CONFLICT (stripe_subscription_id) DO UPDATE SET
+            stripe_customer_id = excluded.stripe_customer_id,
+            organization_id = excluded.organization_id,
+            subscription_status = excluded.subscription_status,
+            trial_end = excluded.trial_end,
+            start_at = excluded.start_at,
+            current_period_start_at = excluded.current_period_start_at,
+            current_period_end_at = excluded.current_period_end_at,
+            cancel_at = excluded.cancel_at,
+            ended_at = excluded.ended_at,
+            customer_deleted = excluded.customer_deleted,
+            fetch_ticket = excluded.fetch_ticket,
+            observed_at = excluded.observed_at
+        WHERE s.fetch_ticket < excluded.fetch_ticket
+          AND (s.stripe_customer_id, s.organization_id, s.subscription_status, s.trial_end,
+                s.start_at, s.current_period_start_at, s.current_period_end_at, s.cancel_at,
+                s.ended_at, s.customer_deleted)
+              IS DISTINCT FROM
+              (excluded.stripe_customer_id, excluded.organization_id, excluded.subscription_status,
+                excluded.trial_end, excluded.start_at, excluded.current_period_start_at,
+                excluded.current_period_end_at, excluded.cancel_at, excluded.ended_at,
+                excluded.customer_deleted)
+        RETURNING stripe_subscription_id";
+    // What did not differ was seen all the same: an earlier fetch that still comes is older.
+    const SEE_AGAIN: &str = "
+        UPDATE stripe_subscriptions SET fetch_ticket = $2, observed_at = $3
+        WHERE stripe_subscription_id = ANY($1::text[]) AND fetch_ticket < $2";
+    #[derive(FromQueryResult)]
+    struct Different {
+        stripe_subscription_id: String,
+    }
+    if subscriptions.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows: Json = subscriptions.iter().map(to_row).collect();
+    let values = [rows.into(), ticket.0.into(), now.into()];
+    let different = Different::find_by_statement(sql(KEEP_DIFFERENT, values))
+        .all(db)
+        .await?;
+    let different: Vec<_> = different
+        .into_iter()
+        .map(|row| SubscriptionId::new(row.stripe_subscription_id))
+        .collect();
+    if different.len() < subscriptions.len() {
+        let ids = column(subscriptions, |it| it.id.to_string());
+        let values = [ids.into(), ticket.0.into(), now.into()];
+        db.execute_raw(sql(SEE_AGAIN, values)).await?;
+    }
+    if !different.is_empty() {
+        subscription_changes::append(db, &different, now).await?;
+    }
+    Ok(different)
+}
+
+/// A row as the statement reads it: as JSON, because an array of the driver's has no place for what
+/// is missing.
+fn to_row(subscription: &Subscription) -> Json {
+    let Subscription {
+        id,
+        customer_id,
+        organization_id,
+        status,
+        trial_end,
+        start,
+        current_period_start,
+        current_period_end,
+        cancel_at,
+        ended_at,
+        customer_deleted,
+    } = subscription;
+    let time = |time: &Option<DateTime<Utc>>| time.map(|time| time.to_rfc3339());
+    json!({
+        "id": id.as_str(),
+        "customer_id": customer_id.as_str(),
+        "organization_id": organization_id.map(|id| id.to_string()),
+        "status": status.as_str(),
+        "trial_end": time(trial_end),
+        "start_at": start.to_rfc3339(),
+        "period_start_at": time(current_period_start),
+        "period_end_at": time(current_period_end),
+        "cancel_at": time(cancel_at),
+        "ended_at": time(ended_at),
+        "customer_deleted": customer_deleted,
+    })
+}
+
+/// These subscriptions as they stand.
+pub(super) async fn get_many(
+    db: &impl ConnectionTrait,
+    ids: &[SubscriptionId],
+) -> Result<Vec<SubscriptionState>, DbErr> {
+    let rows = Entity::find()
+        .filter(Column::StripeSubscriptionId.is_in(ids.iter().map(SubscriptionId::as_str)))
+        .order_by_asc(Column::StripeSubscriptionId)
+        .all(db)
+        .await?;
+    rows.into_iter().map(SubscriptionState::try_from).collect()
+}
