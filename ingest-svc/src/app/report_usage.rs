@@ -143,13 +143,13 @@ async fn record(
         })
         .collect();
     let committed = insert(&txn, &new, candidates, standings).await?;
-    txn.commit().await?;
-    parts.queued.notify_one();
-    Ok(committed)
     #[cfg(not(feature = "plant-ack-before-commit"))]
-}
+    txn.commit().await?;
     #[cfg(feature = "plant-ack-before-commit")]
     crate::plant::commit_later(txn);
+    parts.queued.notify_one();
+    Ok(committed)
+}
 
 /// Inserts reports under the locks of their organizations and notes when their queues are due.
 async fn insert(
