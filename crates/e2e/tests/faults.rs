@@ -18,7 +18,7 @@ const SUBSCRIPTIONS: &str = "POST /v1/subscriptions";
 const METER_EVENTS: &str = "POST /v1/billing/meter_events";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_same_report_many_times_at_once_is_one_report() {
+async fn fm04_the_same_report_many_times_at_once_is_one_report() {
     let system = System::start().await;
     let instance = Instance::of(&system);
     let at = now();
@@ -34,7 +34,7 @@ async fn the_same_report_many_times_at_once_is_one_report() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_links_at_once_make_one_customer_and_one_subscription() {
+async fn fm11_two_links_at_once_make_one_customer_and_one_subscription() {
     let system = System::start().await;
     let admin = Admin::sign_in(&system).await;
     let instance = Instance::of(&system);
@@ -329,7 +329,7 @@ async fn without_ingest_svc_nothing_is_acknowledged() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_the_database_nothing_is_acknowledged_and_nothing_needs_a_restart() {
+async fn fm18_without_the_database_nothing_is_acknowledged_and_nothing_needs_a_restart() {
     let system = System::start().await;
     let admin = Admin::sign_in(&system).await;
     let instance = Instance::of(&system);

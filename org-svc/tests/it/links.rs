@@ -159,7 +159,7 @@ async fn the_same_terms_again_are_the_same_link_and_others_a_conflict() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn many_links_at_once_on_two_replicas_make_one_customer() {
+async fn fm11_many_links_at_once_on_two_replicas_make_one_customer() {
     let world = World::new().await;
     let stripe_svc = StripeSvc::start(Mood::Hang).await;
     let replicas = [

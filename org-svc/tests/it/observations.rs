@@ -84,7 +84,7 @@ async fn a_pending_organization_takes_the_latest_name_and_no_older_one() {
 }
 
 #[tokio::test]
-async fn a_linked_organization_keeps_its_name_and_shows_the_other_one() {
+async fn fm16_a_linked_organization_keeps_its_name_and_shows_the_other_one() {
     let world = World::new().await;
     let org_svc = world.start_alone().await;
     let id = new_id();

@@ -27,7 +27,7 @@ fn refusal_code(outcome: &Outcome) -> &str {
 }
 
 #[tokio::test]
-async fn an_event_reaches_the_meter_with_its_own_time_and_is_sent_once() {
+async fn fm08_an_event_reaches_the_meter_with_its_own_time_and_is_sent_once() {
     let world = World::start().await;
     let service = world.service().await;
     let customer = world.customer().await;
@@ -65,7 +65,7 @@ async fn an_event_reaches_the_meter_with_its_own_time_and_is_sent_once() {
 
 /// langfuse#15917: a retry without a stable identifier billed everyone twice.
 #[tokio::test]
-async fn whatever_is_lost_on_the_way_it_counts_once() {
+async fn fm01_whatever_is_lost_on_the_way_it_counts_once() {
     let wait = FaultResponse {
         retry_after_s: Some(1),
         ..answer(429)
@@ -93,6 +93,34 @@ async fn whatever_is_lost_on_the_way_it_counts_once() {
         assert_eq!(world.sim.ledger().meter_events.len(), 1, "{effect:?}");
         world.assert_faults_struck();
     }
+}
+
+/// langfuse#16292: Stripe's 400 "already exists with identifier" was taken for an error and stopped
+/// all metering.
+#[tokio::test]
+async fn fm02_what_stripe_says_it_has_already_is_delivered_and_metering_goes_on() {
+    let world = World::start().await;
+    let service = world.service().await;
+    let customer = world.customer().await;
+    let first = event(&customer, 45, world.now());
+    // Stripe has the event, and we know nothing of it: as after a restored backup.
+    let timestamp = world.now().timestamp().to_string();
+    let form = [
+        ("event_name", "vaultai_seats"),
+        ("identifier", first.identifier.as_str()),
+        ("timestamp", timestamp.as_str()),
+        ("payload[stripe_customer_id]", customer.as_str()),
+        ("payload[value]", "45"),
+    ];
+    world
+        .stripe(Method::POST, "/v1/billing/meter_events", &form)
+        .await;
+    assert_eq!(service.record_one(&first).await, ACCEPTED);
+    assert_eq!(world.sim.ledger().meter_events.len(), 1);
+
+    let next = event(&customer, 46, world.now());
+    assert_eq!(service.record_one(&next).await, ACCEPTED);
+    assert_eq!(world.sim.ledger().meter_events.len(), 2);
 }
 
 #[tokio::test]
@@ -136,7 +164,7 @@ async fn a_long_wait_that_stripe_asks_for_is_passed_on() {
 
 /// zulip#34095: one bad customer stopped the batch.
 #[tokio::test]
-async fn one_events_trouble_is_no_others() {
+async fn fm15_one_events_trouble_is_no_others() {
     let world = World::start().await;
     let service = world.service().await;
     let mut events = Vec::new();
@@ -272,7 +300,7 @@ async fn without_the_meter_usage_waits_for_it() {
 }
 
 #[tokio::test]
-async fn after_a_day_the_meter_is_asked_before_anything_is_sent_again() {
+async fn fm05_after_a_day_the_meter_is_asked_before_anything_is_sent_again() {
     for counted in [true, false] {
         let world = World::start().await;
         let service = world.service().await;

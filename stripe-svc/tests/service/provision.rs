@@ -86,7 +86,7 @@ async fn without_a_trial_it_is_active_at_once() {
 /// unkey#6252, FOSSBilling#4231, lago-api#1985: an answer was lost after Stripe had done the work,
 /// and what was sent again made a second customer or subscription.
 #[tokio::test]
-async fn whatever_is_lost_on_the_way_there_is_one_of_each_under_one_key() {
+async fn fm11_whatever_is_lost_on_the_way_there_is_one_of_each_under_one_key() {
     let wait_a_second = FaultResponse {
         retry_after_s: Some(1),
         ..answer(429)
@@ -356,7 +356,7 @@ async fn a_price_that_is_missing_is_named_with_its_fix_before_anything_is_made()
 
 /// carbon#252: the provider's key window ended, so a replay billed again.
 #[tokio::test]
-async fn after_a_day_a_call_of_unknown_outcome_is_looked_up_and_never_repeated() {
+async fn fm05_after_a_day_a_call_of_unknown_outcome_is_looked_up_and_never_repeated() {
     for (route, creates) in [
         (CUSTOMERS, true),
         (SUBSCRIPTIONS, true),
