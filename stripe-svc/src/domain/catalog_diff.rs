@@ -151,7 +151,7 @@ fn plan_meter(meter: &CatalogMeter, found: Option<&FoundMeter>, plan: &mut Plan)
     ];
     for (field, wanted, is) in fixed.into_iter().filter(|(_, wanted, is)| wanted != is) {
         plan.obstacles.push(format!(
-            "meter.{field} is '{is}' in Stripe ({}), '{wanted}' in the catalog, and a meter cannot change. Name another event_name, or write '{is}'.",
+            "meter.{field} is '{is}' in Stripe ({}), '{wanted}' in the catalog, and a meter cannot change. Write '{is}'; another event_name is another meter, on which no subscription that there is would be billed.",
             found.id
         ));
     }
@@ -179,6 +179,19 @@ fn plan_product(product: &CatalogProduct, found: Option<&FoundProduct>, plan: &m
 fn plan_price(catalog: &Catalog, price: &CatalogPrice, found: &Found, plan: &mut Plan) {
     let mut of_stripe = found.prices.iter();
     let of_stripe = of_stripe.find(|it| it.lookup_key.as_ref() == Some(&price.lookup_key));
+    // A subscription stays on the meter of its price, and events are sent to one meter: those on the
+    // other would be invoiced for nothing.
+    let meter = found.meter.as_ref().map(|meter| &meter.id);
+    if let Some(it) = of_stripe
+        && it.is_active
+        && let Some(other) = it.meter.as_ref().filter(|it| Some(*it) != meter)
+    {
+        plan.obstacles.push(format!(
+            "the price {} is on the meter {other}, not on '{}': its subscriptions would no longer be billed. Keep the event_name of that meter.",
+            price.lookup_key, catalog.meter.event_name
+        ));
+        return;
+    }
     plan.actions.extend(match of_stripe {
         None => Some(Action::CreatePrice(price.clone())),
         Some(it) => match difference(catalog, price, it, found.meter.as_ref()) {
@@ -307,6 +320,21 @@ mod tests {
             plan(&catalog, &found).actions,
             [Action::ClosePrice(PriceId::new("price_old"))]
         );
+    }
+
+    /// Its subscriptions would go on being billed by a meter that nothing is sent to any more.
+    #[test]
+    fn a_price_on_another_meter_is_an_obstacle() {
+        let catalog = catalog();
+        let mut found = agreeing(&catalog);
+        found.prices[0].meter = Some(MeterId::new("mtr_other"));
+        let plan = plan(&catalog, &found);
+        assert_eq!(
+            (plan.obstacles.len(), plan.actions.len()),
+            (1, 0),
+            "{plan:?}"
+        );
+        assert!(plan.obstacles[0].contains("mtr_other"), "{plan:?}");
     }
 
     #[test]

@@ -128,9 +128,30 @@ pub(crate) fn judge_refusal(
         retry(RETRY_DELAY_CONFIG, "no_meter", message)
     } else if param == Some("timestamp") && event.event_at > now {
         retry(RETRY_DELAY_FUTURE, &refusal.code, refusal.message.clone())
-    } else {
+    } else if is_about_the_event(&refusal) {
         EventOutcome::Refused(refusal)
+    } else {
+        // A no that is not known to be about this event (a wrong address, a parameter that Stripe has
+        // dropped) says something of our setup. Final, it would end a night of reports.
+        retry(RETRY_DELAY_CONFIG, &refusal.code, refusal.message.clone())
     }
+}
+
+/// Whether Stripe would say the same of this event however it is sent.
+fn is_about_the_event(refusal: &Refusal) -> bool {
+    const CODES: [&str; 4] = [
+        "timestamp_too_far_in_past",
+        "timestamp_in_future",
+        "missing_dimension_payload_keys",
+        // The customer: the meter has its own code.
+        "resource_missing",
+    ];
+    let code = refusal.code.as_str();
+    let param = refusal.param.as_deref().unwrap_or_default();
+    CODES.contains(&code)
+        || code.starts_with("meter_event_")
+        || param.starts_with("payload")
+        || matches!(param, "timestamp" | "identifier")
 }
 
 fn is_duplicate(refusal: &Refusal) -> bool {
@@ -207,6 +228,27 @@ mod tests {
                 "Too old.",
                 late,
                 "refused",
+            ),
+            (
+                "resource_missing",
+                None,
+                "No such customer: 'cus_1'",
+                late,
+                "refused",
+            ),
+            (
+                "invalid_request_error",
+                None,
+                "Unrecognized request URL.",
+                late,
+                "retry",
+            ),
+            (
+                "parameter_unknown",
+                Some("identifer"),
+                "Received unknown parameter",
+                late,
+                "retry",
             ),
             (
                 "timestamp_in_future",

@@ -70,6 +70,8 @@ pub(crate) fn judge(head: &Head, body: &[u8]) -> Verdict {
         401 | 403 => (UnknownKind::Ours, false),
         400..=499 if is_idempotency_error => (UnknownKind::Ours, false),
         400..=499 if head.should_retry == Some(true) => (UnknownKind::Later, true),
+        // Not in Stripe's words: a proxy between us, or an address that is not Stripe's.
+        400..=499 if details.kind.is_none() => (UnknownKind::Broken, true),
         400..=499 => return Verdict::Refused(refusal(head, details)),
         _ if head.is_replay => {
             return Verdict::Unknown {
@@ -150,7 +152,7 @@ mod tests {
             (402, None, false, CARD, "refused card_declined"),
             (402, None, true, CARD, "refused card_declined"),
             (400, None, false, NO_CODE, "refused invalid_request_error"),
-            (404, Some(false), false, "no json", "refused http_404"),
+            (404, Some(false), false, "no json", "Broken false"),
             // Stripe's word goes before the status, both ways.
             (400, Some(true), false, NO_CODE, "Later true"),
             (429, Some(false), false, "", "Later false"),
