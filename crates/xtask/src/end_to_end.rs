@@ -13,7 +13,8 @@ use crate::run::{self, Stopped};
 use crate::stop::StopSignals;
 
 /// From the call to ready; everything is built by then.
-const UP_TIMEOUT: Duration = Duration::from_secs(300);
+/// The build is part of it, and may be the first one.
+const UP_TIMEOUT: Duration = Duration::from_secs(1_200);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// What would let the run leave this machine.
 const REPLACING: [&str; 7] = [

@@ -250,11 +250,9 @@ fn what_a_killed_run_left_behind_is_ended() {
     fs::remove_file(&run.ready_file).unwrap();
     let mut run = place.up(&[], &[]);
     let second = run.wait_until_ready();
-    assert_eq!(
-        text(&second, "/grpc/gateway"),
-        gateway,
-        "its ports are free again"
-    );
+    // Its port is free again, though another run on this machine may have been quicker to take it.
+    let same = text(&second, "/grpc/gateway") == gateway;
+    assert!(same || !listens(gateway), "what was left behind is ended");
     run.signal(Signal::SIGTERM);
     let (status, said) = run.end();
     assert!(status.success(), "{said}");
