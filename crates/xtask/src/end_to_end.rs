@@ -12,8 +12,7 @@ use crate::ready::Ready;
 use crate::run::{self, Stopped};
 use crate::stop::StopSignals;
 
-/// From the call to ready; everything is built by then.
-/// The build is part of it, and may be the first one.
+/// From the call to ready. The build is part of it, and may be the first one.
 const UP_TIMEOUT: Duration = Duration::from_secs(1_200);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// What would let the run leave this machine.
