@@ -52,6 +52,8 @@ impl StripeSvc {
             attempt_count: _,
             created_at: _,
         } = operation;
+        #[cfg(feature = "plant-link-restarts")]
+        let id = &crate::plant::another_operation();
         let request = ProvisionSubscriptionRequest {
             operation_id: id.0.to_string(),
             organization_id: organization_id.0.to_string(),
@@ -75,8 +77,6 @@ impl StripeSvc {
                 Attempt::Unknown(Setback {
                     code,
                     message: fault.message,
-        #[cfg(feature = "plant-link-restarts")]
-        let id = &crate::plant::another_operation();
                 })
             }
         }
