@@ -29,7 +29,7 @@ macro_rules! sql_files {
     };
 }
 
-const FILES: [SqlFile; 7] = sql_files![
+const FILES: [SqlFile; 8] = sql_files![
     "0001_roles",
     "0002_better_auth",
     "0003_adopt_older",
@@ -37,6 +37,7 @@ const FILES: [SqlFile; 7] = sql_files![
     "0005_usage_reports",
     "0006_stripe",
     "0007_stripe_feed",
+    "0008_org_subscription_feed",
 ];
 
 /// The text of every migration, in order: by it a test tells whether a migrated database that it may

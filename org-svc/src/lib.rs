@@ -112,8 +112,9 @@ pub async fn start(config: Config, deps: Deps, life: Lifecycle) -> Result<Runnin
     )?;
     life.spawn_worker(
         "link_operations",
-        worker::link_operations::run(organizations),
+        worker::link_operations::run(Arc::clone(&organizations)),
     );
+    life.spawn_worker("subscriptions", worker::subscriptions::run(organizations));
     life.spawn_worker("grpc", serve(config, listener, routes, life.clone()));
     let health = Health::new(move || {
         let db = db.clone();

@@ -38,6 +38,9 @@ pub(super) fn organization(message: org::Organization) -> Result<Organization, F
         reported_instance_url,
         billing_problem,
         link_operation: operation,
+        cancel_time,
+        current_period_start_time,
+        current_period_end_time,
     } = message;
     Ok(Organization {
         id: id(&organization_id)?,
@@ -55,6 +58,9 @@ pub(super) fn organization(message: org::Organization) -> Result<Organization, F
         reported_instance_url: filled(reported_instance_url),
         billing_problem: filled(billing_problem),
         link_operation: operation.map(link_operation).transpose()?,
+        cancel_at: optional_time(cancel_time),
+        current_period_start: optional_time(current_period_start_time),
+        current_period_end: optional_time(current_period_end_time),
         reporting: None,
     })
 }

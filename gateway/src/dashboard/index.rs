@@ -207,6 +207,9 @@ mod tests {
                     message: "Stripe said no.".to_owned(),
                 }),
             }),
+            cancel_at: None,
+            current_period_start: None,
+            current_period_end: None,
             reporting: Some(Reporting {
                 user_count: 45,
                 last_report_at: at,

@@ -166,6 +166,12 @@ fn facts(organization: &Organization) -> Vec<Fact> {
             Some(labels::plan(organization.plan_type).to_owned()),
         ),
         ("End of the trial", time(organization.trial_end)),
+        (
+            "Start of the period",
+            time(organization.current_period_start),
+        ),
+        ("End of the period", time(organization.current_period_end)),
+        ("End of the subscription", time(organization.cancel_at)),
         ("Stripe customer", organization.stripe_customer_id.clone()),
         (
             "Stripe subscription",

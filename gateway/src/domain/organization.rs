@@ -37,6 +37,12 @@ pub(crate) struct Organization {
     pub billing_problem: Option<String>,
     /// The latest link operation.
     pub link_operation: Option<LinkOperation>,
+    /// When its subscription is going to end, or ended.
+    pub cancel_at: Option<DateTime<Utc>>,
+    /// The start of the period that Stripe will invoice next.
+    pub current_period_start: Option<DateTime<Utc>>,
+    /// The end of that period.
+    pub current_period_end: Option<DateTime<Utc>>,
     /// Its latest report; `None` if it never reported, or this cannot be told now.
     pub reporting: Option<Reporting>,
 }

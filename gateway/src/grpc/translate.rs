@@ -49,6 +49,9 @@ pub(super) fn organization(organization: Organization) -> admin::Organization {
         reported_instance_url,
         billing_problem,
         link_operation: operation,
+        cancel_at,
+        current_period_start,
+        current_period_end,
         reporting,
     } = organization;
     admin::Organization {
@@ -69,6 +72,9 @@ pub(super) fn organization(organization: Organization) -> admin::Organization {
         reported_instance_url: reported_instance_url.unwrap_or_default(),
         billing_problem: billing_problem.unwrap_or_default(),
         link_operation: operation.map(link_operation),
+        cancel_time: cancel_at.map(proto_time::to_proto),
+        current_period_start_time: current_period_start.map(proto_time::to_proto),
+        current_period_end_time: current_period_end.map(proto_time::to_proto),
     }
 }
 

@@ -59,6 +59,10 @@ struct MoreJson {
     billing_problem: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     link_operation: Option<LinkOperationJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cancel_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    current_period_end: Option<String>,
 }
 
 impl From<Organization> for OrganizationJson {
@@ -80,6 +84,9 @@ impl From<Organization> for OrganizationJson {
             reported_instance_url,
             billing_problem,
             link_operation,
+            cancel_at,
+            current_period_start: _,
+            current_period_end,
             reporting,
         } = organization;
         let created_at = time_text::short(created_at);
@@ -90,6 +97,8 @@ impl From<Organization> for OrganizationJson {
             reported_instance_url,
             billing_problem,
             link_operation: link_operation.map(Into::into),
+            cancel_at: cancel_at.map(time_text::short),
+            current_period_end: current_period_end.map(time_text::short),
         };
         if !is_linked {
             return Self::Pending(PendingJson {

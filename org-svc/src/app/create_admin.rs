@@ -72,7 +72,7 @@ pub(crate) async fn create_admin(
         id: app.ids.next(),
         occurred_at: now,
         organization_id: None,
-        admin_user_id: &user.id,
+        admin_user_id: Some(&user.id),
         action,
         before: None,
         after: Some(json!({ "email": user.email })),

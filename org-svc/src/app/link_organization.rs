@@ -128,7 +128,7 @@ async fn start(
         id: app.ids.next(),
         occurred_at: now,
         organization_id: Some(organization.id),
-        admin_user_id: &operation.admin_user_id,
+        admin_user_id: Some(&operation.admin_user_id),
         action: Action::OrganizationLinkRequested,
         before: None,
         after: Some(json!({

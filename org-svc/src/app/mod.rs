@@ -7,6 +7,7 @@ pub(crate) mod count_organizations;
 pub(crate) mod create_admin;
 pub(crate) mod get_organization;
 pub(crate) mod get_session;
+pub(crate) mod keep_subscriptions;
 pub(crate) mod link_organization;
 pub(crate) mod list_admins;
 pub(crate) mod list_organizations;

@@ -15,7 +15,7 @@ use sea_orm::{DatabaseTransaction, TransactionTrait};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::Organizations;
+use super::{Organizations, keep_subscriptions};
 use crate::{
     domain::{
         link::{Attempt, LinkOperation, Provisioned, Refusal, Setback},
@@ -25,7 +25,7 @@ use crate::{
     store::{
         audit_events::{self, Action, AuditEvent},
         link_operations::{self, Lease},
-        organization_changes, organizations,
+        organization_changes, organizations, unclaimed_subscriptions,
     },
 };
 
@@ -142,12 +142,17 @@ async fn settle_linked(
         id: app.ids.next(),
         occurred_at: now,
         organization_id: Some(before.id),
-        admin_user_id: &operation.admin_user_id,
+        admin_user_id: Some(&operation.admin_user_id),
         action: Action::OrganizationLinked,
         before: Some(link_as_json(&before)),
         after: Some(link_as_json(&after)),
     };
     audit_events::insert(&transaction, event).await?;
+    // What happened to the subscription while the link was not settled yet.
+    let subscription = &provisioned.stripe_subscription_id;
+    if let Some(state) = unclaimed_subscriptions::take(&transaction, subscription).await? {
+        keep_subscriptions::apply(app, &transaction, &after, &state, now).await?;
+    }
     organization_changes::append(&transaction, &[before.id], now).await?;
     transaction.commit().await.map_err(db_fault)
 }
@@ -177,7 +182,7 @@ async fn settle_refused(
         id: app.ids.next(),
         occurred_at: now,
         organization_id: Some(operation.organization_id),
-        admin_user_id: &operation.admin_user_id,
+        admin_user_id: Some(&operation.admin_user_id),
         action: Action::OrganizationLinkRefused,
         before: None,
         after: Some(json!({

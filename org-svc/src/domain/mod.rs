@@ -15,3 +15,4 @@ pub(crate) mod page;
 pub(crate) mod password;
 pub(crate) mod retry;
 pub(crate) mod session;
+pub(crate) mod subscription;

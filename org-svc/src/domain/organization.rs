@@ -211,6 +211,12 @@ pub(crate) struct Organization {
     pub(crate) observed_at: Option<DateTime<Utc>>,
     pub(crate) billing_problem: Option<String>,
     pub(crate) standing_version: i64,
+    pub(crate) current_period_start_at: Option<DateTime<Utc>>,
+    pub(crate) current_period_end_at: Option<DateTime<Utc>>,
+    /// When its subscription is going to end, or ended.
+    pub(crate) cancel_at: Option<DateTime<Utc>>,
+    /// The version of the subscription's state that was applied last.
+    pub(crate) subscription_version: i64,
 }
 
 impl Organization {
@@ -285,6 +291,10 @@ pub(crate) mod tests {
             observed_at: Some(time),
             billing_problem: None,
             standing_version: 1,
+            current_period_start_at: None,
+            current_period_end_at: None,
+            cancel_at: None,
+            subscription_version: 0,
         }
     }
 

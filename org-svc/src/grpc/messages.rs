@@ -37,6 +37,10 @@ pub(super) fn organization(described: &Described) -> proto::Organization {
         observed_at: _,
         billing_problem,
         standing_version: _,
+        current_period_start_at,
+        current_period_end_at,
+        cancel_at,
+        subscription_version: _,
     } = organization;
     let url = |url: &Option<InstanceUrl>| {
         url.as_ref()
@@ -68,6 +72,9 @@ pub(super) fn organization(described: &Described) -> proto::Organization {
         reported_instance_url: url(reported_instance_url),
         billing_problem: billing_problem.clone().unwrap_or_default(),
         link_operation: operation.as_ref().map(link_operation),
+        cancel_time: cancel_at.map(to_proto),
+        current_period_start_time: current_period_start_at.map(to_proto),
+        current_period_end_time: current_period_end_at.map(to_proto),
     }
 }
 

@@ -16,6 +16,7 @@ pub(crate) enum Action {
     OrganizationLinkRequested,
     OrganizationLinked,
     OrganizationLinkRefused,
+    SubscriptionChanged,
     AdminCreated,
     AdminAdopted,
     AdminPasswordSet,
@@ -27,6 +28,7 @@ impl Action {
             Self::OrganizationLinkRequested => "organization.link_requested",
             Self::OrganizationLinked => "organization.linked",
             Self::OrganizationLinkRefused => "organization.link_refused",
+            Self::SubscriptionChanged => "subscription.changed",
             Self::AdminCreated => "admin.created",
             Self::AdminAdopted => "admin.adopted",
             Self::AdminPasswordSet => "admin.password_set",
@@ -40,8 +42,9 @@ pub(crate) struct AuditEvent<'a> {
     pub(crate) id: Uuid,
     pub(crate) occurred_at: DateTime<Utc>,
     pub(crate) organization_id: Option<OrganizationId>,
-    /// The admin who did it, or, of the actions on admins, whom it was done to.
-    pub(crate) admin_user_id: &'a UserId,
+    /// The admin who did it, or, of the actions on admins, whom it was done to; nobody where Stripe
+    /// told us.
+    pub(crate) admin_user_id: Option<&'a UserId>,
     pub(crate) action: Action,
     pub(crate) before: Option<Json>,
     pub(crate) after: Option<Json>,
@@ -66,7 +69,7 @@ pub(crate) async fn insert(db: &impl ConnectionTrait, event: AuditEvent<'_>) -> 
         id.into(),
         occurred_at.into(),
         organization_id.map(|id| id.0).into(),
-        admin_user_id.0.as_str().into(),
+        admin_user_id.map(|id| id.0.as_str()).into(),
         action.as_str().into(),
         RequestContext::current().request_id.into(),
         before.into(),

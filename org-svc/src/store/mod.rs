@@ -9,9 +9,11 @@
 pub(crate) mod admins;
 pub(crate) mod audit_events;
 pub(crate) mod better_auth;
+pub(crate) mod feed_cursors;
 pub(crate) mod link_operations;
 pub(crate) mod organization_changes;
 pub(crate) mod organizations;
+pub(crate) mod unclaimed_subscriptions;
 
 use billing_kit::Fault;
 use sea_orm::{DbBackend, Statement, Value};

@@ -19,6 +19,7 @@ use crate::domain::{
         PlanType, StripeCustomerId, StripeSubscriptionId, SubscriptionStatus,
     },
     page::{Filter, LinkFilter, PageSize, Position},
+    subscription::SubscriptionState,
 };
 
 pub(super) mod entity {
@@ -46,6 +47,10 @@ pub(super) mod entity {
         pub(super) observed_at: Option<DateTimeUtc>,
         pub(super) billing_problem: Option<String>,
         pub(super) standing_version: i64,
+        pub(super) current_period_start_at: Option<DateTimeUtc>,
+        pub(super) current_period_end_at: Option<DateTimeUtc>,
+        pub(super) cancel_at: Option<DateTimeUtc>,
+        pub(super) subscription_version: i64,
     }
 
     #[derive(Debug, Clone, Copy, EnumIter, DeriveRelation)]
@@ -77,6 +82,10 @@ impl TryFrom<entity::Model> for Organization {
             observed_at,
             billing_problem,
             standing_version,
+            current_period_start_at,
+            current_period_end_at,
+            cancel_at,
+            subscription_version,
         } = row;
         Ok(Self {
             id: OrganizationId(id),
@@ -107,6 +116,10 @@ impl TryFrom<entity::Model> for Organization {
             observed_at,
             billing_problem,
             standing_version,
+            current_period_start_at,
+            current_period_end_at,
+            cancel_at,
+            subscription_version,
         })
     }
 }
@@ -145,7 +158,8 @@ const LOCK: &str = r"
     SELECT id, name, instance_url, stripe_customer_id, stripe_subscription_id, deployment_type,
            plan_type, subscription_status, trial_end, admin_email, created_at, updated_at,
            billing_start_at, reported_name, reported_instance_url, observed_at, billing_problem,
-           standing_version
+           standing_version, current_period_start_at, current_period_end_at, cancel_at,
+           subscription_version
     FROM organizations WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE";
 
 pub(crate) async fn lock_many(
@@ -259,7 +273,8 @@ const UPDATE_LINKED: &str = r"
     UPDATE organizations
     SET stripe_customer_id = $2, stripe_subscription_id = $3, subscription_status = $4,
         trial_end = $5, billing_start_at = $6, admin_email = $7, deployment_type = $8,
-        plan_type = $9, billing_problem = NULL, updated_at = $10
+        plan_type = $9, billing_problem = NULL, updated_at = $10, current_period_start_at = NULL,
+        current_period_end_at = NULL, cancel_at = NULL, subscription_version = 0
     WHERE id = $1";
 
 /// Writes the link. The row is locked already.
@@ -283,6 +298,66 @@ pub(crate) async fn update_linked(
         now.into(),
     ];
     db.execute_raw(statement(UPDATE_LINKED, values))
+        .await
+        .map_err(db_fault)?;
+    Ok(())
+}
+
+const FOR_SUBSCRIPTIONS: &str = r"
+    SELECT id FROM organizations WHERE stripe_subscription_id = ANY($1)
+    UNION
+    SELECT id FROM organizations WHERE id = ANY($2)";
+
+/// The organizations that have one of these subscriptions, and those of these ids that are there.
+pub(crate) async fn for_subscriptions(
+    db: &impl ConnectionTrait,
+    states: &[SubscriptionState],
+) -> Result<Vec<OrganizationId>, Fault> {
+    #[derive(FromQueryResult)]
+    struct Row {
+        id: Uuid,
+    }
+    let subscriptions: Vec<String> = states
+        .iter()
+        .map(|state| state.stripe_subscription_id.0.clone())
+        .collect();
+    let organizations: Vec<_> = states
+        .iter()
+        .filter_map(|state| state.organization_id)
+        .collect();
+    let values = [subscriptions.into(), uuids(&organizations).into()];
+    let rows = Row::find_by_statement(statement(FOR_SUBSCRIPTIONS, values))
+        .all(db)
+        .await
+        .map_err(db_fault)?;
+    Ok(rows.into_iter().map(|row| OrganizationId(row.id)).collect())
+}
+
+const UPDATE_SUBSCRIPTION: &str = r"
+    UPDATE organizations
+    SET subscription_status = $2, trial_end = $3, current_period_start_at = $4,
+        current_period_end_at = $5, cancel_at = $6, billing_problem = $7,
+        subscription_version = $8, updated_at = $9
+    WHERE id = $1";
+
+/// Writes what a subscription's state changed. The row is locked already.
+pub(crate) async fn update_subscription(
+    db: &impl ConnectionTrait,
+    organization: &Organization,
+    now: DateTime<Utc>,
+) -> Result<(), Fault> {
+    let values = [
+        organization.id.0.into(),
+        organization.subscription_status.as_str().into(),
+        organization.trial_end.into(),
+        organization.current_period_start_at.into(),
+        organization.current_period_end_at.into(),
+        organization.cancel_at.into(),
+        organization.billing_problem.clone().into(),
+        organization.subscription_version.into(),
+        now.into(),
+    ];
+    db.execute_raw(statement(UPDATE_SUBSCRIPTION, values))
         .await
         .map_err(db_fault)?;
     Ok(())

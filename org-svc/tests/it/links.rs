@@ -19,7 +19,7 @@ use crate::support::{
 /// Longer than any lease.
 const LEASE_OVER: TimeDelta = TimeDelta::minutes(2);
 
-fn terms() -> LinkTerms {
+pub(crate) fn terms() -> LinkTerms {
     LinkTerms {
         admin_email: "billing@acme.example".to_owned(),
         deployment_type: DeploymentType::OnPremise.into(),
@@ -37,7 +37,7 @@ fn card_declined() -> StripeRefusal {
     }
 }
 
-async fn pending(world: &World, org_svc: &OrgSvc) -> Uuid {
+pub(crate) async fn pending(world: &World, org_svc: &OrgSvc) -> Uuid {
     let id = new_id();
     let name = "Acme Corp";
     org_svc
@@ -46,7 +46,7 @@ async fn pending(world: &World, org_svc: &OrgSvc) -> Uuid {
     id
 }
 
-async fn link(
+pub(crate) async fn link(
     world: &World,
     org_svc: &OrgSvc,
     id: Uuid,

@@ -13,4 +13,5 @@ mod links;
 mod lists;
 mod observations;
 mod starts;
+mod subscriptions;
 mod support;

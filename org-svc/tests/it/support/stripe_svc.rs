@@ -1,5 +1,5 @@
-//! stripe-svc's contract for links, small enough to be read: an operation is provisioned once,
-//! however often it is asked for; and a test says what happens meanwhile.
+//! stripe-svc's contract for org-svc, small enough to be read: an operation is provisioned once,
+//! however often it is asked for; and a test says what happens meanwhile, and what the feed tells.
 
 use std::{
     collections::HashMap,
@@ -12,13 +12,16 @@ use billing_proto::{
     common::v1::SubscriptionStatus,
     stripe::v1::{
         ProvisionSubscriptionRequest, ProvisionSubscriptionResponse, ProvisionedSubscription,
-        StripeRefusal, WatchSubscriptionsRequest, WatchSubscriptionsResponse,
+        StripeRefusal, SubscriptionState, WatchSubscriptionsRequest, WatchSubscriptionsResponse,
         provision_subscription_response::Outcome,
         subscription_service_server::{SubscriptionService, SubscriptionServiceServer},
     },
 };
 use chrono::{DateTime, TimeDelta};
-use futures::{StreamExt, stream::BoxStream};
+use futures::{
+    StreamExt,
+    stream::{self, BoxStream},
+};
 use tokio::{net::TcpListener, sync::watch};
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
@@ -40,12 +43,18 @@ pub(crate) enum Mood {
 struct Ledger {
     outcomes: HashMap<String, Outcome>,
     requests: Vec<ProvisionSubscriptionRequest>,
+    /// From where each reader of the feed began.
+    cursors: Vec<i64>,
 }
 
 /// What it was asked and what it did survive its stops, as a database would.
 #[derive(Debug, Clone)]
 pub(crate) struct StripeSvc {
     ledger: Arc<Mutex<Ledger>>,
+    /// The messages so far: the place of a message is its cursor, from 1 on.
+    feed: watch::Sender<Vec<Vec<SubscriptionState>>>,
+    /// How often the feed was broken off.
+    breaks: watch::Sender<usize>,
     mood: watch::Sender<Mood>,
     addr: SocketAddr,
     stop: CancellationToken,
@@ -58,7 +67,10 @@ impl StripeSvc {
             ledger: Arc::new(Mutex::new(Ledger {
                 outcomes: HashMap::new(),
                 requests: Vec::new(),
+                cursors: Vec::new(),
             })),
+            feed: watch::Sender::default(),
+            breaks: watch::Sender::default(),
             mood: watch::Sender::new(mood),
             addr: listener.local_addr().unwrap(),
             stop: CancellationToken::new(),
@@ -83,6 +95,21 @@ impl StripeSvc {
 
     pub(crate) fn set_mood(&self, mood: Mood) {
         self.mood.send_replace(mood);
+    }
+
+    /// Tells a message by the feed.
+    pub(crate) fn tell(&self, states: Vec<SubscriptionState>) {
+        self.feed.send_modify(|feed| feed.push(states));
+    }
+
+    /// Breaks the feed off for whoever reads it now.
+    pub(crate) fn break_feed(&self) {
+        self.breaks.send_modify(|breaks| *breaks += 1);
+    }
+
+    /// From which cursors the feed was read so far.
+    pub(crate) fn cursors(&self) -> Vec<i64> {
+        self.ledger.lock().unwrap().cursors.clone()
     }
 
     /// The requests so far, repetitions included.
@@ -137,16 +164,6 @@ fn provisioned(request: &ProvisionSubscriptionRequest, count: usize) -> Provisio
 
 #[tonic::async_trait]
 impl SubscriptionService for StripeSvc {
-    type WatchSubscriptionsStream = BoxStream<'static, Result<WatchSubscriptionsResponse, Status>>;
-
-    /// Nothing ever changes here.
-    async fn watch_subscriptions(
-        &self,
-        _request: Request<WatchSubscriptionsRequest>,
-    ) -> Result<Response<Self::WatchSubscriptionsStream>, Status> {
-        Ok(Response::new(futures::stream::pending().boxed()))
-    }
-
     async fn provision_subscription(
         &self,
         request: Request<ProvisionSubscriptionRequest>,
@@ -167,5 +184,36 @@ impl SubscriptionService for StripeSvc {
         Ok(Response::new(ProvisionSubscriptionResponse {
             outcome: Some(outcome),
         }))
+    }
+
+    type WatchSubscriptionsStream = BoxStream<'static, Result<WatchSubscriptionsResponse, Status>>;
+
+    async fn watch_subscriptions(
+        &self,
+        request: Request<WatchSubscriptionsRequest>,
+    ) -> Result<Response<Self::WatchSubscriptionsStream>, Status> {
+        let cursor = request.into_inner().cursor;
+        self.ledger.lock().unwrap().cursors.push(cursor);
+        let (feed, mut breaks) = (self.feed.subscribe(), self.breaks.subscribe());
+        breaks.mark_unchanged();
+        let from = (feed, usize::try_from(cursor).unwrap());
+        let messages = stream::unfold(from, async |(mut feed, at)| {
+            let told = feed.wait_for(|feed| feed.len() > at).await.ok()?;
+            let states = told[at].clone();
+            drop(told);
+            let cursor = i64::try_from(at).unwrap() + 1;
+            Some((
+                Ok(WatchSubscriptionsResponse { states, cursor }),
+                (feed, at + 1),
+            ))
+        });
+        let stop = self.stop.clone();
+        let end = async move {
+            tokio::select! {
+                _ = breaks.changed() => {}
+                () = stop.cancelled() => {}
+            }
+        };
+        Ok(Response::new(messages.take_until(Box::pin(end)).boxed()))
     }
 }

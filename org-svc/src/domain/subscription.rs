@@ -1,0 +1,157 @@
+//! What becomes of an organization when its subscription changes in Stripe.
+//!
+//! Nothing is guessed and no step is expected: whatever Stripe says last is so. What is last is told
+//! by the state's version, not by the order in which states arrive.
+
+use chrono::{DateTime, Utc};
+
+use super::organization::{
+    Organization, OrganizationId, StripeCustomerId, StripeSubscriptionId, SubscriptionStatus,
+};
+
+/// What an admin reads of an organization whose customer is gone.
+pub(crate) const CUSTOMER_DELETED: &str = "the customer was deleted in Stripe";
+
+/// A subscription as stripe-svc last fetched it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SubscriptionState {
+    pub(crate) stripe_subscription_id: StripeSubscriptionId,
+    pub(crate) stripe_customer_id: StripeCustomerId,
+    /// Whom it was made for, as its metadata says; somebody may have made it by hand.
+    pub(crate) organization_id: Option<OrganizationId>,
+    pub(crate) subscription_status: SubscriptionStatus,
+    pub(crate) trial_end: Option<DateTime<Utc>>,
+    pub(crate) current_period_start_at: Option<DateTime<Utc>>,
+    pub(crate) current_period_end_at: Option<DateTime<Utc>>,
+    /// When it is going to end, or ended.
+    pub(crate) cancel_at: Option<DateTime<Utc>>,
+    pub(crate) customer_deleted: bool,
+    /// The greater one is the newer.
+    pub(crate) version: i64,
+}
+
+/// The organization once it knows this state; `None` where it knows a newer one, or this one.
+pub(crate) fn after(
+    organization: &Organization,
+    state: &SubscriptionState,
+) -> Option<Organization> {
+    let SubscriptionState {
+        stripe_subscription_id: _,
+        stripe_customer_id: _,
+        organization_id: _,
+        subscription_status,
+        trial_end,
+        current_period_start_at,
+        current_period_end_at,
+        cancel_at,
+        customer_deleted,
+        version,
+    } = state;
+    if *version <= organization.subscription_version {
+        return None;
+    }
+    let (subscription_status, billing_problem) = if *customer_deleted {
+        let problem = Some(CUSTOMER_DELETED.to_owned());
+        (SubscriptionStatus::Canceled, problem)
+    } else {
+        (*subscription_status, organization.billing_problem.clone())
+    };
+    Some(Organization {
+        subscription_status,
+        trial_end: *trial_end,
+        current_period_start_at: *current_period_start_at,
+        current_period_end_at: *current_period_end_at,
+        cancel_at: *cancel_at,
+        billing_problem,
+        subscription_version: *version,
+        ..organization.clone()
+    })
+}
+
+/// Whether anything differs that an admin sees or that decides what is billed. Stripe is looked at
+/// more often than it changes.
+pub(crate) fn differs(before: &Organization, after: &Organization) -> bool {
+    let seen = |organization: &Organization| {
+        (
+            organization.subscription_status,
+            organization.trial_end,
+            organization.current_period_start_at,
+            organization.current_period_end_at,
+            organization.cancel_at,
+            organization.billing_problem.clone(),
+        )
+    };
+    seen(before) != seen(after)
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+    use crate::domain::organization::tests::linked;
+
+    fn state(version: i64, subscription_status: SubscriptionStatus) -> SubscriptionState {
+        let organization = linked();
+        SubscriptionState {
+            stripe_subscription_id: StripeSubscriptionId("sub_1".to_owned()),
+            stripe_customer_id: StripeCustomerId("cus_1".to_owned()),
+            organization_id: Some(organization.id),
+            subscription_status,
+            trial_end: None,
+            current_period_start_at: Some(organization.created_at),
+            current_period_end_at: Some(organization.created_at + TimeDelta::days(30)),
+            cancel_at: None,
+            customer_deleted: false,
+            version,
+        }
+    }
+
+    /// onetimesecret#3692: an older event that came later moved a subscription back.
+    #[test]
+    fn fm12_the_newest_version_counts_in_whatever_order_and_however_often() {
+        use SubscriptionStatus::{Active, Canceled, PastDue};
+        let states = [state(1, Active), state(2, PastDue), state(3, Canceled)];
+        for order in [
+            [0, 1, 2, 2],
+            [2, 1, 0, 0],
+            [1, 2, 0, 1],
+            [0, 2, 1, 2],
+            [2, 0, 1, 0],
+        ] {
+            let mut organization = linked();
+            for at in order {
+                if let Some(next) = after(&organization, &states[at]) {
+                    organization = next;
+                }
+            }
+            assert_eq!(organization.subscription_status, Canceled, "{order:?}");
+            assert_eq!(organization.subscription_version, 3, "{order:?}");
+        }
+    }
+
+    #[test]
+    fn a_state_that_brings_nothing_new_is_no_change() {
+        let first = after(&linked(), &state(1, SubscriptionStatus::Active)).unwrap();
+        assert!(differs(&linked(), &first));
+        let again = after(&first, &state(2, SubscriptionStatus::Active)).unwrap();
+        assert!(!differs(&first, &again));
+        let ending = SubscriptionState {
+            cancel_at: Some(first.created_at),
+            ..state(3, SubscriptionStatus::Active)
+        };
+        assert!(differs(&again, &after(&again, &ending).unwrap()));
+    }
+
+    #[test]
+    fn who_deleted_the_customer_ended_the_subscription() {
+        let deleted = SubscriptionState {
+            customer_deleted: true,
+            ..state(1, SubscriptionStatus::Active)
+        };
+        let ended = after(&linked(), &deleted).unwrap();
+        assert_eq!(ended.subscription_status, SubscriptionStatus::Canceled);
+        assert_eq!(ended.billing_problem.as_deref(), Some(CUSTOMER_DELETED));
+        assert!(!ended.standing().billable);
+    }
+}
