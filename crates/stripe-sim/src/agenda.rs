@@ -13,6 +13,8 @@ pub(crate) type Timeline = Option<String>;
 pub(crate) enum Task {
     Invoice(usize),
     Subscription(usize),
+    /// The next report of bad meter events.
+    MeterErrors,
 }
 
 #[derive(Debug, Clone, Default)]

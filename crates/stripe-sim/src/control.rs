@@ -6,8 +6,11 @@
 //! | `POST /_sim/reset` | forgets the account, the faults, the log and the clock's offset |
 //! | `GET /_sim/clock` | `{"now": unix_s, "offset_ms": n}` |
 //! | `POST /_sim/clock/advance` | `{"seconds": n}` moves it on, `{"to": unix_s}` sets it |
-//! | `GET /_sim/settings` | how the account behaves: `invoice_grace_s`, `charges_succeed`, `summary_lag_s` |
+//! | `GET /_sim/settings` | how the account behaves: `invoice_grace_s`, `charges_succeed`, `summary_lag_s`, `meter_errors` (`refused` or `reported` later), `meter_error_delay_s`, `meter_error_samples` |
 //! | `POST /_sim/settings` | changes those that it names |
+//! | `GET /_sim/webhooks` | endpoints, deliveries (the last 10,000 and all that wait), and what goes wrong |
+//! | `POST /_sim/webhooks` | `{"duplicate": p, "drop": p, "delay_ms": [min, max], "shuffle": bool, "retry_speedup": n, "signature_skew_s": n}`, any of them |
+//! | `POST /_sim/webhooks/flush` | waits until all due deliveries were made; `{"all": true}` makes all that waits due, `timeout_ms` |
 //! | `GET /_sim/faults` | the queue, with how often each has struck |
 //! | `POST /_sim/faults` | queues one fault or a list of them |
 //! | `DELETE /_sim/faults` | clears the queue |
@@ -35,12 +38,13 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
+use crate::control_webhooks;
 use crate::faults::Fault;
 use crate::ledger::Ledger;
 use crate::reply::Reply;
 use crate::sim::{Inbound, Inner, Sim};
 
-pub(crate) fn answer(sim: &Sim, inbound: &Inbound<'_>) -> Reply {
+pub(crate) async fn answer(sim: &Sim, inbound: &Inbound<'_>) -> Reply {
     let answer = match (inbound.method, inbound.path) {
         ("GET", "/_sim/ledger") => Ok(ledger(sim, inbound.query)),
         ("POST", "/_sim/reset") => {
@@ -51,6 +55,9 @@ pub(crate) fn answer(sim: &Sim, inbound: &Inbound<'_>) -> Reply {
         ("POST", "/_sim/clock/advance") => advance(sim, inbound.body),
         ("GET", "/_sim/settings") => Ok(json!(sim.lock().world.settings)),
         ("POST", "/_sim/settings") => settings(sim, inbound.body),
+        ("GET", "/_sim/webhooks") => Ok(control_webhooks::show(sim)),
+        ("POST", "/_sim/webhooks") => control_webhooks::change(sim, inbound.body),
+        ("POST", "/_sim/webhooks/flush") => control_webhooks::flush(sim, inbound.body).await,
         ("GET", "/_sim/faults") => Ok(json!({ "faults": sim.lock().faults.to_value() })),
         ("POST", "/_sim/faults") => queue(sim, inbound.body),
         ("DELETE", "/_sim/faults") => {
@@ -107,7 +114,7 @@ fn advance(sim: &Sim, body: &[u8]) -> Result<Value, String> {
         Advance::To(unix_s) => sim.clock.set(unix_s),
     }
     drop(sim.settled());
-    sim.changed.notify_one();
+    sim.touched();
     Ok(clock(sim))
 }
 
@@ -118,7 +125,7 @@ fn settings(sim: &Sim, body: &[u8]) -> Result<Value, String> {
     let value = json!(settings);
     inner.world.settings = settings;
     drop(inner);
-    sim.changed.notify_one();
+    sim.touched();
     Ok(value)
 }
 

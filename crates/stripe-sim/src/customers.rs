@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::agenda::Timeline;
 use crate::choice::choices;
 use crate::errors::Refusal;
+use crate::events::previous_attributes;
 use crate::fields::{Fields, MAX_TEXT, Patch};
 use crate::metadata::{self, Metadata};
 use crate::moment::Moment;
@@ -246,6 +247,12 @@ pub(crate) fn create(mut call: Call<'_>) -> Answer {
     changes.apply(&mut customer);
     let value = customer.to_value();
     call.world.customers.push(customer);
+    let mut moment = Moment {
+        world: call.world,
+        ids: call.ids,
+        at: created,
+    };
+    moment.tell("customer.created", &value, None);
     Ok(value)
 }
 
@@ -265,9 +272,19 @@ pub(crate) fn update(mut call: Call<'_>) -> Answer {
         .get_mut(&call.id)
         .filter(|customer| !customer.deleted);
     let customer = found.ok_or_else(|| Refusal::no_such(Customer::NOUN, &call.id))?;
+    let before = customer.to_value();
     changes.apply(customer);
     customer.changed_at = call.now;
-    Ok(customer.to_value())
+    let after = customer.to_value();
+    let mut moment = Moment {
+        at: call.world.time_of(&call.id, call.now),
+        world: call.world,
+        ids: call.ids,
+    };
+    if let Some(previous) = previous_attributes(&before, &after) {
+        moment.tell("customer.updated", &after, Some(&previous));
+    }
+    Ok(after)
 }
 
 /// Deletes for good, and cancels what the customer had subscribed to.
@@ -290,7 +307,9 @@ pub(crate) fn delete(mut call: Call<'_>) -> Answer {
 pub(crate) fn remove(moment: &mut Moment<'_>, id: &str) {
     crate::lifecycle::cancel_all_of(moment, id);
     if let Some(customer) = moment.world.customers.get_mut(id) {
+        let value = customer.to_value();
         customer.deleted = true;
+        moment.tell("customer.deleted", &value, None);
     }
 }
 

@@ -9,14 +9,13 @@ use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 
 use crate::control;
+use crate::events::API_VERSION;
 use crate::faults::FaultEffect;
 use crate::reply::{Body, Dropped, Reply};
 use crate::sim::{Inbound, Sim, Ticket};
 
 /// The largest body, in bytes.
 const MAX_BODY: usize = 1 << 20;
-/// The version that is echoed to a caller who names none.
-const DEFAULT_VERSION: &str = "2026-09-30.endive";
 
 pub(crate) async fn answer(
     sim: Arc<Sim>,
@@ -44,7 +43,7 @@ pub(crate) async fn answer(
         return Ok(Reply::json(200, &serde_json::json!({ "status": "ok" })).into_response());
     }
     if inbound.path.starts_with("/_sim/") {
-        return Ok(control::answer(&sim, &inbound).into_response());
+        return Ok(control::answer(&sim, &inbound).await.into_response());
     }
     let mut reply = match sim.admit(&inbound) {
         Err(reply) => reply,
@@ -52,7 +51,7 @@ pub(crate) async fn answer(
     };
     reply = reply.with(
         "stripe-version",
-        header("stripe-version").unwrap_or(DEFAULT_VERSION),
+        header("stripe-version").unwrap_or(API_VERSION),
     );
     if let Some(key) = header("idempotency-key") {
         reply = reply.with("idempotency-key", key);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use secrecy::SecretString;
-use stripe_sim::Config;
+use stripe_sim::{Config, WebhookConfig};
 
 /// A stateful simulator of Stripe's API, for development and tests.
 #[derive(Debug, Parser)]
@@ -23,6 +23,20 @@ pub(crate) struct Flags {
     /// Keeps the account in this file between runs.
     #[arg(long)]
     state_file: Option<PathBuf>,
+    /// Where every event is delivered, over plain http.
+    #[arg(long, env = "STRIPE_SIM_WEBHOOK_URL")]
+    webhook_url: Option<String>,
+    /// What deliveries to that place are signed with.
+    #[arg(
+        long,
+        env = "STRIPE_SIM_WEBHOOK_SECRET",
+        hide_env_values = true,
+        default_value = "whsec_local"
+    )]
+    webhook_secret: SecretString,
+    /// Divides the waits between attempts to deliver, which are minutes and hours as Stripe's.
+    #[arg(long, env = "STRIPE_SIM_WEBHOOK_RETRY_SPEEDUP", default_value = "1")]
+    webhook_retry_speedup: u32,
 }
 
 impl Flags {
@@ -31,11 +45,21 @@ impl Flags {
             listen,
             secret_key,
             state_file,
+            webhook_url,
+            webhook_secret,
+            webhook_retry_speedup,
         } = self;
+        let webhook = webhook_url.filter(|url| !url.is_empty());
+        let webhook = webhook.map(|url| WebhookConfig {
+            url,
+            secret: webhook_secret,
+        });
         Config {
             addr: listen,
             secret_key,
             state_file,
+            webhook,
+            webhook_retry_speedup,
             ..Config::default()
         }
     }

@@ -61,6 +61,22 @@ impl Ids {
         self.with("il_1", 23)
     }
 
+    pub(crate) fn event(&mut self) -> String {
+        self.with("evt_1", 23)
+    }
+
+    pub(crate) fn thin_event(&mut self) -> String {
+        self.with("evt_test_", 46)
+    }
+
+    pub(crate) fn webhook_endpoint(&mut self) -> String {
+        self.with("we_1", 23)
+    }
+
+    pub(crate) fn webhook_secret(&mut self) -> String {
+        self.with("whsec_", 32)
+    }
+
     pub(crate) fn test_clock(&mut self) -> String {
         self.with("clock_1", 23)
     }
@@ -76,6 +92,14 @@ impl Ids {
 
     pub(crate) fn invoice_prefix(&mut self) -> String {
         self.with("", 8).to_ascii_uppercase()
+    }
+
+    /// A whole number, both ends included.
+    pub(crate) fn between(&mut self, least: i64, most: i64) -> i64 {
+        if most <= least {
+            return least;
+        }
+        self.random.random_range(least..=most)
     }
 
     /// Whether something of this probability happens now.

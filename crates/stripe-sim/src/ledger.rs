@@ -93,6 +93,8 @@ pub struct Ledger {
     pub test_clocks: Vec<Value>,
     pub meter_events: Vec<LedgerEvent>,
     pub meter_event_count: usize,
+    /// Events ever made, thin ones included.
+    pub event_count: u64,
     /// Answers that an idempotency key would replay.
     pub idempotency_key_count: usize,
     pub requests_by_route: BTreeMap<String, RouteCount>,
@@ -146,6 +148,7 @@ impl Ledger {
                 Vec::new()
             },
             meter_event_count: world.usage.events().len(),
+            event_count: world.events.count,
             idempotency_key_count: world.idempotency.len(),
             requests_by_route: log.by_route.clone(),
             recent_requests: if wants("recent_requests") {

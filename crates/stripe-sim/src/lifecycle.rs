@@ -7,6 +7,7 @@ use crate::calendar::{Interval, next_boundary};
 use crate::ids::Ids;
 use crate::invoice_lines::{Line, Stretch, unbilled};
 use crate::invoices::Reason;
+use crate::meter_errors;
 use crate::moment::Moment;
 use crate::subscriptions::{CollectionMethod, MissingPaymentMethod, Status, Subscription};
 use crate::world::World;
@@ -51,6 +52,7 @@ fn pass(world: &mut World, ids: &mut Ids, timeline: &Timeline, until: i64) {
         };
         match task {
             Task::Invoice(position) => billing::happen(&mut moment, position),
+            Task::MeterErrors => meter_errors::happen(&mut moment),
             Task::Subscription(position) => happen(&mut moment, position),
         }
     }
@@ -78,6 +80,7 @@ fn happen(moment: &mut Moment<'_>, position: usize) {
     let pause = subscription.pause_collection.as_ref();
     if is_due(subscription.trial_notice_at()) {
         moment.change_subscription(position, |it| it.trial_notice_sent = true);
+        moment.tell_of_subscription(position, "customer.subscription.trial_will_end");
     } else if is_due(pause.and_then(|pause| pause.resumes_at)) {
         moment.change_subscription(position, |it| it.pause_collection = None);
     } else if is_due(subscription.cancel_at) {

@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::calendar::DAY_S;
 use crate::choice::choices;
 use crate::errors::Refusal;
+use crate::meter_errors::{self, MeterErrors};
 use crate::meters::{self, Formula, Meter};
 use crate::params::{Node, Tree};
 use crate::usage::MeterEvent;
@@ -53,26 +54,61 @@ pub(crate) fn create(mut call: Call<'_>) -> Answer {
     fields.finish()?;
     let now = call.now;
     let world = call.world;
-    let (meter_at, meter) = meters::active(&world.meters, &event_name).ok_or_else(|| {
-        Refusal::refused(
-            Some("event_name"),
-            Some(if is_archived(world, &event_name) {
-                "archived_meter"
-            } else {
-                "no_meter"
-            }),
-            format!("No active meter found for event name {event_name}."),
-        )
-    })?;
-    let customer_at = find_customer(world, meter, &payload)?;
-    // Usage of a customer on a test clock is measured by that clock; the identifier is not.
-    let payer = world.customers.at(customer_at);
-    let payer_now = payer.map_or(now, |it| world.time_on(&it.test_clock, now));
-    let timestamp = timestamp.unwrap_or(payer_now);
-    check_time(timestamp, payer_now)?;
-    let value = read_value(meter, &payload)?;
     let identifier = identifier.unwrap_or_else(|| call.ids.event_identifier());
-    let before = world.usage.identified(&identifier);
+    let mut sent = Sent {
+        event_name,
+        identifier,
+        timestamp,
+        payload,
+    };
+    match accept(world, &sent, now) {
+        Ok((series, event)) => {
+            sent.timestamp = Some(event.timestamp);
+            world.usage.record(series, event);
+        }
+        Err(refusal) if world.settings.meter_errors == MeterErrors::Reported => {
+            let meter = named(world, &sent.event_name).map(|meter| meter.id.clone());
+            meter_errors::report_later(world, meter, &sent.identifier, refusal, now)?;
+        }
+        Err(refusal) => return Err(refusal),
+    }
+    Ok(json!({
+        "object": "billing.meter_event",
+        "created": now,
+        "event_name": sent.event_name,
+        "identifier": sent.identifier,
+        "livemode": false,
+        "payload": sent.payload,
+        "timestamp": sent.timestamp.unwrap_or(now),
+    }))
+}
+
+/// A meter event as it was sent.
+#[derive(Debug)]
+struct Sent {
+    event_name: String,
+    identifier: String,
+    timestamp: Option<i64>,
+    payload: BTreeMap<String, String>,
+}
+
+/// The event as it is to be recorded, and of whom.
+fn accept(world: &World, sent: &Sent, now: i64) -> Result<((usize, usize), MeterEvent), Refusal> {
+    let Sent {
+        event_name,
+        identifier,
+        timestamp,
+        payload,
+    } = sent;
+    let (meter_at, meter) = meters::active(&world.meters, event_name).ok_or_else(|| {
+        let code = match named(world, event_name) {
+            Some(_) => "archived_meter",
+            None => "no_meter",
+        };
+        let message = format!("No active meter found for event name {event_name}.");
+        Refusal::refused(Some("event_name"), Some(code), message)
+    })?;
+    let before = world.usage.identified(identifier);
     if before.is_some_and(|before| now - before.received_at < IDENTIFIER_TAKEN_S) {
         return Err(Refusal::refused(
             Some("identifier"),
@@ -80,6 +116,12 @@ pub(crate) fn create(mut call: Call<'_>) -> Answer {
             format!("An event already exists with identifier {identifier}."),
         ));
     }
+    let customer_at = find_customer(world, meter, payload)?;
+    // Usage of a customer on a test clock is measured by that clock; the identifier is not.
+    let payer = world.customers.at(customer_at);
+    let payer_now = payer.map_or(now, |it| world.time_on(&it.test_clock, now));
+    let timestamp = timestamp.unwrap_or(payer_now);
+    check_time(timestamp, payer_now)?;
     let event = MeterEvent {
         identifier: identifier.clone(),
         meter: meter.id.clone(),
@@ -87,21 +129,12 @@ pub(crate) fn create(mut call: Call<'_>) -> Answer {
             .get(&meter.customer_key)
             .cloned()
             .unwrap_or_default(),
-        value,
+        value: read_value(meter, payload)?,
         timestamp,
         received_at: now,
         cancelled: false,
     };
-    world.usage.record((meter_at, customer_at), event);
-    Ok(json!({
-        "object": "billing.meter_event",
-        "created": now,
-        "event_name": event_name,
-        "identifier": identifier,
-        "livemode": false,
-        "payload": payload,
-        "timestamp": timestamp,
-    }))
+    Ok(((meter_at, customer_at), event))
 }
 
 fn check_time(timestamp: i64, now: i64) -> Result<(), Refusal> {
@@ -121,12 +154,10 @@ fn check_time(timestamp: i64, now: i64) -> Result<(), Refusal> {
     Err(Refusal::refused(Some("timestamp"), Some(code), message))
 }
 
-fn is_archived(world: &World, event_name: &str) -> bool {
-    world
-        .meters
-        .as_slice()
-        .iter()
-        .any(|meter| meter.event_name == event_name)
+/// The meter of this name, active or not.
+fn named<'w>(world: &'w World, event_name: &str) -> Option<&'w Meter> {
+    let mut meters = world.meters.as_slice().iter().rev();
+    meters.find(|meter| meter.event_name == event_name)
 }
 
 fn find_customer(

@@ -2,8 +2,9 @@
 
 use crate::world::{Answer, Call};
 use crate::{
-    customers, invoice_calls, meter_events, meters, prices, products, subscription_change,
-    subscription_create, subscription_list, subscriptions, summaries, test_clocks,
+    customers, events, invoice_calls, meter_events, meters, prices, products, subscription_change,
+    subscription_create, subscription_list, subscriptions, summaries, test_clocks, thin_events,
+    webhook_endpoints,
 };
 
 /// One method of one path. `{id}` stands for any one segment.
@@ -83,6 +84,15 @@ static ROUTES: &[Route] = &[
     post("/v1/invoices/{id}/finalize", invoice_calls::finalize),
     post("/v1/invoices/{id}/pay", invoice_calls::pay),
     post("/v1/invoices/{id}/void", invoice_calls::void),
+    get("/v1/events", events::list),
+    get("/v1/events/{id}", events::retrieve),
+    get("/v2/core/events", thin_events::list),
+    get("/v2/core/events/{id}", thin_events::retrieve),
+    post("/v1/webhook_endpoints", webhook_endpoints::create),
+    get("/v1/webhook_endpoints", webhook_endpoints::list),
+    get("/v1/webhook_endpoints/{id}", webhook_endpoints::retrieve),
+    post("/v1/webhook_endpoints/{id}", webhook_endpoints::update),
+    delete("/v1/webhook_endpoints/{id}", webhook_endpoints::delete),
     post("/v1/test_helpers/test_clocks", test_clocks::create),
     get("/v1/test_helpers/test_clocks", test_clocks::list),
     get("/v1/test_helpers/test_clocks/{id}", test_clocks::retrieve),

@@ -12,11 +12,13 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::clock::SimClock;
 use crate::config::Config;
+use crate::control_webhooks;
 use crate::exchange;
 use crate::faults::{Fault, InvalidFault};
 use crate::ledger::Ledger;
 use crate::sim::Sim;
 use crate::state_file::{self, StateFileError};
+use crate::webhook_worker;
 use crate::world::World;
 
 /// How long the listener rests when the system has no descriptors left.
@@ -52,6 +54,7 @@ impl Simulator {
             sim.tasks
                 .spawn(state_file::keep_saved(Arc::clone(&sim), path));
         }
+        sim.tasks.spawn(webhook_worker::deliver(Arc::clone(&sim)));
         sim.tasks.spawn(accept(Arc::clone(&sim), listener));
         Ok(Handle { sim, addr })
     }
@@ -159,7 +162,12 @@ impl Handle {
 
     fn clock_moved(&self) {
         drop(self.sim.settled());
-        self.sim.changed.notify_one();
+        self.sim.touched();
+    }
+
+    /// Waits until every delivery of a webhook that is due was made.
+    pub async fn flush_webhooks(&self) {
+        control_webhooks::quiet(&self.sim).await;
     }
 
     /// Forgets everything: the account, the faults, the log and the clock's offset.

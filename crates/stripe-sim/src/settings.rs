@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::config::Config;
+use crate::meter_errors::MeterErrors;
 
 /// Kept in the state file, so that a restarted simulator behaves as it did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +17,12 @@ pub(crate) struct Settings {
     pub(crate) invoice_grace_s: i64,
     /// Whether an attempt to charge a customer succeeds. Without it nobody has a payment method.
     pub(crate) charges_succeed: bool,
+    /// Whether bad meter events are refused at once or accepted and reported later.
+    pub(crate) meter_errors: MeterErrors,
+    /// How long a report waits after its window of ten seconds.
+    pub(crate) meter_error_delay_s: i64,
+    /// Identifiers that a report shows of each kind of error.
+    pub(crate) meter_error_samples: usize,
     /// How far summaries and previews of invoices lag behind what was received.
     pub(crate) summary_lag_s: i64,
 }
@@ -44,8 +51,8 @@ impl Settings {
         if !(0..=MAX_GRACE_S).contains(&merged.invoice_grace_s) {
             return Err(format!("invoice_grace_s must be from 0 to {MAX_GRACE_S}"));
         }
-        if merged.summary_lag_s < 0 {
-            return Err("summary_lag_s must not be negative".to_owned());
+        if merged.summary_lag_s < 0 || merged.meter_error_delay_s < 0 {
+            return Err("a time must not be negative".to_owned());
         }
         Ok(merged)
     }
@@ -56,6 +63,9 @@ impl Default for Settings {
         Self {
             invoice_grace_s: HOUR_S,
             charges_succeed: false,
+            meter_errors: MeterErrors::Refused,
+            meter_error_delay_s: 0,
+            meter_error_samples: 1,
             summary_lag_s: 0,
         }
     }

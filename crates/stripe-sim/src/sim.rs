@@ -16,6 +16,7 @@ use crate::auth;
 use crate::clock::SimClock;
 use crate::config::Config;
 use crate::errors::Refusal;
+use crate::events::Cause;
 use crate::expand;
 use crate::faults::{FaultResponse, Faults, Plan};
 use crate::fields::Fields;
@@ -40,6 +41,8 @@ pub(crate) struct Sim {
     inner: Mutex<Inner>,
     /// Tells the state file's writer that there is something to write.
     pub(crate) changed: Notify,
+    /// Tells the deliverer of webhooks that there may be something to deliver.
+    pub(crate) wake: Notify,
     pub(crate) tasks: TaskTracker,
     pub(crate) stopping: CancellationToken,
 }
@@ -95,6 +98,7 @@ impl Sim {
             clock,
             inner: Mutex::new(inner),
             changed: Notify::new(),
+            wake: Notify::new(),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
         }
@@ -103,6 +107,12 @@ impl Sim {
     /// A poisoned lock is used on: what a panic left is still the best state there is.
     pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// To be called after every change, without the lock.
+    pub(crate) fn touched(&self) {
+        self.changed.notify_one();
+        self.wake.notify_one();
     }
 
     /// The world with everything done that was due by now.
@@ -218,7 +228,12 @@ impl Sim {
         let now = self.clock.now();
         let mut inner = self.lock();
         inner.settle(now);
+        inner.world.events.cause = Some(Cause {
+            request_id: ticket.request_id.clone(),
+            idempotency_key: ticket.key.as_ref().map(|(key, _)| key.clone()),
+        });
         let outcome = self.run(&mut inner, ticket, now);
+        inner.world.events.cause = None;
         let is_saved = outcome.as_ref().err().is_none_or(|refusal| refusal.saved);
         let reply = match &outcome {
             Ok(value) => Reply::json(200, value),
@@ -232,7 +247,7 @@ impl Sim {
         inner.finish(ticket, to_save, now);
         drop(inner);
         if ticket.route.method != "GET" {
-            self.changed.notify_one();
+            self.touched();
         }
         injected.unwrap_or(reply)
     }
@@ -243,7 +258,7 @@ impl Sim {
         if ticket.plan.begins() && ticket.replay.is_none() {
             let to_save = response.is_saved().then_some(&reply);
             self.lock().finish(ticket, to_save, self.clock.now());
-            self.changed.notify_one();
+            self.touched();
         }
         reply
     }
@@ -310,7 +325,7 @@ impl Sim {
         inner.log = RequestLog::default();
         self.clock.set_offset_ms(0);
         drop(inner);
-        self.changed.notify_one();
+        self.touched();
     }
 }
 

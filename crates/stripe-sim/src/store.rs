@@ -19,7 +19,8 @@ impl<T: Record> Record for &T {
     }
 }
 
-/// Objects are never taken out: a deleted one says so itself, and its place keeps pages stable.
+/// Objects are not taken out one by one: a deleted one says so itself, and its place keeps pages
+/// stable.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Store<T> {
@@ -53,6 +54,14 @@ impl<T: Record> Store<T> {
         self.positions.insert(item.id().to_owned(), position);
         self.items.push(item);
         position
+    }
+
+    /// Forgets the oldest quarter of more than `most`. Not for objects whose places are kept.
+    pub(crate) fn keep_newest(&mut self, most: usize) {
+        if self.items.len() > most {
+            self.items.drain(..most / 4);
+            self.reindex();
+        }
     }
 
     pub(crate) fn position(&self, id: &str) -> Option<usize> {

@@ -134,6 +134,8 @@ pub(crate) fn advance(mut call: Call<'_>) -> Answer {
     if let Some(clock) = world.test_clocks.get_mut(&call.id) {
         clock.frozen_time = to;
     }
+    // What happens on the way is caused by time, not by this call.
+    world.events.cause = None;
     lifecycle::settle(world, call.ids, call.now);
     let mut value = living(world, &call.id)?.to_value();
     if let Some(fields) = value.as_object_mut() {

@@ -7,10 +7,12 @@ use crate::agenda::Agenda;
 use crate::config::Config;
 use crate::customers::Customer;
 use crate::errors::Refusal;
+use crate::events::Events;
 use crate::fields::Fields;
 use crate::idempotency::IdempotencyKeys;
 use crate::ids::Ids;
 use crate::invoices::Invoices;
+use crate::meter_errors::BadEvents;
 use crate::meters::Meter;
 use crate::prices::Price;
 use crate::products::Product;
@@ -19,6 +21,7 @@ use crate::store::Store;
 use crate::subscriptions::Subscriptions;
 use crate::test_clocks::TestClock;
 use crate::usage::Usage;
+use crate::webhook_queue::Webhooks;
 
 /// The state that a state file keeps. Relations are ids, as they are in the API.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -36,6 +39,12 @@ pub(crate) struct World {
     pub(crate) invoices: Invoices,
     #[serde(default)]
     pub(crate) settings: Settings,
+    #[serde(default)]
+    pub(crate) bad_events: BadEvents,
+    #[serde(default)]
+    pub(crate) events: Events,
+    #[serde(default)]
+    pub(crate) webhooks: Webhooks,
     #[serde(skip)]
     pub(crate) agenda: Agenda,
 }
@@ -45,12 +54,16 @@ impl World {
     pub(crate) fn new(config: &Config) -> Self {
         Self {
             settings: Settings::new(config),
+            webhooks: Webhooks::new(config),
             ..Self::default()
         }
     }
 
-    /// Rebuilds the indexes that a state file leaves out.
-    pub(crate) fn reindex(&mut self) {
+    /// Rebuilds what a state file leaves out.
+    pub(crate) fn reindex(&mut self, config: &Config) {
+        self.events.reindex();
+        self.webhooks.reindex();
+        self.webhooks.configure(config);
         self.customers.reindex();
         self.products.reindex();
         self.prices.reindex();
@@ -59,6 +72,7 @@ impl World {
         self.agenda.clear();
         self.subscriptions.reindex(&mut self.agenda);
         self.invoices.reindex(&mut self.agenda);
+        self.bad_events.reindex(&mut self.agenda);
         self.usage.reindex(&self.meters, &self.customers);
     }
 }

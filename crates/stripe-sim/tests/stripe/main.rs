@@ -2,6 +2,8 @@
 //! specification where that is at hand; see `spec`.
 
 #[cfg(test)]
+mod events;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod idempotency;
@@ -9,6 +11,8 @@ mod idempotency;
 mod invoices;
 #[cfg(test)]
 mod lists;
+#[cfg(test)]
+mod meter_errors;
 #[cfg(test)]
 mod metering;
 #[cfg(test)]
@@ -22,6 +26,8 @@ mod prices;
 #[cfg(test)]
 mod process;
 #[cfg(test)]
+mod receiver;
+#[cfg(test)]
 mod spec;
 #[cfg(test)]
 mod state;
@@ -31,3 +37,5 @@ mod subscriptions;
 mod support;
 #[cfg(test)]
 mod test_clocks;
+#[cfg(test)]
+mod webhooks;
