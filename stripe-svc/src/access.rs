@@ -19,4 +19,9 @@ pub(crate) fn table() -> AccessTable {
             "/billing.stripe.v1.MeterEventService/RecordMeterEvents",
             ["ingest-svc"],
         )
+        // What became of it.
+        .allow(
+            "/billing.stripe.v1.MeterEventService/GetUsageSummaries",
+            ["ingest-svc"],
+        )
 }

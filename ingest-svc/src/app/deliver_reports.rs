@@ -110,6 +110,7 @@ fn meter_event(report: &InFlight) -> MeterEvent {
         stripe_customer_id: report.stripe_customer_id.clone(),
         value: i64::from(report.user_count),
         event_time: Some(proto_time::to_proto(report.reported_at)),
+        resend_count: report.resend_count,
     }
 }
 

@@ -19,6 +19,8 @@ pub(crate) struct InFlight {
     pub(crate) user_count: i32,
     pub(crate) reported_at: DateTime<Utc>,
     pub(crate) attempt_count: i32,
+    /// How often reconciliation put it back.
+    pub(crate) resend_count: i32,
 }
 
 #[derive(Debug, FromQueryResult)]
@@ -85,7 +87,7 @@ pub(crate) async fn first_queued(
 ) -> Result<Vec<InFlight>, DbErr> {
     const FIRST_QUEUED: &str = "
         SELECT u.id, u.organization_id, r.stripe_customer_id, u.user_count, u.reported_at,
-            u.attempt_count
+            u.attempt_count, u.resend_count
         FROM organization_reporting r
         CROSS JOIN LATERAL (SELECT * FROM usage_reports q
             WHERE q.organization_id = r.organization_id AND q.delivery_state = 'queued'

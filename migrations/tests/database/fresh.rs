@@ -79,6 +79,8 @@ async fn each_table_is_one_rooms() {
         ("usage_reports", "billing_ingest"),
         ("usage_report_spool", "billing_ingest"),
         ("organization_reporting", "billing_ingest"),
+        ("reconciliation_findings", "billing_ingest"),
+        ("reconciliation_pass", "billing_ingest"),
         ("stripe_calls", "billing_stripe"),
         ("stripe_meter_events", "billing_stripe"),
     ] {

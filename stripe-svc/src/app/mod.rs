@@ -7,6 +7,7 @@
 mod carry_out;
 pub(crate) mod change_catalog;
 mod customer_gates;
+pub(crate) mod get_usage_summaries;
 pub(crate) mod provision_subscription;
 pub(crate) mod record_meter_events;
 pub(crate) mod watch_subscriptions;

@@ -15,7 +15,9 @@ use crate::{
     app::App,
     domain::{
         ids::{EventIdentifier, IdempotencyKey},
-        meter_event::{EVENTS_MAX, EventOutcome, EventRetry, MeterEvent, judge_refusal},
+        meter_event::{
+            AskedEvent, EVENTS_MAX, EventOutcome, EventRetry, MeterEvent, judge_refusal,
+        },
         stored_event::{EventMove, StoredEvent, key, next_key, next_move},
     },
     store::meter_events,
@@ -38,7 +40,7 @@ const RETRY_DELAY_NO_TIME: Duration = Duration::from_secs(2);
 /// The database could not be asked. Nothing is lost: the same request again tells what came of each.
 pub(crate) async fn record_meter_events(
     app: &App,
-    events: Vec<MeterEvent>,
+    events: Vec<AskedEvent>,
 ) -> Result<Vec<EventOutcome>, Fault> {
     if events.is_empty() {
         return Ok(Vec::new());
@@ -50,7 +52,8 @@ pub(crate) async fn record_meter_events(
     let mut stored = meter_events::store(&app.db, &events, event_name, now)
         .await
         .map_err(db_fault)?;
-    let moves = events.iter().map(|asked| {
+    let moves = events.iter().map(|it| {
+        let asked = &it.event;
         let stored = stored.remove(&asked.identifier);
         let stored = stored.ok_or_else(|| Fault::internal("a stored event was not answered"))?;
         Ok((asked.clone(), next_move(asked, stored, now)))

@@ -45,6 +45,14 @@ pub(crate) struct MeterEvent {
     pub(crate) event_at: DateTime<Utc>,
 }
 
+/// An event as a caller asks for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AskedEvent {
+    pub(crate) event: MeterEvent,
+    /// How often it was found missing from the meter; 0 at first.
+    pub(crate) resend_count: i32,
+}
+
 /// What became of one event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum EventOutcome {

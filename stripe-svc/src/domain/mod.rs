@@ -16,3 +16,4 @@ pub(crate) mod refusal;
 pub(crate) mod stored_event;
 pub(crate) mod subscription;
 pub(crate) mod terms;
+pub(crate) mod usage_days;

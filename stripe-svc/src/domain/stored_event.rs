@@ -27,6 +27,8 @@ pub(crate) struct StoredEvent {
     /// 1 the first time.
     pub(crate) attempt_count: i32,
     pub(crate) first_sent_at: DateTime<Utc>,
+    /// How often it was opened again because the meter was seen not to count it.
+    pub(crate) resend_count: i32,
 }
 
 /// What is done with an event of a request.
@@ -38,7 +40,8 @@ pub(crate) enum EventMove {
     Reused(Refusal),
     /// Send it.
     Send(StoredEvent),
-    /// Sent so long ago that Stripe may have forgotten its identifier: compare with the meter first.
+    /// Sent so long ago that Stripe may have forgotten its identifier, or accepted once and missing
+    /// from the meter: compare with the meter first.
     Compare(StoredEvent),
 }
 
@@ -54,7 +57,9 @@ pub(crate) fn next_move(asked: &MeterEvent, stored: StoredEvent, now: DateTime<U
     match stored.state {
         EventState::Accepted => EventMove::Answer(EventOutcome::Accepted { request_id: None }),
         EventState::Refused(refusal) => EventMove::Answer(EventOutcome::Refused(refusal)),
-        EventState::Open if now - stored.first_sent_at >= REPEAT_HORIZON => {
+        EventState::Open
+            if stored.resend_count > 0 || now - stored.first_sent_at >= REPEAT_HORIZON =>
+        {
             EventMove::Compare(stored)
         }
         EventState::Open => EventMove::Send(stored),
@@ -97,6 +102,7 @@ mod tests {
             state,
             attempt_count: 2,
             first_sent_at: DateTime::UNIX_EPOCH - age,
+            resend_count: 0,
         }
     }
 
@@ -125,5 +131,15 @@ mod tests {
             let next = next_move(&event(seats), stored, DateTime::UNIX_EPOCH);
             assert_eq!(word(&next), expected, "{seats} after {hours} h");
         }
+    }
+
+    #[test]
+    fn what_was_accepted_once_is_compared_and_never_sent_blindly() {
+        let resent = StoredEvent {
+            resend_count: 1,
+            ..stored(EventState::Open, TimeDelta::zero())
+        };
+        let next = next_move(&event(45), resent, DateTime::UNIX_EPOCH);
+        assert_eq!(word(&next), "compare");
     }
 }

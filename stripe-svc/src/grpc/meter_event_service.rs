@@ -1,22 +1,25 @@
 //! `billing.stripe.v1.MeterEventService`.
 
-use billing_kit::{Fault, proto_time};
+use billing_kit::{Fault, Violation, proto_time};
 use billing_proto::stripe::v1::{
-    self as proto, MeterEventAccepted, MeterEventOutcome, MeterEventRetry,
-    RecordMeterEventsRequest, RecordMeterEventsResponse, meter_event_outcome::Outcome,
+    self as proto, DayUsage, GetUsageSummariesRequest, GetUsageSummariesResponse,
+    MeterEventAccepted, MeterEventOutcome, MeterEventRetry, RecordMeterEventsRequest,
+    RecordMeterEventsResponse, meter_event_outcome::Outcome,
     meter_event_service_server::MeterEventService,
 };
 use chrono::{DurationRound, TimeDelta};
 use tonic::{Request, Response, Status};
 
 use crate::{
-    app::record_meter_events::record_meter_events,
+    app::{get_usage_summaries::get_usage_summaries, record_meter_events::record_meter_events},
     domain::{
         ids::{CustomerId, EventIdentifier},
         meter_event::{
-            EventOutcome, EventRetry, IDENTIFIER_CHARS_MAX, MeterEvent, SeatCount, check_batch,
+            AskedEvent, EventOutcome, EventRetry, IDENTIFIER_CHARS_MAX, MeterEvent, SeatCount,
+            check_batch,
         },
         refusal::Refusal,
+        usage_days::UsageDays,
     },
     grpc::StripeDoor,
 };
@@ -50,20 +53,60 @@ impl MeterEventService for StripeDoor {
             outcomes: outcomes.collect(),
         }))
     }
+
+    async fn get_usage_summaries(
+        &self,
+        request: Request<GetUsageSummariesRequest>,
+    ) -> Result<Response<GetUsageSummariesResponse>, Status> {
+        let GetUsageSummariesRequest {
+            stripe_customer_id,
+            start_time,
+            end_time,
+        } = request.into_inner();
+        let mut violations = Vec::new();
+        if !is_visible(&stripe_customer_id, CUSTOMER_ID_CHARS_MAX) {
+            let message = "It is no id of Stripe's.";
+            violations.push(Violation::new("stripe_customer_id", message));
+        }
+        let time = |time: Option<_>| proto_time::from_proto(&time?);
+        let days = time(start_time)
+            .zip(time(end_time))
+            .and_then(|(start, end)| UsageDays::new(start, end));
+        if days.is_none() {
+            let message =
+                "It and start_time must be the first moments of two UTC days, 1 to 100 days apart.";
+            violations.push(Violation::new("end_time", message));
+        }
+        let Some(days) = days.filter(|_| violations.is_empty()) else {
+            return Err(Fault::invalid(violations).into());
+        };
+        let customer = CustomerId::new(stripe_customer_id);
+        let usage = get_usage_summaries(&self.0, &customer, days).await?;
+        let day_usage = |(day_start, value): (_, rust_decimal::Decimal)| DayUsage {
+            day_start_time: Some(proto_time::to_proto(day_start)),
+            value: value.normalize().to_string(),
+        };
+        Ok(Response::new(GetUsageSummariesResponse {
+            days: usage.days.into_iter().map(day_usage).collect(),
+            resend_safe: usage.resend_safe,
+        }))
+    }
 }
 
-fn parse(event: proto::MeterEvent) -> Result<MeterEvent, Refusal> {
+/// Whether a text can travel in a header, too.
+fn is_visible(text: &str, chars_max: usize) -> bool {
+    (1..=chars_max).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
+}
+
+fn parse(event: proto::MeterEvent) -> Result<AskedEvent, Refusal> {
     let proto::MeterEvent {
         identifier,
         stripe_customer_id,
         value,
         event_time,
+        resend_count,
     } = event;
     let invalid = |message: String| Refusal::ours("invalid_event", message);
-    // It also travels in a header.
-    let is_visible = |text: &str, chars_max: usize| {
-        (1..=chars_max).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
-    };
     if !is_visible(&identifier, IDENTIFIER_CHARS_MAX) {
         let message =
             format!("identifier must have 1 to {IDENTIFIER_CHARS_MAX} visible ASCII characters.");
@@ -80,11 +123,14 @@ fn parse(event: proto::MeterEvent) -> Result<MeterEvent, Refusal> {
         .and_then(|time| proto_time::from_proto(&time))
         .and_then(|time| time.duration_trunc(TimeDelta::microseconds(1)).ok())
         .ok_or_else(|| invalid("event_time is missing, or no time.".to_owned()))?;
-    Ok(MeterEvent {
-        identifier: EventIdentifier::new(identifier),
-        customer_id: CustomerId::new(stripe_customer_id),
-        seats,
-        event_at,
+    Ok(AskedEvent {
+        event: MeterEvent {
+            identifier: EventIdentifier::new(identifier),
+            customer_id: CustomerId::new(stripe_customer_id),
+            seats,
+            event_at,
+        },
+        resend_count,
     })
 }
 

@@ -8,7 +8,7 @@ use sea_orm::{ConnectionTrait, DbErr, entity::prelude::*};
 use crate::{
     domain::{
         ids::{CustomerId, EventIdentifier},
-        meter_event::{EventOutcome, MeterEvent, SeatCount},
+        meter_event::{AskedEvent, EventOutcome, MeterEvent, SeatCount},
         refusal::Refusal,
         stored_event::{EventState, StoredEvent},
     },
@@ -33,6 +33,7 @@ struct Model {
     error_message: Option<String>,
     created_at: DateTime<Utc>,
     settled_at: Option<DateTime<Utc>>,
+    resend_count: i32,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -59,6 +60,7 @@ impl TryFrom<Model> for StoredEvent {
             error_message,
             created_at,
             settled_at: _,
+            resend_count,
         } = row;
         let state = match state.as_str() {
             "open" => EventState::Open,
@@ -83,38 +85,47 @@ impl TryFrom<Model> for StoredEvent {
             state,
             attempt_count,
             first_sent_at: first_sent_at.unwrap_or(created_at),
+            resend_count,
         })
     }
 }
 
 /// Stores those of `events` that are not known yet, counts an attempt of those that are open, and
-/// answers how all of them stand, by identifier. Once this is committed they may be sent.
+/// answers how all of them stand, by identifier. Once this is committed they may be sent. An accepted
+/// one is opened again where its caller found it missing once more.
 ///
 /// In the order of their identifiers, so that two batches with the same events wait for one another
 /// instead of locking each other out.
 pub(crate) async fn store(
     db: &impl ConnectionTrait,
-    events: &[MeterEvent],
+    events: &[AskedEvent],
     event_name: &str,
     now: DateTime<Utc>,
 ) -> Result<BTreeMap<EventIdentifier, StoredEvent>, DbErr> {
     const STORE: &str = "
         INSERT INTO stripe_meter_events AS e (identifier, stripe_customer_id, event_name, value,
-            event_at, state, attempt_count, first_sent_at, last_sent_at, created_at)
-        SELECT identifier, customer_id, $5, value, event_at, 'open', 1, $6, $6, $6
-        FROM unnest($1::text[], $2::text[], $3::bigint[], $4::timestamptz[])
-            AS n (identifier, customer_id, value, event_at)
+            event_at, state, attempt_count, first_sent_at, last_sent_at, created_at, resend_count)
+        SELECT identifier, customer_id, $6, value, event_at, 'open', 1, $7, $7, $7, resend_count
+        FROM unnest($1::text[], $2::text[], $3::bigint[], $4::timestamptz[], $5::integer[])
+            AS n (identifier, customer_id, value, event_at, resend_count)
         ORDER BY identifier
         ON CONFLICT (identifier) DO UPDATE SET
-            attempt_count = e.attempt_count + (e.state = 'open')::int,
-            last_sent_at = CASE WHEN e.state = 'open' THEN excluded.last_sent_at
-                ELSE e.last_sent_at END
+            (state, settled_at, attempt_count, last_sent_at) = (
+                SELECT CASE WHEN opens THEN 'open' ELSE e.state END,
+                    CASE WHEN NOT opens THEN e.settled_at END,
+                    e.attempt_count + (opens OR e.state = 'open')::int,
+                    CASE WHEN opens OR e.state = 'open' THEN excluded.last_sent_at
+                        ELSE e.last_sent_at END
+                FROM (VALUES (e.state = 'accepted' AND excluded.resend_count > e.resend_count))
+                    AS v (opens)),
+            resend_count = greatest(e.resend_count, excluded.resend_count)
         RETURNING e.*";
     let values = [
-        column(events, |it| it.identifier.to_string()).into(),
-        column(events, |it| it.customer_id.to_string()).into(),
-        column(events, |it| it.seats.get()).into(),
-        column(events, |it| it.event_at).into(),
+        column(events, |it| it.event.identifier.to_string()).into(),
+        column(events, |it| it.event.customer_id.to_string()).into(),
+        column(events, |it| it.event.seats.get()).into(),
+        column(events, |it| it.event.event_at).into(),
+        column(events, |it| it.resend_count).into(),
         event_name.into(),
         now.into(),
     ];

@@ -5,17 +5,24 @@ use std::str::FromStr;
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use stripe_billing::{
-    BillingMeterStatus, billing_meter::ListBillingMeter,
-    billing_meter_event_summary::ListIdBillingMeterEventSummary,
+    BillingMeterStatus,
+    billing_meter::ListBillingMeter,
+    billing_meter_event_summary::{
+        ListIdBillingMeterEventSummary, ListIdBillingMeterEventSummaryValueGroupingWindow,
+    },
 };
 use stripe_client_core::StripeRequest;
 
 use crate::{
-    domain::ids::{CustomerId, MeterId},
+    domain::{
+        ids::{CustomerId, MeterId},
+        usage_days::UsageDays,
+    },
     stripe::{
         PAGE_SIZE, PAGES_MAX, Stripe,
         customers::too_many_pages,
         objects::ListOf,
+        transport::ReadError,
         unknown::{Unknown, UnknownKind},
     },
 };
@@ -28,7 +35,28 @@ struct NamedMeter {
 
 #[derive(Debug, miniserde::Deserialize)]
 struct Summary {
+    id: String,
     aggregated_value: miniserde::json::Number,
+    /// Unix seconds.
+    start_time: i64,
+}
+
+impl Summary {
+    fn value(&self) -> Result<Decimal, Unknown> {
+        let text = self.aggregated_value.to_string();
+        let value = Decimal::from_str(&text).or_else(|_| Decimal::from_scientific(&text));
+        value.map_err(|_| {
+            let message = format!("A meter's summary says '{text}', which is no number.");
+            Unknown::new(UnknownKind::Unreadable, "unreadable_answer", message)
+        })
+    }
+
+    fn start(&self) -> Result<DateTime<Utc>, Unknown> {
+        DateTime::from_timestamp(self.start_time, 0).ok_or_else(|| {
+            let message = "A meter's summary begins at a time that does not exist.";
+            Unknown::new(UnknownKind::Unreadable, "unreadable_answer", message)
+        })
+    }
 }
 
 impl Stripe {
@@ -87,15 +115,43 @@ impl Stripe {
             .send(&self.transport)
             .await
             .map_err(Unknown::from)?;
-        let Some(summary) = page.data.first() else {
-            return Ok(None);
-        };
-        let text = summary.aggregated_value.to_string();
-        let value = Decimal::from_str(&text).or_else(|_| Decimal::from_scientific(&text));
-        value.map(Some).map_err(|_| {
-            let message = format!("A meter's summary says '{text}', which is no number.");
-            Unknown::new(UnknownKind::Unreadable, "unreadable_answer", message)
-        })
+        page.data.first().map(Summary::value).transpose()
+    }
+
+    /// What a meter has counted for a customer, by UTC day: the days of which it counts anything, in
+    /// order.
+    ///
+    /// # Errors
+    /// Stripe did not say, or refuses to speak of this customer.
+    pub(crate) async fn metered_by_day(
+        &self,
+        meter: &MeterId,
+        customer: &CustomerId,
+        days: UsageDays,
+    ) -> Result<Vec<(DateTime<Utc>, Decimal)>, ReadError> {
+        let mut list = ListIdBillingMeterEventSummary::new(
+            meter.as_str(),
+            customer.as_str(),
+            days.end.timestamp(),
+            days.start.timestamp(),
+        )
+        .value_grouping_window(ListIdBillingMeterEventSummaryValueGroupingWindow::Day)
+        .limit(PAGE_SIZE);
+        let mut counted = Vec::new();
+        for _ in 0..PAGES_MAX {
+            let page: ListOf<Summary> = list.build().customize().send(&self.transport).await?;
+            for summary in &page.data {
+                counted.push((summary.start()?, summary.value()?));
+            }
+            match page.data.last().filter(|_| page.has_more == Some(true)) {
+                Some(last) => list = list.starting_after(&*last.id),
+                None => {
+                    counted.sort();
+                    return Ok(counted);
+                }
+            }
+        }
+        Err(too_many_pages().into())
     }
 }
 

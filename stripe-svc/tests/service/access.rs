@@ -5,7 +5,8 @@ use std::time::Duration;
 use billing_devkit::pki::DevPki;
 use billing_kit::{client, tls::TlsFiles};
 use billing_proto::stripe::v1::{
-    RecordMeterEventsRequest, meter_event_service_client::MeterEventServiceClient,
+    GetUsageSummariesRequest, RecordMeterEventsRequest,
+    meter_event_service_client::MeterEventServiceClient,
     subscription_service_client::SubscriptionServiceClient,
 };
 use stripe_svc::{
@@ -39,7 +40,7 @@ async fn each_method_is_open_to_the_service_that_needs_it_and_to_no_other() {
     let world = World::start().await;
     let service = service_with_tls(&world, &pki).await;
     let url = format!("https://localhost:{}", service.addr.port());
-    for (name, may_provision, may_record) in [
+    for (name, may_provision, may_use_meter) in [
         ("org-svc", true, false),
         ("ingest-svc", false, true),
         ("gateway", false, false),
@@ -54,11 +55,15 @@ async fn each_method_is_open_to_the_service_that_needs_it_and_to_no_other() {
         let events = vec![event("cus_none", 1, world.now())];
         let request = RecordMeterEventsRequest { events };
         let recorded = meter_events.record_meter_events(request).await;
+        let request = GetUsageSummariesRequest::default();
+        let summarized = meter_events.get_usage_summaries(request).await;
         let denied = |code| code == Some(Code::PermissionDenied);
         let code = provisioned.err().map(|status| status.code());
         assert_eq!(!denied(code), may_provision, "{name}: {code:?}");
         let code = recorded.err().map(|status| status.code());
-        assert_eq!(!denied(code), may_record, "{name}: {code:?}");
+        assert_eq!(!denied(code), may_use_meter, "{name}: {code:?}");
+        let code = summarized.err().map(|status| status.code());
+        assert_eq!(!denied(code), may_use_meter, "{name}: {code:?}");
     }
     assert_eq!(world.sim.ledger().customers.len(), 1);
 }

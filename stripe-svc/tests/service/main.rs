@@ -13,3 +13,5 @@ mod provision;
 mod support;
 #[cfg(test)]
 mod transport;
+#[cfg(test)]
+mod usage_summaries;

@@ -403,6 +403,7 @@ pub(crate) fn event(customer: &str, value: i64, at: DateTime<Utc>) -> MeterEvent
         stripe_customer_id: customer.to_owned(),
         value,
         event_time: Some(billing_kit::proto_time::to_proto(at)),
+        resend_count: 0,
     }
 }
 
