@@ -77,6 +77,15 @@ impl Ids {
         self.with("whsec_", 32)
     }
 
+    pub(crate) fn portal_session(&mut self) -> String {
+        self.with("bps_1", 23)
+    }
+
+    /// What makes the link of a portal session hard to guess.
+    pub(crate) fn portal_secret(&mut self) -> String {
+        self.with("test_", 64)
+    }
+
     pub(crate) fn test_clock(&mut self) -> String {
         self.with("clock_1", 23)
     }

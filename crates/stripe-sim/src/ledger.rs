@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::customers::Customer;
 use crate::meters::Meter;
+use crate::portal::PortalSession;
 use crate::prices::Price;
 use crate::products::Product;
 use crate::test_clocks::TestClock;
@@ -91,6 +92,7 @@ pub struct Ledger {
     pub subscriptions: Vec<Value>,
     pub invoices: Vec<Value>,
     pub test_clocks: Vec<Value>,
+    pub portal_sessions: Vec<Value>,
     pub meter_events: Vec<LedgerEvent>,
     pub meter_event_count: usize,
     /// Events ever made, thin ones included.
@@ -141,6 +143,11 @@ impl Ledger {
                 wants("test_clocks"),
                 world.test_clocks.as_slice(),
                 TestClock::to_value,
+            ),
+            portal_sessions: listed(
+                wants("portal_sessions"),
+                world.portal_sessions.as_slice(),
+                PortalSession::to_value,
             ),
             meter_events: if wants("meter_events") {
                 events(world)

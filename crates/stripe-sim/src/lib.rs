@@ -39,6 +39,7 @@ mod meters;
 mod moment;
 mod page;
 mod params;
+mod portal;
 mod prices;
 mod products;
 mod reply;

@@ -2,9 +2,9 @@
 
 use crate::world::{Answer, Call};
 use crate::{
-    customers, events, invoice_calls, meter_events, meters, prices, products, subscription_change,
-    subscription_create, subscription_list, subscriptions, summaries, test_clocks, thin_events,
-    webhook_endpoints,
+    customers, events, invoice_calls, meter_events, meters, portal, prices, products,
+    subscription_change, subscription_create, subscription_list, subscriptions, summaries,
+    test_clocks, thin_events, webhook_endpoints,
 };
 
 /// One method of one path. `{id}` stands for any one segment.
@@ -93,6 +93,7 @@ static ROUTES: &[Route] = &[
     get("/v1/webhook_endpoints/{id}", webhook_endpoints::retrieve),
     post("/v1/webhook_endpoints/{id}", webhook_endpoints::update),
     delete("/v1/webhook_endpoints/{id}", webhook_endpoints::delete),
+    post("/v1/billing_portal/sessions", portal::create),
     post("/v1/test_helpers/test_clocks", test_clocks::create),
     get("/v1/test_helpers/test_clocks", test_clocks::list),
     get("/v1/test_helpers/test_clocks/{id}", test_clocks::retrieve),

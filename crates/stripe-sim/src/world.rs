@@ -14,6 +14,7 @@ use crate::ids::Ids;
 use crate::invoices::Invoices;
 use crate::meter_errors::BadEvents;
 use crate::meters::Meter;
+use crate::portal::PortalSession;
 use crate::prices::Price;
 use crate::products::Product;
 use crate::settings::Settings;
@@ -39,6 +40,8 @@ pub(crate) struct World {
     pub(crate) invoices: Invoices,
     #[serde(default)]
     pub(crate) settings: Settings,
+    #[serde(default)]
+    pub(crate) portal_sessions: Store<PortalSession>,
     #[serde(default)]
     pub(crate) bad_events: BadEvents,
     #[serde(default)]
@@ -69,6 +72,7 @@ impl World {
         self.prices.reindex();
         self.meters.reindex();
         self.test_clocks.reindex();
+        self.portal_sessions.reindex();
         self.agenda.clear();
         self.subscriptions.reindex(&mut self.agenda);
         self.invoices.reindex(&mut self.agenda);

@@ -22,6 +22,8 @@ mod official_sdk;
 #[cfg(test)]
 mod parameters;
 #[cfg(test)]
+mod portal;
+#[cfg(test)]
 mod prices;
 #[cfg(test)]
 mod process;
