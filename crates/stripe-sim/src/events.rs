@@ -18,7 +18,7 @@ use crate::world::{Answer, Call, World};
 /// The version of events for an endpoint that pins none, and for `/v1/events`.
 pub(crate) const API_VERSION: &str = "2026-09-30.endive";
 /// Events kept at most. Past it the oldest quarter is forgotten, as Stripe forgets after 30 days.
-const MAX_KEPT: usize = 40_000;
+const MAX_KEPT: usize = 20_000;
 
 /// JSON that is shared and not read again here.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -1,5 +1,9 @@
 //! What happens to subscriptions by itself as time passes: trials end, periods renew, scheduled
 //! cancellations come due. Each happens at its own time, however far the clock jumped.
+//!
+//! Guesses: a trial's end makes no invoice where nothing is to be paid; a scheduled cancellation
+//! bills what was used until then, whether or not it falls on a period's end; `trial_will_end` of a
+//! trial shorter than three days is told at once.
 
 use crate::agenda::{Task, Timeline};
 use crate::billing::{self, Bill};

@@ -117,7 +117,7 @@ fn accept(world: &World, sent: &Sent, now: i64) -> Result<((usize, usize), Meter
         ));
     }
     let customer_at = find_customer(world, meter, payload)?;
-    // Usage of a customer on a test clock is measured by that clock; the identifier is not.
+    // Guess: usage of a customer on a test clock is timed by that clock; the identifier is not.
     let payer = world.customers.at(customer_at);
     let payer_now = payer.map_or(now, |it| world.time_on(&it.test_clock, now));
     let timestamp = timestamp.unwrap_or(payer_now);

@@ -85,11 +85,13 @@ pub(crate) struct Ticket {
 
 impl Sim {
     pub(crate) fn new(config: Config, world: World, clock: SimClock) -> Self {
+        // With one seed, each life of an account has ids of its own.
+        let seed = config.seed.map(|seed| seed.rotate_left(32) ^ world.loads);
         let inner = Inner {
             world,
             faults: Faults::default(),
             log: RequestLog::default(),
-            ids: Ids::new(config.seed),
+            ids: Ids::new(seed),
             limiter: Limiter::default(),
             occupied: HashSet::new(),
         };

@@ -80,6 +80,7 @@ pub(crate) fn load(path: &Path, config: &Config) -> Result<(World, SimClock), St
         clock_offset_ms,
         mut world,
     } = serde_json::from_slice(&bytes).map_err(format)?;
+    world.loads += 1;
     world.reindex(config);
     clock.set_offset_ms(clock_offset_ms);
     Ok((world, clock))

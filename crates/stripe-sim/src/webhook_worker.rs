@@ -69,7 +69,11 @@ pub(crate) async fn deliver(sim: Arc<Sim>) {
 }
 
 fn next(sim: &Sim) -> (Vec<Letter>, Duration) {
+    let told = sim.lock().world.events.count;
     let mut inner = sim.settled();
+    if inner.world.events.count != told {
+        sim.changed.notify_one();
+    }
     let now_ms = sim.clock.now_ms();
     let taken = inner.world.webhooks.take_due(now_ms);
     let skew_s = inner.world.webhooks.disorder.signature_skew_s;

@@ -40,6 +40,9 @@ pub(crate) struct World {
     pub(crate) invoices: Invoices,
     #[serde(default)]
     pub(crate) settings: Settings,
+    /// How often this account was loaded: ids must not come again after a restart.
+    #[serde(default)]
+    pub(crate) loads: u64,
     #[serde(default)]
     pub(crate) portal_sessions: Store<PortalSession>,
     #[serde(default)]

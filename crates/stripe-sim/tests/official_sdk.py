@@ -132,3 +132,51 @@ step("auto paging", [it.name for it in pages.auto_paging_iter()] == names[::-1])
 
 canceled = v1.subscriptions.cancel(subscription.id)
 step("cancel", canceled.status == "canceled" and canceled.ended_at is not None)
+
+DAY = 86400
+clock = v1.test_helpers.test_clocks.create({"frozen_time": 1830297600})
+tenant = v1.customers.create({"email": "billing@acme.example", "test_clock": clock.id})
+billed = v1.subscriptions.create(
+    {
+        "customer": tenant.id,
+        "items": [{"price": price.id}],
+        "collection_method": "send_invoice",
+        "days_until_due": 10,
+    }
+)
+v1.billing.meter_events.create(
+    {
+        "event_name": "seat_days",
+        "timestamp": clock.frozen_time,
+        "payload": {"stripe_customer_id": tenant.id, "value": "7"},
+    }
+)
+preview = v1.invoices.create_preview({"subscription": billed.id})
+# 7 seat-days at 12.5 cents are 87.5, so 88.
+step("preview", preview.total == 88 and preview.lines.data[0].quantity == 7)
+advancing = v1.test_helpers.test_clocks.advance(
+    clock.id, {"frozen_time": clock.frozen_time + 32 * DAY}
+)
+step("advance", advancing.status == "advancing")
+step("advanced", v1.test_helpers.test_clocks.retrieve(clock.id).status == "ready")
+invoice = v1.invoices.list({"subscription": billed.id}).data[0]
+step("invoice", invoice.status == "open" and invoice.amount_due == 88)
+line = invoice.lines.data[0]
+step("invoice line", line.pricing.price_details.price == price.id and line.amount == 88)
+paid = v1.invoices.pay(invoice.id, {"paid_out_of_band": True})
+step("paid", paid.status == "paid" and paid.amount_remaining == 0)
+changed = v1.subscriptions.update(
+    billed.id, {"pause_collection": {"behavior": "keep_as_draft"}}
+)
+step("pause", changed.pause_collection.behavior == "keep_as_draft")
+events = v1.events.list({"types": ["invoice.paid"]})
+step("event", events.data[0].data.object.id == invoice.id)
+session = v1.billing_portal.sessions.create({"customer": tenant.id})
+step("portal", session.url.startswith("https://billing.stripe.com/"))
+endpoint = v1.webhook_endpoints.create(
+    {"url": "http://127.0.0.1:9/hooks", "enabled_events": ["invoice.paid"]}
+)
+step("webhook endpoint", endpoint.secret.startswith("whsec_") and endpoint.status == "enabled")
+step("endpoint deleted", v1.webhook_endpoints.delete(endpoint.id).deleted)
+step("thin events", client.v2.core.events.list().data == [])
+step("clock deleted", v1.test_helpers.test_clocks.delete(clock.id).deleted)

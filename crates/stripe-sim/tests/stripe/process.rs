@@ -5,6 +5,7 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
+use crate::receiver::Receiver;
 use crate::support::http_client;
 
 /// Ends the process whatever becomes of the test.
@@ -21,10 +22,13 @@ impl Drop for Process {
 async fn a_signal_saves_and_ends_it() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("stripe.json");
+    let receiver = Receiver::open().await;
     let child = Command::new(env!("CARGO_BIN_EXE_stripe-sim"))
         .args(["--listen", "127.0.0.1:0", "--state-file"])
         .arg(&file)
         .env("STRIPE_SIM_SECRET_KEY", "sk_test_of_the_process")
+        .env("STRIPE_SIM_WEBHOOK_URL", &receiver.url)
+        .env("STRIPE_SIM_WEBHOOK_SECRET", "whsec_of_the_process")
         .env("RUST_LOG", "info")
         .stderr(Stdio::piped())
         .spawn()
@@ -43,6 +47,10 @@ async fn a_signal_saves_and_ends_it() {
     assert_eq!(create("sk_test_local").send().await.unwrap().status(), 401);
     let answer = create("sk_test_of_the_process").send().await.unwrap();
     let customer: Value = answer.json().await.unwrap();
+    receiver.wait_for(1).await;
+    let letter = &receiver.letters()[0];
+    assert!(letter.signed_at("whsec_of_the_process").is_some());
+    assert_eq!(letter.value()["data"]["object"]["id"], customer["id"]);
 
     let id = process.0.id().to_string();
     assert!(

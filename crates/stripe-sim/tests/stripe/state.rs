@@ -61,6 +61,22 @@ async fn a_restart_finds_everything_as_it_was() {
 }
 
 #[tokio::test]
+async fn ids_do_not_come_again_after_a_restart_with_the_same_seed() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = || Config {
+        state_file: Some(folder.path().join("stripe.json")),
+        seed: Some(3),
+        ..Config::default()
+    };
+    let account = Account::open_with(config()).await;
+    let first = account.customer().await;
+    account.sim.stop().await;
+    let account = Account::open_with(config()).await;
+    assert_ne!(account.customer().await, first);
+    assert_eq!(account.sim.ledger().customers.len(), 2);
+}
+
+#[tokio::test]
 async fn a_change_is_on_disk_soon() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("stripe.json");
