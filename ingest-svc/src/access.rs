@@ -18,4 +18,12 @@ pub(crate) fn table() -> AccessTable {
             "/billing.ingest.v1.UsageReportService/BatchGetReporting",
             ["gateway"],
         )
+        .allow(
+            "/billing.ingest.v1.ReconciliationService/GetReconciliation",
+            ["gateway"],
+        )
+        .allow(
+            "/billing.ingest.v1.ReconciliationService/ListFindings",
+            ["gateway"],
+        )
 }

@@ -9,6 +9,7 @@ use billing_kit::{
     server::Listen,
 };
 use billing_kit_db::DatabaseConfig;
+use chrono::TimeDelta;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
@@ -19,6 +20,10 @@ pub(crate) const ORG_DEADLINE: Duration = Duration::from_secs(2);
 /// How long stripe-svc may take for a batch; below the time that a process has to stop, and well
 /// below the lease of the batch's organizations.
 pub(crate) const STRIPE_DEADLINE: Duration = Duration::from_secs(15);
+
+/// How often Stripe's meter is compared with what was reported, in seconds.
+const RECONCILE_SECONDS_DEFAULT: u32 = 3_600;
+const RECONCILE_SECONDS_MAX: u32 = 86_400;
 
 /// What ingest-svc is configured with.
 #[derive(Debug, Clone)]
@@ -35,6 +40,8 @@ pub struct Config {
     pub stripe_svc_url: Url,
     /// The public half of the key that org-svc signs admin assertions with, as PEM.
     pub admin_assertion_public_key: SecretString,
+    /// Between the end of a pass of reconciliation and the beginning of the next.
+    pub reconcile_interval: TimeDelta,
 }
 
 impl Config {
@@ -60,6 +67,7 @@ impl Config {
                 "ADMIN_ASSERTION_PUBLIC_KEY",
                 "the public half of org-svc's Ed25519 key, as PEM",
             ),
+            reconcile_interval: read_reconcile_interval(&mut env),
         };
         if !config.admin_assertion_public_key.expose_secret().is_empty()
             && let Err(problem) = config.admin_verifier(Clock::system())
@@ -74,4 +82,13 @@ impl Config {
         Verifier::from_pem(self.admin_assertion_public_key.expose_secret(), clock)
             .map_err(|problem| format!("ADMIN_ASSERTION_PUBLIC_KEY cannot be used: {problem}."))
     }
+}
+
+fn read_reconcile_interval(env: &mut Env) -> TimeDelta {
+    let what = format!("a number of seconds from 1 to {RECONCILE_SECONDS_MAX}");
+    let seconds = env.parsed("RECONCILE_SECONDS", RECONCILE_SECONDS_DEFAULT, &what);
+    if !(1..=RECONCILE_SECONDS_MAX).contains(&seconds) {
+        env.problem(format!("RECONCILE_SECONDS is {seconds}. Set it to {what}."));
+    }
+    TimeDelta::seconds(seconds.into())
 }

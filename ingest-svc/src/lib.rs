@@ -25,7 +25,10 @@ use std::{net::SocketAddr, sync::Arc};
 
 use billing_kit::{Clock, Ids, client, health, health::Health, process::Lifecycle, server};
 use billing_proto::{
-    ingest::v1::usage_report_service_server::{SERVICE_NAME, UsageReportServiceServer},
+    ingest::v1::{
+        reconciliation_service_server::{self, ReconciliationServiceServer},
+        usage_report_service_server::{self, UsageReportServiceServer},
+    },
     org::v1::organization_service_client::OrganizationServiceClient,
     stripe::v1::meter_event_service_client::MeterEventServiceClient,
 };
@@ -34,7 +37,10 @@ use tokio::sync::Notify;
 
 pub use config::Config;
 
-use crate::{config::DB_ROLE, grpc::UsageReports};
+use crate::{
+    config::DB_ROLE,
+    grpc::{Reconciliation, UsageReports},
+};
 
 /// What a service takes as a parameter, so that tests can choose it.
 #[derive(Debug, Clone)]
@@ -107,12 +113,21 @@ pub async fn start(config: Config, deps: Deps, life: Lifecycle) -> Result<Runnin
         org_answered: Arc::new(Notify::new()),
     };
 
-    worker::spawn_all(&parts, &life);
-    let service = UsageReports::new(parts, config.admin_verifier(deps.clock)?);
-    let routes = server::reflection(&[SERVICE_NAME]).map_err(|fault| fault.to_string())?;
-    let routes = routes.add_service(
-        UsageReportServiceServer::new(service).max_decoding_message_size(client::MESSAGE_BYTES_MAX),
-    );
+    worker::spawn_all(&parts, config.reconcile_interval, &life);
+    let admins = config.admin_verifier(deps.clock)?;
+    let reconciliation = Reconciliation::new(parts.clone(), admins.clone());
+    let reports = UsageReports::new(parts, admins);
+    let services = [
+        usage_report_service_server::SERVICE_NAME,
+        reconciliation_service_server::SERVICE_NAME,
+    ];
+    let routes = server::reflection(&services).map_err(|fault| fault.to_string())?;
+    let routes = routes
+        .add_service(
+            UsageReportServiceServer::new(reports)
+                .max_decoding_message_size(client::MESSAGE_BYTES_MAX),
+        )
+        .add_service(ReconciliationServiceServer::new(reconciliation));
     let (tls, stop) = (config.listen.tls.clone(), life.stop.clone());
     life.spawn_worker("grpc", async move {
         if let Err(error) =

@@ -3,5 +3,6 @@
 pub(crate) mod delivery;
 #[cfg(test)]
 mod properties;
+pub(crate) mod reconciliation;
 pub(crate) mod report;
 pub(crate) mod standing;

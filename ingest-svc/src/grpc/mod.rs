@@ -1,6 +1,7 @@
 //! Between the wire and the inside: requests are parsed here, answers and faults put into words.
 
 mod convert;
+mod reconciliation;
 
 use billing_kit::{Fault, Violation, assertion::Verifier};
 use billing_proto::ingest::v1::{
@@ -11,6 +12,8 @@ use billing_proto::ingest::v1::{
 use tonic::{Request, Response, Status};
 
 use crate::{Parts, app, domain::report::parse_organization_id};
+
+pub(crate) use reconciliation::Reconciliation;
 
 /// The most reports in a request.
 const REPORTS_MAX: usize = 1_000;

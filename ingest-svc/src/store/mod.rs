@@ -5,6 +5,7 @@
 
 pub(crate) mod delivery;
 pub(crate) mod feed_cursors;
+pub(crate) mod reconciliation;
 pub(crate) mod reporting;
 pub(crate) mod reports;
 pub(crate) mod spool;
@@ -25,5 +26,7 @@ fn unknown_word(column: &str, word: impl Display) -> DbErr {
 
 #[cfg(test)]
 mod day_rule_tests;
+#[cfg(test)]
+mod reconciliation_tests;
 #[cfg(test)]
 mod tests;

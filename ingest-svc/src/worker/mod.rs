@@ -4,12 +4,14 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use billing_kit::{Fault, context::RequestContext, process::Lifecycle};
+use chrono::TimeDelta;
 use rand::RngExt;
 use tokio::sync::Notify;
 
 use crate::{Parts, app};
 
 mod feed;
+mod reconciliation;
 
 /// How many batches of reports are delivered at once, so that a slow one delays few others.
 const RELAY_LANES: usize = 4;
@@ -21,7 +23,7 @@ const STEP_MAX: Duration = Duration::from_secs(60);
 const FAILURE_PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// Starts the loops.
-pub(crate) fn spawn_all(parts: &Parts, life: &Lifecycle) {
+pub(crate) fn spawn_all(parts: &Parts, reconcile_interval: TimeDelta, life: &Lifecycle) {
     for _ in 0..RELAY_LANES {
         let lane = parts.clone();
         let relay = work(life.clone(), Arc::clone(&parts.queued), move || {
@@ -37,6 +39,8 @@ pub(crate) fn spawn_all(parts: &Parts, life: &Lifecycle) {
     });
     life.spawn_worker("spool", spool);
     life.spawn_worker("feed", feed::follow(parts.clone(), life.clone()));
+    let reconciliation = reconciliation::run(parts.clone(), reconcile_interval, life.clone());
+    life.spawn_worker("reconciliation", reconciliation);
 }
 
 /// Takes steps while there is something to do, then waits until it is told or the interval is over.

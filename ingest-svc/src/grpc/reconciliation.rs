@@ -1,0 +1,134 @@
+//! `billing.ingest.v1.ReconciliationService`.
+
+use billing_kit::{Fault, Violation, assertion::Verifier, proto_time};
+use billing_proto::ingest::v1::{
+    Finding as ProtoFinding, GetReconciliationRequest, GetReconciliationResponse,
+    ListFindingsRequest, ListFindingsResponse,
+    reconciliation_service_server::ReconciliationService,
+};
+use chrono::{NaiveDate, NaiveTime};
+use tonic::{Request, Response, Status};
+use uuid::Uuid;
+
+use super::convert::page_size;
+use crate::{
+    Parts, app,
+    store::reconciliation::{Finding, FindingsEnd, Standing},
+};
+
+/// Serves the findings to admins.
+#[derive(Debug)]
+pub(crate) struct Reconciliation {
+    parts: Parts,
+    admins: Verifier,
+}
+
+impl Reconciliation {
+    pub(crate) fn new(parts: Parts, admins: Verifier) -> Self {
+        Self { parts, admins }
+    }
+}
+
+#[tonic::async_trait]
+impl ReconciliationService for Reconciliation {
+    async fn get_reconciliation(
+        &self,
+        request: Request<GetReconciliationRequest>,
+    ) -> Result<Response<GetReconciliationResponse>, Status> {
+        self.admins.admin(request.metadata())?;
+        let GetReconciliationRequest {} = request.into_inner();
+        let Standing {
+            last_full_pass_at,
+            last_skipped_count,
+            started_at,
+            open_count,
+        } = app::get_reconciliation(&self.parts).await?;
+        Ok(Response::new(GetReconciliationResponse {
+            last_full_pass_time: last_full_pass_at.map(proto_time::to_proto),
+            skipped_count: last_skipped_count,
+            pass_start_time: started_at.map(proto_time::to_proto),
+            open_finding_count: open_count,
+        }))
+    }
+
+    async fn list_findings(
+        &self,
+        request: Request<ListFindingsRequest>,
+    ) -> Result<Response<ListFindingsResponse>, Status> {
+        self.admins.admin(request.metadata())?;
+        let ListFindingsRequest {
+            page_size: size,
+            page_token,
+            include_resolved,
+        } = request.into_inner();
+        let mut violations = Vec::new();
+        let after = page_token_from_text(&page_token)
+            .map_err(|message| violations.push(Violation::new("page_token", message)));
+        let size = page_size(size)
+            .map_err(|message| violations.push(Violation::new("page_size", message)));
+        let (Ok(after), Ok(size)) = (after, size) else {
+            return Err(Fault::invalid(violations).into());
+        };
+        let page = app::list_findings(&self.parts, after, include_resolved, size).await?;
+        Ok(Response::new(ListFindingsResponse {
+            findings: page.findings.into_iter().map(finding_to_proto).collect(),
+            next_page_token: page.next.map(page_token_to_text).unwrap_or_default(),
+        }))
+    }
+}
+
+fn finding_to_proto(finding: Finding) -> ProtoFinding {
+    let Finding {
+        organization_id,
+        day,
+        expected,
+        found,
+        resend_count,
+        first_seen_at,
+        last_seen_at,
+        resolved_at,
+    } = finding;
+    let day_start = day.and_time(NaiveTime::MIN).and_utc();
+    ProtoFinding {
+        organization_id: organization_id.to_string(),
+        day_start_time: Some(proto_time::to_proto(day_start)),
+        expected_count: expected.into(),
+        found_value: found,
+        resend_count,
+        first_see_time: Some(proto_time::to_proto(first_seen_at)),
+        last_see_time: Some(proto_time::to_proto(last_seen_at)),
+        resolve_time: resolved_at.map(proto_time::to_proto),
+    }
+}
+
+fn page_token_to_text((day, id): FindingsEnd) -> String {
+    format!("{day}.{}", id.simple())
+}
+
+fn page_token_from_text(text: &str) -> Result<Option<FindingsEnd>, String> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let end = text.split_once('.').and_then(|(day, id)| {
+        let day: NaiveDate = day.parse().ok()?;
+        Some((day, Uuid::try_parse(id).ok()?))
+    });
+    end.map(Some)
+        .ok_or_else(|| "It is no token that a list gave.".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_token_leads_back_to_where_it_came_from() {
+        let end = ("2026-02-28".parse().unwrap(), Uuid::max());
+        assert_eq!(
+            page_token_from_text(&page_token_to_text(end)),
+            Ok(Some(end))
+        );
+        assert_eq!(page_token_from_text(""), Ok(None));
+        assert!(page_token_from_text("2026-02-30.x").is_err());
+    }
+}

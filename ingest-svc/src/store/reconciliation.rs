@@ -1,0 +1,335 @@
+//! `reconciliation_pass` and `reconciliation_findings`, and our books as they are compared.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
+use uuid::Uuid;
+
+use super::{sql, unknown_word};
+use crate::domain::{
+    delivery::DeliveryState,
+    reconciliation::{Difference, LedgerDay},
+};
+
+/// How far the pass under way is.
+#[derive(Debug, Clone, Copy, FromQueryResult)]
+pub(crate) struct Place {
+    /// The last organization that is done with; none at the beginning.
+    pub(crate) after_id: Option<Uuid>,
+    /// Attempts at the next one that brought no answer.
+    pub(crate) attempt_count: i32,
+}
+
+/// Leases the pass where its next step is due and nobody else has it; begins one where none is under
+/// way.
+pub(crate) async fn lease(
+    db: &impl ConnectionTrait,
+    token: Uuid,
+    now: DateTime<Utc>,
+    until: DateTime<Utc>,
+) -> Result<Option<Place>, DbErr> {
+    const LEASE: &str = "
+        UPDATE reconciliation_pass SET lease_token = $1, lease_until = $3,
+            started_at = coalesce(started_at, $2)
+        WHERE (next_step_at IS NULL OR next_step_at <= $2)
+            AND (lease_until IS NULL OR lease_until < $2)
+        RETURNING after_id, attempt_count";
+    Place::find_by_statement(sql(LEASE, [token.into(), now.into(), until.into()]))
+        .one(db)
+        .await
+}
+
+/// A linked organization.
+#[derive(Debug, Clone, PartialEq, Eq, FromQueryResult)]
+pub(crate) struct Linked {
+    pub(crate) organization_id: Uuid,
+    pub(crate) stripe_customer_id: String,
+    pub(crate) billing_start_at: DateTime<Utc>,
+    pub(crate) billable: bool,
+}
+
+/// The linked organizations after this one, in the order of their ids.
+pub(crate) async fn linked_after(
+    db: &impl ConnectionTrait,
+    after: Option<Uuid>,
+    limit: i64,
+) -> Result<Vec<Linked>, DbErr> {
+    const LINKED_AFTER: &str = "
+        SELECT organization_id, stripe_customer_id, billing_start_at, billable
+        FROM organization_reporting
+        WHERE stripe_customer_id IS NOT NULL AND billing_start_at IS NOT NULL AND organization_id > $1
+        ORDER BY organization_id LIMIT $2";
+    let after = after.unwrap_or(Uuid::nil());
+    Linked::find_by_statement(sql(LINKED_AFTER, [after.into(), limit.into()]))
+        .all(db)
+        .await
+}
+
+/// Locks an organization and answers how it is linked now.
+pub(crate) async fn lock_linked(
+    db: &impl ConnectionTrait,
+    organization_id: Uuid,
+) -> Result<Option<Linked>, DbErr> {
+    const LOCK_LINKED: &str = "
+        SELECT organization_id, stripe_customer_id, billing_start_at, billable
+        FROM organization_reporting
+        WHERE stripe_customer_id IS NOT NULL AND billing_start_at IS NOT NULL AND organization_id = $1
+        FOR UPDATE";
+    Linked::find_by_statement(sql(LOCK_LINKED, [organization_id.into()]))
+        .one(db)
+        .await
+}
+
+#[derive(Debug, FromQueryResult)]
+struct LedgerRow {
+    day: NaiveDate,
+    id: Uuid,
+    user_count: i32,
+    reported_at: DateTime<Utc>,
+    delivery_state: String,
+    settled_at: Option<DateTime<Utc>>,
+    resend_count: i32,
+    earlier_counts: Vec<i32>,
+    has_adopted: bool,
+}
+
+/// An organization's days from this one on, each with its report that may count.
+pub(crate) async fn ledger(
+    db: &impl ConnectionTrait,
+    organization_id: Uuid,
+    from: DateTime<Utc>,
+) -> Result<Vec<LedgerDay>, DbErr> {
+    const LEDGER: &str = "
+        WITH may_count AS (
+            SELECT id, user_count, reported_at, delivery_state, settled_at, resend_count, adopted,
+                (reported_at AT TIME ZONE 'UTC')::date AS day
+            FROM usage_reports
+            WHERE organization_id = $1 AND reported_at >= $2
+                AND delivery_state IN ('waiting', 'queued', 'sent', 'refused'))
+        SELECT DISTINCT ON (c.day) c.day, c.id, c.user_count, c.reported_at, c.delivery_state,
+            c.settled_at, c.resend_count,
+            bool_or(c.adopted) OVER (PARTITION BY c.day) AS has_adopted,
+            ARRAY(SELECT e.user_count FROM may_count e WHERE e.day = c.day
+                AND e.reported_at < c.reported_at AND e.delivery_state = 'sent') AS earlier_counts
+        FROM may_count c ORDER BY c.day, c.reported_at DESC, c.id DESC";
+    let rows = LedgerRow::find_by_statement(sql(LEDGER, [organization_id.into(), from.into()]))
+        .all(db)
+        .await?;
+    rows.into_iter()
+        .map(
+            |LedgerRow {
+                 day,
+                 id,
+                 user_count,
+                 reported_at,
+                 delivery_state,
+                 settled_at,
+                 resend_count,
+                 earlier_counts,
+                 has_adopted,
+             }| {
+                Ok(LedgerDay {
+                    day,
+                    report_id: id,
+                    user_count,
+                    reported_at,
+                    state: DeliveryState::parse(&delivery_state)
+                        .ok_or_else(|| unknown_word("delivery_state", &delivery_state))?,
+                    settled_at,
+                    resend_count,
+                    earlier_counts,
+                    has_adopted,
+                })
+            },
+        )
+        .collect()
+}
+
+/// Puts reports that were sent back into the queue, under the lock of their organization.
+pub(crate) async fn queue_again(
+    db: &impl ConnectionTrait,
+    reports: Vec<Uuid>,
+    now: DateTime<Utc>,
+) -> Result<(), DbErr> {
+    const QUEUE_AGAIN: &str = "
+        UPDATE usage_reports SET delivery_state = 'queued', stripe_meter_event_id = NULL,
+            attempt_count = 0, next_attempt_at = $2, settled_at = NULL, resend_count = resend_count + 1
+        WHERE id = ANY($1) AND delivery_state = 'sent'";
+    db.execute_raw(sql(QUEUE_AGAIN, [reports.into(), now.into()]))
+        .await
+        .map(drop)
+}
+
+/// Records what differs. A day that differed before and agreed since is a new finding.
+pub(crate) async fn record(
+    db: &impl ConnectionTrait,
+    organization_id: Uuid,
+    differences: &[Difference],
+    now: DateTime<Utc>,
+) -> Result<(), DbErr> {
+    const RECORD: &str = "
+        INSERT INTO reconciliation_findings AS f
+            (organization_id, day, expected, found, resend_count, first_seen_at, last_seen_at)
+        SELECT $1, day, expected, found::numeric, resend_count, $2, $2
+        FROM unnest($3::date[], $4::integer[], $5::text[], $6::integer[])
+            AS t (day, expected, found, resend_count)
+        ON CONFLICT (organization_id, day) DO UPDATE SET
+            expected = excluded.expected, found = excluded.found,
+            resend_count = excluded.resend_count,
+            first_seen_at = CASE WHEN f.resolved_at IS NULL THEN f.first_seen_at
+                ELSE excluded.first_seen_at END,
+            last_seen_at = CASE WHEN f.resolved_at IS NULL
+                THEN greatest(f.last_seen_at, excluded.last_seen_at)
+                ELSE excluded.last_seen_at END,
+            resolved_at = NULL";
+    fn column<T>(differences: &[Difference], of: impl Fn(&Difference) -> T) -> Vec<T> {
+        differences.iter().map(of).collect()
+    }
+    let resends = |it: &Difference| it.resend_count + i32::from(it.resend.is_some());
+    let values = [
+        organization_id.into(),
+        now.into(),
+        column(differences, |it| it.day).into(),
+        column(differences, |it| it.expected).into(),
+        column(differences, |it| it.found.to_string()).into(),
+        column(differences, resends).into(),
+    ];
+    db.execute_raw(sql(RECORD, values)).await.map(drop)
+}
+
+/// Resolves an organization's open findings from this day on, but for these days.
+pub(crate) async fn resolve(
+    db: &impl ConnectionTrait,
+    organization_id: Uuid,
+    from: NaiveDate,
+    but: Vec<NaiveDate>,
+    now: DateTime<Utc>,
+) -> Result<(), DbErr> {
+    const RESOLVE: &str = "
+        UPDATE reconciliation_findings SET resolved_at = $4
+        WHERE organization_id = $1 AND day >= $2 AND resolved_at IS NULL AND NOT day = ANY($3)";
+    let values = [organization_id.into(), from.into(), but.into(), now.into()];
+    db.execute_raw(sql(RESOLVE, values)).await.map(drop)
+}
+
+/// Moves the pass past an organization and keeps the lease. Answers whether it was still ours.
+pub(crate) async fn move_past(
+    db: &impl ConnectionTrait,
+    token: Uuid,
+    organization_id: Uuid,
+    is_skipped: bool,
+    until: DateTime<Utc>,
+) -> Result<bool, DbErr> {
+    const MOVE_PAST: &str = "
+        UPDATE reconciliation_pass SET after_id = $2, attempt_count = 0, lease_until = $4,
+            skipped_count = skipped_count + $3
+        WHERE lease_token = $1";
+    let values = [
+        token.into(),
+        organization_id.into(),
+        i32::from(is_skipped).into(),
+        until.into(),
+    ];
+    let done = db.execute_raw(sql(MOVE_PAST, values)).await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Gives the lease back; the pass goes on at `next_step_at`, after so many attempts at its next
+/// organization.
+pub(crate) async fn pause(
+    db: &impl ConnectionTrait,
+    token: Uuid,
+    attempt_count: i32,
+    next_step_at: DateTime<Utc>,
+) -> Result<(), DbErr> {
+    const PAUSE: &str = "
+        UPDATE reconciliation_pass SET lease_token = NULL, lease_until = NULL, attempt_count = $2,
+            next_step_at = $3
+        WHERE lease_token = $1";
+    db.execute_raw(sql(
+        PAUSE,
+        [token.into(), attempt_count.into(), next_step_at.into()],
+    ))
+    .await
+    .map(drop)
+}
+
+/// Ends the pass and gives the lease back.
+pub(crate) async fn end_pass(
+    db: &impl ConnectionTrait,
+    token: Uuid,
+    now: DateTime<Utc>,
+    next_pass_at: DateTime<Utc>,
+) -> Result<(), DbErr> {
+    const END_PASS: &str = "
+        UPDATE reconciliation_pass SET lease_token = NULL, lease_until = NULL, started_at = NULL,
+            after_id = NULL, attempt_count = 0, next_step_at = $3,
+            last_full_pass_at = $2, last_skipped_count = skipped_count, skipped_count = 0
+        WHERE lease_token = $1";
+    db.execute_raw(sql(
+        END_PASS,
+        [token.into(), now.into(), next_pass_at.into()],
+    ))
+    .await
+    .map(drop)
+}
+
+/// How reconciliation stands.
+#[derive(Debug, FromQueryResult)]
+pub(crate) struct Standing {
+    pub(crate) last_full_pass_at: Option<DateTime<Utc>>,
+    pub(crate) last_skipped_count: i32,
+    pub(crate) started_at: Option<DateTime<Utc>>,
+    pub(crate) open_count: i64,
+}
+
+/// Tells how reconciliation stands.
+pub(crate) async fn standing(db: &impl ConnectionTrait) -> Result<Option<Standing>, DbErr> {
+    const STANDING: &str = "
+        SELECT last_full_pass_at, last_skipped_count, started_at,
+            (SELECT count(*) FROM reconciliation_findings WHERE resolved_at IS NULL) AS open_count
+        FROM reconciliation_pass";
+    Standing::find_by_statement(sql(STANDING, [])).one(db).await
+}
+
+/// A finding.
+#[derive(Debug, Clone, FromQueryResult)]
+pub(crate) struct Finding {
+    pub(crate) organization_id: Uuid,
+    pub(crate) day: NaiveDate,
+    pub(crate) expected: i32,
+    /// A decimal number.
+    pub(crate) found: String,
+    pub(crate) resend_count: i32,
+    pub(crate) first_seen_at: DateTime<Utc>,
+    pub(crate) last_seen_at: DateTime<Utc>,
+    pub(crate) resolved_at: Option<DateTime<Utc>>,
+}
+
+/// The end of a page of findings: its last day and organization.
+pub(crate) type FindingsEnd = (NaiveDate, Uuid);
+
+/// Findings after `after`, the latest day first.
+pub(crate) async fn list_findings(
+    db: &impl ConnectionTrait,
+    after: Option<FindingsEnd>,
+    include_resolved: bool,
+    limit: i64,
+) -> Result<Vec<Finding>, DbErr> {
+    const LIST_FINDINGS: &str = "
+        SELECT organization_id, day, expected, trim_scale(found)::text AS found, resend_count,
+            first_seen_at, last_seen_at, resolved_at
+        FROM reconciliation_findings
+        WHERE ($1::date IS NULL OR day < $1 OR (day = $1 AND organization_id > $2))
+            AND ($3 OR resolved_at IS NULL)
+        ORDER BY day DESC, organization_id LIMIT $4";
+    let (day, organization_id) = after.unzip();
+    let values = [
+        day.into(),
+        organization_id.into(),
+        include_resolved.into(),
+        limit.into(),
+    ];
+    Finding::find_by_statement(sql(LIST_FINDINGS, values))
+        .all(db)
+        .await
+}
