@@ -9,7 +9,10 @@ use billing_kit::{
 };
 use billing_proto::{
     common::v1::ErrorReason,
-    ingest::v1::usage_report_service_client::UsageReportServiceClient,
+    ingest::v1::{
+        reconciliation_service_client::ReconciliationServiceClient,
+        usage_report_service_client::UsageReportServiceClient,
+    },
     org::v1::{
         admin_session_service_client::AdminSessionServiceClient,
         organization_service_client::OrganizationServiceClient,
@@ -34,6 +37,8 @@ pub(crate) struct Upstream {
     pub recording: UsageReportServiceClient<ServiceChannel>,
     /// ingest-svc, to read.
     pub reports: UsageReportServiceClient<ServiceChannel>,
+    /// ingest-svc, to read what was compared with Stripe.
+    pub reconciliation: ReconciliationServiceClient<ServiceChannel>,
     /// org-svc, to read.
     pub organizations: OrganizationServiceClient<ServiceChannel>,
     /// org-svc, to link.
@@ -56,6 +61,7 @@ impl Upstream {
             recording: UsageReportServiceClient::new(ingest(REPORT_DEADLINE)?)
                 .max_encoding_message_size(MESSAGE_BYTES_MAX),
             reports: UsageReportServiceClient::new(ingest(READ_DEADLINE)?),
+            reconciliation: ReconciliationServiceClient::new(ingest(READ_DEADLINE)?),
             organizations: OrganizationServiceClient::new(org(READ_DEADLINE)?),
             linking: OrganizationServiceClient::new(org(LINK_DEADLINE)?),
             sessions: AdminSessionServiceClient::new(org(READ_DEADLINE)?),

@@ -241,7 +241,8 @@ impl App {
     }
 }
 
-fn is_away(fault: &Fault) -> bool {
+/// Whether a service could not be asked now.
+pub(super) fn is_away(fault: &Fault) -> bool {
     match fault.reason {
         ErrorReason::Unavailable | ErrorReason::DeadlineExceeded | ErrorReason::RateLimited => true,
         ErrorReason::Unspecified

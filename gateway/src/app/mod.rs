@@ -6,8 +6,10 @@
 
 mod authenticate_admin;
 mod get_organization;
+mod get_reconciliation;
 mod get_session;
 mod link_organization;
+mod list_findings;
 mod list_organizations;
 mod list_usage_reports;
 mod report_usage;
@@ -22,6 +24,7 @@ use crate::{upstream::Upstream, worker::report_queue::ReportQueue};
 pub(crate) use authenticate_admin::Admin;
 pub(crate) use get_session::{CurrentSession, Session, User};
 pub(crate) use link_organization::Link;
+pub(crate) use list_findings::FindingsPage;
 pub(crate) use list_organizations::{ListPage, Overview, OverviewRequest, PageRequest};
 pub(crate) use list_usage_reports::UsageReportPage;
 pub(crate) use report_usage::Recorded;

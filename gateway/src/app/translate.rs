@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::{Session, User};
 use crate::domain::{
     organization::{LinkOperation, LinkState, Organization, Reporting, Trouble},
+    reconciliation::{Finding, Reconciliation},
     session_cookie::SessionToken,
     usage_report::{Delivery, UsageReport},
 };
@@ -136,6 +137,44 @@ pub(super) fn usage_report(message: ingest::RecordedReport) -> Result<UsageRepor
         delivery,
         stripe_meter_event_id: filled(stripe_meter_event_id),
         error: Trouble::from_wire(error_code, error_message),
+    })
+}
+
+pub(super) fn reconciliation(message: ingest::GetReconciliationResponse) -> Reconciliation {
+    let ingest::GetReconciliationResponse {
+        last_full_pass_time,
+        skipped_count,
+        pass_start_time,
+        open_finding_count,
+    } = message;
+    Reconciliation {
+        last_full_pass_at: optional_time(last_full_pass_time),
+        skipped_count,
+        pass_started_at: optional_time(pass_start_time),
+        open_finding_count,
+    }
+}
+
+pub(super) fn finding(message: ingest::Finding) -> Result<Finding, Fault> {
+    let ingest::Finding {
+        organization_id,
+        day_start_time,
+        expected_count,
+        found_value,
+        resend_count,
+        first_see_time,
+        last_see_time,
+        resolve_time,
+    } = message;
+    Ok(Finding {
+        organization_id: id(&organization_id)?,
+        day_start: time(day_start_time, "day_start_time")?,
+        expected: expected_count,
+        found: found_value,
+        resend_count,
+        first_seen_at: time(first_see_time, "first_see_time")?,
+        last_seen_at: time(last_see_time, "last_see_time")?,
+        resolved_at: optional_time(resolve_time),
     })
 }
 

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::{
     labels,
     page::{PageError, page},
+    reconciliation::line as reconciliation_line,
 };
 use crate::{
     app::{Overview, OverviewRequest},
@@ -30,6 +31,8 @@ struct OrganizationsPage<'a> {
     summary: Summary,
     notice: Option<Notice>,
     reporting_available: bool,
+    /// What was compared with Stripe, where it is known now.
+    reconciliation: Option<String>,
     query: &'a str,
     pending: Table,
     linked: Table,
@@ -112,12 +115,17 @@ pub(super) async fn index(
         pending_cursor: pending_cursor.to_owned(),
         linked_cursor: linked_cursor.to_owned(),
     };
+    let app = web.app();
+    let (overview, reconciliation) = tokio::try_join!(
+        app.list_overview(&admin, request),
+        app.find_reconciliation(&admin)
+    )?;
     let Overview {
         summary,
         pending,
         linked,
         reporting_available,
-    } = web.app().list_overview(&admin, request).await?;
+    } = overview;
     let rows =
         |organizations: Vec<Organization>| organizations.into_iter().map(Row::from).collect();
     let shown = OrganizationsPage {
@@ -125,6 +133,7 @@ pub(super) async fn index(
         summary,
         notice: notice(&asked),
         reporting_available,
+        reconciliation: reconciliation.as_ref().map(reconciliation_line),
         query,
         pending: Table {
             rows: rows(pending.organizations),
@@ -229,6 +238,7 @@ mod tests {
                 "notice=linked&organization=00000000-0000-0000-0000-000000000007",
             ))),
             reporting_available: false,
+            reconciliation: Some("On 2 days".to_owned()),
             query,
             pending: Table {
                 rows: vec![organization(false).into()],
@@ -263,6 +273,7 @@ mod tests {
             "/organizations/00000000-0000-0000-0000-000000000007/link",
             "The organization is linked to Stripe.",
             "cannot be shown now",
+            "<a href=\"/reconciliation\">On 2 days</a>",
             "/?q=a%26b&#38;pending_cursor=next",
         ] {
             assert!(html.contains(shown), "{shown} in {html}");

@@ -9,6 +9,7 @@ mod labels;
 mod link;
 mod organization;
 mod page;
+mod reconciliation;
 mod sign_in;
 mod sign_out;
 
@@ -36,6 +37,7 @@ pub(crate) fn routes(web: Web) -> Router {
         .route("/sign-out", post(sign_out::sign_out))
         .route("/organizations/{id}", get(organization::organization))
         .route("/organizations/{id}/link", get(link::form).post(link::link))
+        .route(reconciliation::PATH, get(reconciliation::reconciliation))
         .route("/assets/style.css", get(style))
         .with_state(web)
         .layer(map_response(harden))

@@ -12,6 +12,7 @@ pub(crate) mod link_terms;
 pub(crate) mod organization;
 pub(crate) mod organization_filter;
 pub(crate) mod origin;
+pub(crate) mod reconciliation;
 pub(crate) mod report_draft;
 pub(crate) mod session_cookie;
 pub(crate) mod sign_in_body;

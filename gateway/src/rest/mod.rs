@@ -13,6 +13,7 @@ pub(crate) mod auth;
 mod json;
 mod organizations;
 pub(crate) mod query;
+mod reconciliation;
 mod usage_report;
 
 use axum::{
@@ -33,9 +34,11 @@ pub(crate) fn routes(web: Web) -> Router {
         .route("/{id}/usage", get(organizations::usage))
         .route("/{id}/link", post(organizations::link))
         .layer(map_response(keep_nothing));
+    let reconciliation = get(reconciliation::reconciliation).layer(map_response(keep_nothing));
     Router::new()
         .route("/api/usage-report", post(usage_report::report))
         .nest("/api/admin/organizations", admin)
+        .route("/api/admin/reconciliation", reconciliation)
         .merge(auth::routes())
         .with_state(web)
 }

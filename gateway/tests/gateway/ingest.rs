@@ -9,9 +9,11 @@ use billing_kit::{Fault, Violation};
 use billing_proto::{
     common::v1::{FieldViolation, SubscriptionStatus},
     ingest::v1::{
-        BatchGetReportingRequest, BatchGetReportingResponse, DeliveryState,
-        ListUsageReportsRequest, ListUsageReportsResponse, RecordedReport, ReportOutcome,
-        ReportResult, ReportUsageRequest, ReportUsageResponse, Reporting, UsageReport,
+        BatchGetReportingRequest, BatchGetReportingResponse, DeliveryState, Finding,
+        GetReconciliationRequest, GetReconciliationResponse, ListFindingsRequest,
+        ListFindingsResponse, ListUsageReportsRequest, ListUsageReportsResponse, RecordedReport,
+        ReportOutcome, ReportResult, ReportUsageRequest, ReportUsageResponse, Reporting,
+        UsageReport, reconciliation_service_server::ReconciliationService,
         usage_report_service_server::UsageReportService,
     },
 };
@@ -30,7 +32,11 @@ pub(crate) struct Ingest {
     recorded: Arc<Mutex<Recorded>>,
     batches: Arc<Mutex<Vec<usize>>>,
     open: Arc<watch::Sender<bool>>,
+    findings: Arc<Mutex<Vec<Finding>>>,
 }
+
+/// When the last pass of reconciliation ended, in Unix seconds.
+pub(crate) const PASS_ENDED: i64 = 1_730_600_000;
 
 impl Ingest {
     pub(crate) fn new() -> Self {
@@ -38,7 +44,13 @@ impl Ingest {
             recorded: Arc::default(),
             batches: Arc::default(),
             open: Arc::new(watch::channel(true).0),
+            findings: Arc::default(),
         }
+    }
+
+    /// What reconciliation has found, the latest day first.
+    pub(crate) fn find(&self, findings: Vec<Finding>) {
+        *self.findings.lock().unwrap() = findings;
     }
 
     /// Holds every batch that comes until [`Ingest::go_on`].
@@ -203,6 +215,57 @@ impl UsageReportService for Ingest {
         }
         Ok(Response::new(BatchGetReportingResponse {
             reporting: reporting.into_values().collect(),
+        }))
+    }
+}
+
+#[tonic::async_trait]
+impl ReconciliationService for Ingest {
+    async fn get_reconciliation(
+        &self,
+        request: Request<GetReconciliationRequest>,
+    ) -> Result<Response<GetReconciliationResponse>, Status> {
+        require_assertion(request.metadata())?;
+        let findings = self.findings.lock().unwrap();
+        let open = findings.iter().filter(|it| it.resolve_time.is_none());
+        Ok(Response::new(GetReconciliationResponse {
+            last_full_pass_time: Some(Timestamp {
+                seconds: PASS_ENDED,
+                nanos: 0,
+            }),
+            skipped_count: 0,
+            pass_start_time: None,
+            open_finding_count: i64::try_from(open.count()).unwrap(),
+        }))
+    }
+
+    async fn list_findings(
+        &self,
+        request: Request<ListFindingsRequest>,
+    ) -> Result<Response<ListFindingsResponse>, Status> {
+        require_assertion(request.metadata())?;
+        let ListFindingsRequest {
+            page_size,
+            page_token,
+            include_resolved,
+        } = request.into_inner();
+        if page_token == "nonsense" {
+            let violation = Violation::new("page_token", "It is no token of ours.");
+            return Err(Fault::invalid(vec![violation]).into());
+        }
+        let mut findings = self.findings.lock().unwrap().clone();
+        findings.retain(|it| include_resolved || it.resolve_time.is_none());
+        let start = page_token.parse().unwrap_or(0);
+        let end = start + usize::try_from(page_size).unwrap();
+        let next_page_token = if end < findings.len() {
+            end.to_string()
+        } else {
+            String::new()
+        };
+        let findings = findings.into_iter().skip(start).take(end - start).collect();
+        Ok(Response::new(ListFindingsResponse {
+            findings,
+            next_page_token,
         }))
     }
 }

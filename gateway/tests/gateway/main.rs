@@ -16,5 +16,6 @@ mod grpc;
 mod ingest;
 mod limits;
 mod org;
+mod reconciliation;
 mod usage_report;
 mod world;

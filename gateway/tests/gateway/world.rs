@@ -4,7 +4,10 @@ use std::{net::SocketAddr, time::Duration};
 
 use billing_kit::{config::Env, process::Lifecycle};
 use billing_proto::{
-    ingest::v1::usage_report_service_server::UsageReportServiceServer,
+    ingest::v1::{
+        reconciliation_service_server::ReconciliationServiceServer,
+        usage_report_service_server::UsageReportServiceServer,
+    },
     org::v1::{
         admin_session_service_server::AdminSessionServiceServer,
         organization_service_server::OrganizationServiceServer,
@@ -60,8 +63,12 @@ impl World {
         let ingest_addr = if away == Away::Ingest {
             nobody().await
         } else {
-            serve(Server::builder().add_service(UsageReportServiceServer::new(ingest.clone())))
-                .await
+            serve(
+                Server::builder()
+                    .add_service(UsageReportServiceServer::new(ingest.clone()))
+                    .add_service(ReconciliationServiceServer::new(ingest.clone())),
+            )
+            .await
         };
         let org_addr = if away == Away::Org {
             nobody().await

@@ -1,0 +1,122 @@
+//! What was compared with Stripe's meter, as JSON and as pages.
+
+use billing_proto::ingest::v1::Finding;
+use prost_types::Timestamp;
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::{
+    org::NO_ADMIN,
+    world::{Answer, Away, World},
+};
+
+const PATH: &str = "/api/admin/reconciliation";
+const ACME: Uuid = Uuid::from_u128(0xac);
+
+async fn get(world: &World, cookie: &str, path: &str) -> Answer {
+    Answer::of(world.get(path).header("cookie", cookie)).await
+}
+
+fn at(seconds: i64) -> Option<Timestamp> {
+    Some(Timestamp { seconds, nanos: 0 })
+}
+
+/// One open finding, and one that is resolved.
+fn findings() -> Vec<Finding> {
+    let finding = |day: i64, resolve_time| Finding {
+        organization_id: ACME.to_string(),
+        day_start_time: at(day * 86_400),
+        expected_count: 45,
+        found_value: "46.5".to_owned(),
+        resend_count: 0,
+        first_see_time: at(day * 86_400 + 100_000),
+        last_see_time: at(day * 86_400 + 200_000),
+        resolve_time,
+    };
+    vec![finding(20_030, None), finding(20_029, at(20_031 * 86_400))]
+}
+
+#[tokio::test]
+async fn findings_are_told_with_both_numbers_and_the_last_full_pass() {
+    let world = World::new().await;
+    world.ingest.find(findings());
+    let admin = world.admin().await;
+    let answer = get(&world, &admin, PATH).await;
+    assert_eq!(answer.header("cache-control"), "no-store");
+    assert_eq!(
+        answer.json(),
+        json!({
+            "last_full_pass_at": "2024-11-03T02:13:20Z",
+            "skipped_count": 0,
+            "pass_started_at": null,
+            "open_finding_count": 1,
+            "findings": [{
+                "organization_id": ACME, "day": "2024-11-03", "expected": 45, "found": "46.5",
+                "resend_count": 0, "first_seen_at": "2024-11-04T03:46:40Z",
+                "last_seen_at": "2024-11-05T07:33:20Z", "resolved_at": null,
+            }],
+            "next_cursor": null,
+        })
+    );
+    let all = get(&world, &admin, &format!("{PATH}?resolved=true&limit=1")).await;
+    assert_eq!(all.json()["next_cursor"], "1");
+    let last = get(&world, &admin, &format!("{PATH}?resolved=true&cursor=1")).await;
+    assert_eq!(
+        last.json()["findings"][0]["resolved_at"],
+        "2024-11-04T00:00:00Z"
+    );
+    assert_eq!(last.json()["next_cursor"], Value::Null);
+    for (query, field) in [
+        ("cursor=nonsense", "cursor"),
+        ("limit=0", "limit"),
+        ("resolved=maybe", "resolved"),
+    ] {
+        let bad = get(&world, &admin, &format!("{PATH}?{query}")).await;
+        assert_eq!(bad.status, StatusCode::BAD_REQUEST, "{query}");
+        assert_eq!(bad.error().1, [field]);
+    }
+}
+
+#[tokio::test]
+async fn only_admins_see_them() {
+    let world = World::new().await;
+    let answer = Answer::of(world.get(PATH)).await;
+    assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+    let user = world.sign_in(NO_ADMIN).await;
+    let answer = get(&world, &user, PATH).await;
+    assert_eq!(answer.status, StatusCode::FORBIDDEN);
+    let page = Answer::of(world.get("/reconciliation")).await;
+    assert_eq!(page.header("location"), "/sign-in");
+}
+
+#[tokio::test]
+async fn the_front_page_says_how_many_there_are_and_leads_to_them() {
+    let world = World::new().await;
+    let admin = world.admin().await;
+    let none = get(&world, &admin, "/").await;
+    let told = "Stripe counts what was reported. Compared last: 2024-11-03 02:13 UTC.";
+    assert!(none.text.contains(told), "{}", none.text);
+    world.ingest.find(findings());
+    let index = get(&world, &admin, "/").await;
+    assert!(index.text.contains("On 1 day "), "{}", index.text);
+    assert!(index.text.contains("href=\"/reconciliation\""));
+    let page = get(&world, &admin, "/reconciliation").await;
+    assert_eq!(page.status, StatusCode::OK);
+    for shown in ["2024-11-03", ">45<", ">46.5<"] {
+        assert!(page.text.contains(shown), "{shown}: {}", page.text);
+    }
+    assert!(page.text.contains(&format!("/organizations/{ACME}")));
+    assert!(!page.text.contains("2024-11-02"), "it is resolved");
+}
+
+#[tokio::test]
+async fn without_ingest_svc_the_front_page_says_nothing_of_it() {
+    let world = World::without(Away::Ingest).await;
+    let admin = world.admin().await;
+    let index = get(&world, &admin, "/").await;
+    assert_eq!(index.status, StatusCode::OK);
+    assert!(!index.text.contains("/reconciliation"), "{}", index.text);
+    let page = get(&world, &admin, "/reconciliation").await;
+    assert_eq!(page.status, StatusCode::SERVICE_UNAVAILABLE);
+}
