@@ -3,6 +3,10 @@
 //!
 //! While an invoice is a draft its metered lines follow the meter; finalizing writes them down.
 //! Amounts are exact decimals until the line's end, where they are rounded half up to a cent.
+//!
+//! Guesses: where a price changed, the meter is read for each stretch by itself, so `last` bills the
+//! last value of either; a stretch whose total is negative bills nothing. A licensed period that an
+//! anchor shortens is billed whole: this simulator prorates nothing.
 
 use rust_decimal::prelude::ToPrimitive;
 use rust_decimal::{Decimal, RoundingStrategy};

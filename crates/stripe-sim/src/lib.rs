@@ -6,6 +6,11 @@
 //! It refuses every parameter that it does not simulate, so no test can pass on one that had no
 //! effect. It must never be part of a production image, and it never talks to Stripe.
 //!
+//! Time passes on its own clock and on Stripe's test clocks; what that makes due (trials, periods,
+//! invoices, reports) happens in order and each at its own time. Every change makes an event, and
+//! events are delivered to webhooks. Where Stripe's behaviour is not known, the module that decides
+//! says `Guess`.
+//!
 //! [`Simulator::start`] gives a [`Handle`]; the same controls are served under `/_sim/`.
 
 mod agenda;
