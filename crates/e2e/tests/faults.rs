@@ -360,7 +360,11 @@ async fn fm18_without_the_database_nothing_is_acknowledged_and_nothing_needs_a_r
         (answer.status == StatusCode::OK).then_some(())
     })
     .await;
-    assert_eq!(admin.reports(instance.organization).await.len(), 2);
+    // A report that came before org-svc had its database again is listed once it left the spool.
+    eventually("both reports are listed", async || {
+        (admin.reports(instance.organization).await.len() == 2).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
