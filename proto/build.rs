@@ -2,7 +2,7 @@
 
 use std::{env, error::Error, fs, path::PathBuf};
 
-const PROTO_FILES: [&str; 10] = [
+const PROTO_FILES: [&str; 11] = [
     "billing/admin/v1/admin_service.proto",
     "billing/common/v1/error_reason.proto",
     "billing/common/v1/field_violation.proto",
@@ -13,6 +13,7 @@ const PROTO_FILES: [&str; 10] = [
     "billing/org/v1/organization_service.proto",
     "billing/stripe/v1/meter_event_service.proto",
     "billing/stripe/v1/subscription_service.proto",
+    "billing/stripe/v1/webhook_service.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

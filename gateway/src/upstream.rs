@@ -92,6 +92,7 @@ pub(crate) fn internal_fault(status: Status) -> Fault {
         | ErrorReason::Unavailable
         | ErrorReason::DeadlineExceeded
         | ErrorReason::RateLimited
+        | ErrorReason::SignatureInvalid
         | ErrorReason::Internal => fault,
     }
 }

@@ -23,5 +23,7 @@ pub(crate) fn table() -> AccessTable {
         .allow(
             "/billing.stripe.v1.MeterEventService/GetUsageSummaries",
             ["ingest-svc"],
+        // What Stripe told, as it came to the gateway; and what became of it, for admins.
+        .allow("/billing.stripe.v1.WebhookService/", ["gateway"])
         )
 }

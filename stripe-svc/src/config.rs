@@ -1,8 +1,10 @@
 //! Configuration from the environment, checked before anything is bound.
 
-use std::{fs, net::SocketAddr};
+use std::{fs, net::SocketAddr, time::Duration};
 
 use billing_kit::{
+    Clock,
+    assertion::Verifier,
     config::{ConfigError, Env, ProcessConfig},
     server::Listen,
 };
@@ -26,6 +28,9 @@ const API_BASE_DEFAULT: &str = "https://api.stripe.com/";
 const CONCURRENCY_DEFAULT: usize = 64;
 /// More connections than this to one host help nobody.
 const CONCURRENCY_LIMIT: usize = 1_000;
+/// Webhooks bring a change within seconds; this is for those that never come.
+const SWEEP_SECONDS_DEFAULT: u64 = 600;
+const SWEEP_SECONDS_LIMITS: (u64, u64) = (1, 86_400);
 
 /// How Stripe is reached.
 #[derive(Debug, Clone)]
@@ -148,6 +153,12 @@ pub struct Config {
     pub catalog: Catalog,
     /// How many meter events are on their way to Stripe at once.
     pub stripe_concurrency_max: usize,
+    /// What Stripe signs webhooks with; any of them is believed, none where there are no webhooks.
+    pub webhook_secrets: Vec<SecretString>,
+    /// How often all subscriptions are looked at.
+    pub sweep_period: Duration,
+    /// The public half of the key that org-svc signs assertions with, as PEM.
+    pub admin_assertion_public_key: SecretString,
 }
 
 impl Config {
@@ -169,6 +180,9 @@ impl Config {
                 "STRIPE_CONCURRENCY_MAX is {concurrency}. Set it to {what}."
             ));
         }
+        let webhook_secrets = read_webhook_secrets(&mut env);
+        let sweep_period = read_sweep_period(&mut env);
+        let admin_assertion_public_key = read_public_key(&mut env);
         if let Some(catalog) = &catalog {
             catalog.check_key(&stripe, &mut env);
         }
@@ -182,8 +196,55 @@ impl Config {
             stripe,
             catalog,
             stripe_concurrency_max: concurrency,
+            webhook_secrets,
+            sweep_period,
+            admin_assertion_public_key,
         })
     }
+}
+
+/// `STRIPE_WEBHOOK_SECRETS`, a list while a secret is rolled, or `STRIPE_WEBHOOK_SECRET`.
+fn read_webhook_secrets(env: &mut Env) -> Vec<SecretString> {
+    let secrets = env
+        .optional_secret("STRIPE_WEBHOOK_SECRETS")
+        .or_else(|| env.optional_secret("STRIPE_WEBHOOK_SECRET"));
+    let text = secrets.unwrap_or_default();
+    let parts = text.expose_secret().split(',').map(str::trim);
+    parts
+        .filter(|secret| !secret.is_empty())
+        .map(SecretString::from)
+        .collect()
+}
+
+fn read_sweep_period(env: &mut Env) -> Duration {
+    let (least, most) = SWEEP_SECONDS_LIMITS;
+    let what = format!("a number of seconds from {least} to {most}");
+    let seconds = env.parsed("STRIPE_SWEEP_SECONDS", SWEEP_SECONDS_DEFAULT, &what);
+    if !(least..=most).contains(&seconds) {
+        env.problem(format!(
+            "STRIPE_SWEEP_SECONDS is {seconds}. Set it to {what}."
+        ));
+    }
+    Duration::from_secs(seconds)
+}
+
+fn read_public_key(env: &mut Env) -> SecretString {
+    let key = env.required_secret(
+        "ADMIN_ASSERTION_PUBLIC_KEY",
+        "the public half of org-svc's Ed25519 key, as PEM",
+    );
+    if !key.expose_secret().is_empty()
+        && let Err(problem) = admin_verifier(&key, Clock::system())
+    {
+        env.problem(problem);
+    }
+    key
+}
+
+/// What verifies the assertions of admins.
+pub(crate) fn admin_verifier(key: &SecretString, clock: Clock) -> Result<Verifier, String> {
+    Verifier::from_pem(key.expose_secret(), clock)
+        .map_err(|problem| format!("ADMIN_ASSERTION_PUBLIC_KEY cannot be used: {problem}."))
 }
 
 /// What `stripe-svc catalog` is configured with: no database, and nothing to listen on.
@@ -237,13 +298,17 @@ mod tests {
         Config::from_env(env(variables)).map_or_else(|error| error.to_string(), |_| String::new())
     }
 
-    const GOOD: [(&str, &str); 2] = [
+    // Made for tests alone.
+    const PUBLIC: &str = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n-----END PUBLIC KEY-----\n";
+
+    const GOOD: [(&str, &str); 3] = [
         ("DATABASE_URL", "postgresql://localhost/billing"),
         ("STRIPE_SECRET_KEY", "sk_test_1"),
+        ("ADMIN_ASSERTION_PUBLIC_KEY", PUBLIC),
     ];
 
     #[test]
-    fn two_variables_are_enough_and_the_rest_has_defaults() {
+    fn three_variables_are_enough_and_the_rest_has_defaults() {
         let config = Config::from_env(env(&GOOD)).unwrap();
         assert_eq!(config.stripe.api_base.as_str(), API_BASE_DEFAULT);
         assert_eq!(config.listen.addr, LISTEN_DEFAULT);
@@ -255,12 +320,16 @@ mod tests {
         let told = problems(&[
             ("STRIPE_SECRET_KEY", "pk_test_1"),
             ("STRIPE_CONCURRENCY_MAX", "0"),
+            ("STRIPE_SWEEP_SECONDS", "0"),
+            ("ADMIN_ASSERTION_PUBLIC_KEY", "no key"),
             ("CATALOG_FILE", "/nowhere.toml"),
         ]);
         for part in [
             "DATABASE_URL is not set",
             "STRIPE_SECRET_KEY is no key",
             "STRIPE_CONCURRENCY_MAX is 0",
+            "STRIPE_SWEEP_SECONDS is 0",
+            "ADMIN_ASSERTION_PUBLIC_KEY cannot be used",
             "CATALOG_FILE is '/nowhere.toml'",
         ] {
             assert!(told.contains(part), "{part} is not in:\n{told}");
@@ -279,6 +348,7 @@ mod tests {
         }
         let plain = [
             GOOD[0],
+            GOOD[2],
             ("STRIPE_SECRET_KEY", "sk_live_1"),
             ("STRIPE_API_BASE", "http://127.0.0.1:1/"),
         ];
@@ -286,10 +356,31 @@ mod tests {
     }
 
     #[test]
+    fn webhooks_are_signed_with_any_of_the_secrets() {
+        let secrets = |more: &[(&str, &str)]| {
+            let variables: Vec<_> = GOOD.iter().chain(more).copied().collect();
+            let secrets = Config::from_env(env(&variables)).unwrap().webhook_secrets;
+            let secrets = secrets.iter().map(|it| it.expose_secret().to_owned());
+            secrets.collect::<Vec<_>>()
+        };
+        assert!(secrets(&[]).is_empty());
+        assert_eq!(
+            secrets(&[("STRIPE_WEBHOOK_SECRET", "whsec_1")]),
+            ["whsec_1"]
+        );
+        let both = [
+            ("STRIPE_WEBHOOK_SECRET", "whsec_1"),
+            ("STRIPE_WEBHOOK_SECRETS", "whsec_2, whsec_1"),
+        ];
+        assert_eq!(secrets(&both), ["whsec_2", "whsec_1"]);
+    }
+
+    #[test]
     fn a_base_address_keeps_its_path() {
         let base = [
             GOOD[0],
             GOOD[1],
+            GOOD[2],
             ("STRIPE_API_BASE", "http://127.0.0.1:12111/sub"),
         ];
         let config = Config::from_env(env(&base)).unwrap();

@@ -25,6 +25,7 @@ mod grpc;
 mod plant;
 mod store;
 mod stripe;
+mod worker;
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -34,6 +35,7 @@ use billing_kit::{
 use billing_proto::stripe::v1::{
     meter_event_service_server::{self, MeterEventServiceServer},
     subscription_service_server::{self, SubscriptionServiceServer},
+    webhook_service_server::{self, WebhookServiceServer},
 };
 
 pub use config::{CatalogConfig, Config, StripeAccess};
@@ -42,7 +44,7 @@ pub use domain::{catalog::Catalog, catalog_file::parse as parse_catalog};
 use crate::{
     app::App,
     config::DB_ROLE,
-    grpc::StripeDoor,
+    grpc::{StripeDoor, WebhookDoor},
     stripe::{Stripe, Transport},
 };
 
@@ -87,18 +89,27 @@ pub async fn start(config: Config, deps: Deps, life: Lifecycle) -> Result<Runnin
     let addr = listener.local_addr().map_err(|error| error.to_string())?;
 
     let transport = Transport::new(&config.stripe, config.stripe_concurrency_max)?;
+    let verifier = config::admin_verifier(&config.admin_assertion_public_key, deps.clock.clone())?;
     let app = App::new(
         db.clone(),
         Stripe::new(transport, deps.clock.clone()),
         config.catalog,
         deps,
         life.clone(),
+        config.webhook_secrets,
         config.stripe_concurrency_max,
     );
-    let door = StripeDoor(Arc::new(app));
+    let app = Arc::new(app);
+    worker::spawn_all(&app, config.sweep_period);
+    let inbox = WebhookDoor {
+        app: Arc::clone(&app),
+        verifier,
+    };
+    let door = StripeDoor(app);
     let services = [
         subscription_service_server::SERVICE_NAME,
         meter_event_service_server::SERVICE_NAME,
+        webhook_service_server::SERVICE_NAME,
     ];
     let routes = server::reflection(&services)
         .map_err(|fault| fault.to_string())?
@@ -108,7 +119,8 @@ pub async fn start(config: Config, deps: Deps, life: Lifecycle) -> Result<Runnin
         )
         .add_service(
             MeterEventServiceServer::new(door).max_decoding_message_size(MESSAGE_BYTES_MAX),
-        );
+        )
+        .add_service(WebhookServiceServer::new(inbox).max_decoding_message_size(MESSAGE_BYTES_MAX));
     let (tls, stop) = (config.listen.tls, life.stop.clone());
     life.spawn_worker("grpc", async move {
         if let Err(error) =

@@ -25,6 +25,8 @@ pub const ADMIN_EMAIL: &str = "admin@example.com";
 pub const ADMIN_PASSWORD: &str = "correct horse battery staple";
 /// The key that the simulator takes.
 pub const STRIPE_KEY: &str = "sk_test_local";
+/// What the simulator signs its webhooks with.
+pub const WEBHOOK_SECRET: &str = "whsec_sample";
 
 /// Another internal service, which may read org-svc.
 const READER: &str = "developer";
@@ -189,6 +191,11 @@ impl System {
                     "CATALOG_FILE",
                     text(workspace_dir().join("stripe-svc/catalog.toml")),
                 ),
+                (
+                    "ADMIN_ASSERTION_PUBLIC_KEY_FILE",
+                    text(self.signing_key.public.clone()),
+                ),
+                ("STRIPE_WEBHOOK_SECRET", WEBHOOK_SECRET.to_owned()),
             ],
             Service::Gateway => vec![
                 ("INGEST_SVC_URL", url(Service::Ingest)),

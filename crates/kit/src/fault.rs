@@ -237,10 +237,12 @@ enum Severity {
 fn severity(reason: ErrorReason) -> Severity {
     match reason {
         ErrorReason::Unspecified | ErrorReason::Internal => Severity::Ours,
+        // Stripe goes on sending what is not believed, and nobody else sees why.
         ErrorReason::Unavailable
         | ErrorReason::DeadlineExceeded
         | ErrorReason::StripeRefused
-        | ErrorReason::PriceNotFound => Severity::Passing,
+        | ErrorReason::PriceNotFound
+        | ErrorReason::SignatureInvalid => Severity::Passing,
         ErrorReason::InvalidArgument
         | ErrorReason::MalformedBody
         | ErrorReason::BodyTooLarge
@@ -258,9 +260,10 @@ fn severity(reason: ErrorReason) -> Severity {
 /// The gRPC code of each reason.
 fn code_of(reason: ErrorReason) -> Code {
     match reason {
-        ErrorReason::InvalidArgument | ErrorReason::MalformedBody | ErrorReason::BodyTooLarge => {
-            Code::InvalidArgument
-        }
+        ErrorReason::InvalidArgument
+        | ErrorReason::MalformedBody
+        | ErrorReason::BodyTooLarge
+        | ErrorReason::SignatureInvalid => Code::InvalidArgument,
         ErrorReason::Unauthenticated => Code::Unauthenticated,
         ErrorReason::PermissionDenied | ErrorReason::OriginNotTrusted => Code::PermissionDenied,
         ErrorReason::OrganizationNotFound => Code::NotFound,
@@ -313,6 +316,7 @@ fn message_of(reason: ErrorReason) -> &'static str {
         | ErrorReason::LinkConflict
         | ErrorReason::StripeRefused
         | ErrorReason::PriceNotFound
+        | ErrorReason::SignatureInvalid
         | ErrorReason::Internal => "Something is wrong on our side.",
     }
 }

@@ -258,6 +258,7 @@ pub(super) fn is_away(fault: &Fault) -> bool {
         | ErrorReason::LinkConflict
         | ErrorReason::StripeRefused
         | ErrorReason::PriceNotFound
+        | ErrorReason::SignatureInvalid
         | ErrorReason::Internal => false,
     }
 }

@@ -77,9 +77,10 @@ fn title_of(reason: ErrorReason) -> &'static str {
         ErrorReason::Unavailable | ErrorReason::DeadlineExceeded | ErrorReason::RateLimited => {
             "Not now"
         }
-        ErrorReason::InvalidArgument | ErrorReason::MalformedBody | ErrorReason::BodyTooLarge => {
-            "That does not work"
-        }
+        ErrorReason::InvalidArgument
+        | ErrorReason::MalformedBody
+        | ErrorReason::BodyTooLarge
+        | ErrorReason::SignatureInvalid => "That does not work",
         ErrorReason::ReportConflict
         | ErrorReason::LinkConflict
         | ErrorReason::StripeRefused

@@ -98,7 +98,9 @@ pub(crate) fn code_of(reason: ErrorReason) -> String {
 /// The HTTP status of each reason.
 pub(crate) fn status_of(reason: ErrorReason) -> StatusCode {
     match reason {
-        ErrorReason::InvalidArgument | ErrorReason::MalformedBody => StatusCode::BAD_REQUEST,
+        ErrorReason::InvalidArgument
+        | ErrorReason::MalformedBody
+        | ErrorReason::SignatureInvalid => StatusCode::BAD_REQUEST,
         ErrorReason::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         ErrorReason::Unauthenticated => StatusCode::UNAUTHORIZED,
         ErrorReason::PermissionDenied | ErrorReason::OriginNotTrusted => StatusCode::FORBIDDEN,
@@ -130,6 +132,7 @@ pub(crate) fn retry_after_seconds(fault: &Fault, request_id: &str) -> Option<u64
         | ErrorReason::LinkConflict
         | ErrorReason::StripeRefused
         | ErrorReason::PriceNotFound
+        | ErrorReason::SignatureInvalid
         | ErrorReason::Internal => false,
     };
     let sum: u64 = request_id.bytes().map(u64::from).sum();

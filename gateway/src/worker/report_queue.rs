@@ -194,6 +194,7 @@ fn failure_of(fault: &Fault) -> ReportFailure {
         | ErrorReason::LinkConflict
         | ErrorReason::StripeRefused
         | ErrorReason::PriceNotFound
+        | ErrorReason::SignatureInvalid
         | ErrorReason::Internal => ReportFailure::Broken,
     }
 }

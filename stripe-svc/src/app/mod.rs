@@ -8,12 +8,20 @@ mod carry_out;
 pub(crate) mod change_catalog;
 mod customer_gates;
 pub(crate) mod get_usage_summaries;
+pub(crate) mod list_meter_errors;
+pub(crate) mod list_webhook_events;
+pub(crate) mod process_webhook_events;
 pub(crate) mod provision_subscription;
+pub(crate) mod receive_webhook;
 pub(crate) mod record_meter_events;
+mod refresh_subscription;
+pub(crate) mod retry_webhook_event;
+pub(crate) mod sweep_subscriptions;
 pub(crate) mod watch_subscriptions;
 
 use billing_kit::{Clock, Ids, process::Lifecycle};
 use sea_orm::DatabaseConnection;
+use secrecy::SecretString;
 use tokio::sync::{Notify, Semaphore};
 
 use crate::{Deps, domain::catalog::Catalog, stripe::Stripe};
@@ -31,6 +39,10 @@ pub(crate) struct App {
     pub(crate) life: Lifecycle,
     /// Wakes the feed's readers.
     pub(crate) changed: Notify,
+    /// Any of these may have signed a webhook; none where webhooks are not set up.
+    pub(crate) webhook_secrets: Vec<SecretString>,
+    /// Told when a webhook came.
+    pub(crate) arrived: Notify,
     /// How many meter events may be on their way at once.
     sending: Semaphore,
     gates: CustomerGates,
@@ -43,6 +55,7 @@ impl App {
         catalog: Catalog,
         deps: Deps,
         life: Lifecycle,
+        webhook_secrets: Vec<SecretString>,
         concurrency_max: usize,
     ) -> Self {
         let Deps { clock, ids } = deps;
@@ -54,6 +67,8 @@ impl App {
             ids,
             life,
             changed: Notify::new(),
+            webhook_secrets,
+            arrived: Notify::new(),
             sending: Semaphore::new(concurrency_max),
             gates: CustomerGates::default(),
         }

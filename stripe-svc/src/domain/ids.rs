@@ -71,6 +71,10 @@ text_id!(
     MeterId
 );
 text_id!(
+    /// An event that Stripe sent.
+    EventId
+);
+text_id!(
     /// What Stripe tells two meter events apart by.
     EventIdentifier
 );

@@ -8,12 +8,16 @@ pub(crate) mod catalog;
 pub(crate) mod catalog_diff;
 pub(crate) mod catalog_file;
 pub(crate) mod ids;
+pub(crate) mod meter_error;
 pub(crate) mod meter_event;
+pub(crate) mod page;
 #[cfg(test)]
 mod properties;
 pub(crate) mod provision;
 pub(crate) mod refusal;
+pub(crate) mod signature;
 pub(crate) mod stored_event;
 pub(crate) mod subscription;
 pub(crate) mod terms;
 pub(crate) mod usage_days;
+pub(crate) mod webhook_event;

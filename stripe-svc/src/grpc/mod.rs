@@ -2,6 +2,7 @@
 
 mod meter_event_service;
 mod subscription_service;
+mod webhook_service;
 
 use std::sync::Arc;
 
@@ -9,7 +10,9 @@ use billing_proto::stripe::v1::StripeRefusal;
 
 use crate::{app::App, domain::refusal::Refusal};
 
-/// Both services of stripe-svc.
+pub(crate) use webhook_service::WebhookDoor;
+
+/// Both services that bring something to Stripe.
 #[derive(Debug, Clone)]
 pub(crate) struct StripeDoor(pub(crate) Arc<App>);
 

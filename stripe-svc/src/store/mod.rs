@@ -5,13 +5,25 @@
 
 pub(crate) mod calls;
 pub(crate) mod customers;
+pub(crate) mod meter_errors;
 pub(crate) mod meter_events;
 pub(crate) mod subscription_changes;
 pub(crate) mod subscriptions;
+pub(crate) mod sweeps;
+pub(crate) mod webhook_events;
 
 use std::fmt::Display;
 
+use chrono::{DateTime, Utc};
 use sea_orm::{DbBackend, DbErr, Statement, Value};
+use uuid::Uuid;
+
+/// A row that is this process's to work on, until then.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lease {
+    pub(crate) token: Uuid,
+    pub(crate) until: DateTime<Utc>,
+}
 
 /// A statement with its values.
 fn sql(text: &str, values: impl IntoIterator<Item = Value>) -> Statement {

@@ -84,6 +84,14 @@ impl TryFrom<Model> for SubscriptionState {
     }
 }
 
+/// The next ticket, to be taken before Stripe is asked.
+pub(crate) async fn take_ticket(db: &impl ConnectionTrait) -> Result<FetchTicket, DbErr> {
+    const TAKE: &str = "SELECT nextval('stripe_fetch_tickets') AS ticket";
+    let row = db.query_one_raw(sql(TAKE, [])).await?;
+    let row = row.ok_or_else(|| DbErr::RecordNotFound("stripe_fetch_tickets".to_owned()))?;
+    row.try_get("", "ticket").map(FetchTicket)
+}
+
 /// Keeps subscriptions as a fetch brought them, unless a later fetch was here before, and tells the
 /// feed of those that differ from what was known; answers with these.
 ///
@@ -190,6 +198,54 @@ fn to_row(subscription: &Subscription) -> Json {
         "ended_at": time(ended_at),
         "customer_deleted": customer_deleted,
     })
+}
+
+/// A subscription as it stands.
+pub(crate) async fn get(
+    db: &impl ConnectionTrait,
+    id: &SubscriptionId,
+) -> Result<Option<SubscriptionState>, DbErr> {
+    let found = get_many(db, std::slice::from_ref(id)).await?;
+    Ok(found.into_iter().next())
+}
+
+/// What is known of a customer's subscriptions.
+pub(crate) async fn of_customer(
+    db: &impl ConnectionTrait,
+    customer: &CustomerId,
+) -> Result<Vec<SubscriptionId>, DbErr> {
+    let rows = Entity::find()
+        .filter(Column::StripeCustomerId.eq(customer.as_str()))
+        .order_by_asc(Column::StripeSubscriptionId)
+        .all(db)
+        .await?;
+    let ids = rows.into_iter().map(|row| row.stripe_subscription_id);
+    Ok(ids.map(SubscriptionId::new).collect())
+}
+
+/// Those that have not ended and were not fetched since a ticket, in the order of their ids.
+pub(crate) async fn unseen(
+    db: &impl ConnectionTrait,
+    since: FetchTicket,
+    after: Option<&SubscriptionId>,
+    count_max: i64,
+) -> Result<Vec<SubscriptionId>, DbErr> {
+    const UNSEEN: &str = "
+        SELECT stripe_subscription_id FROM stripe_subscriptions
+        WHERE fetch_ticket < $1 AND subscription_status NOT IN ('canceled', 'incomplete_expired')
+          AND stripe_subscription_id > $2
+        ORDER BY stripe_subscription_id LIMIT $3";
+    #[derive(FromQueryResult)]
+    struct Unseen {
+        stripe_subscription_id: String,
+    }
+    let after = after.map_or("", SubscriptionId::as_str);
+    let values = [since.0.into(), after.into(), count_max.into()];
+    let rows = Unseen::find_by_statement(sql(UNSEEN, values))
+        .all(db)
+        .await?;
+    let ids = rows.into_iter().map(|row| row.stripe_subscription_id);
+    Ok(ids.map(SubscriptionId::new).collect())
 }
 
 /// These subscriptions as they stand.

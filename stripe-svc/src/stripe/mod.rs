@@ -20,6 +20,7 @@ mod prices;
 mod remembered;
 mod subscription_state;
 pub(crate) mod subscriptions;
+mod thin_events;
 mod transport;
 mod unknown;
 mod verdict;
@@ -31,7 +32,7 @@ use crate::domain::ids::{MeterId, PriceId};
 
 pub(crate) use form::to_sent;
 pub(crate) use objects::{CreatedObject, SubscriptionObject, from_json, from_text};
-pub(crate) use subscription_state::read_subscription;
+pub(crate) use subscription_state::{SubscriptionPage, read_subscription};
 pub(crate) use transport::{Answer, Budget, ReadError, Reply, Transport};
 pub(crate) use unknown::{Unknown, UnknownKind};
 
@@ -64,9 +65,14 @@ impl Stripe {
     /// # Errors
     /// Stripe did not say, or has no such object.
     pub(crate) async fn retrieve(&self, path: &str) -> Result<Reply, Unknown> {
-        let request = RequestBuilder::new(StripeMethod::Get, path);
+        self.ask(&RequestBuilder::new(StripeMethod::Get, path))
+            .await
+    }
+
+    /// The answer to a request that changes nothing.
+    async fn ask(&self, request: &RequestBuilder) -> Result<Reply, Unknown> {
         let budget = Budget::for_reads();
-        match self.transport.send(&request, None, budget).await? {
+        match self.transport.send(request, None, budget).await? {
             Answer::Done(reply) => Ok(reply),
             Answer::Refused { refusal, .. } => Err(ReadError::Refused(refusal).into()),
         }

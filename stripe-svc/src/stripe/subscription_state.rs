@@ -3,6 +3,8 @@
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::Value;
+use stripe_client_core::{RequestBuilder, StripeMethod};
+use url::form_urlencoded;
 use uuid::Uuid;
 
 use crate::{
@@ -12,6 +14,7 @@ use crate::{
         terms::SubscriptionStatus,
     },
     stripe::{
+        Answer, Budget, PAGE_SIZE, ReadError, Stripe,
         customers::ORGANIZATION_ID,
         unknown::{Unknown, UnknownKind},
     },
@@ -56,6 +59,112 @@ struct ItemsJson {
 struct ItemJson {
     current_period_start: Option<i64>,
     current_period_end: Option<i64>,
+}
+
+/// A page of all subscriptions.
+#[derive(Debug)]
+pub(crate) struct SubscriptionPage {
+    pub(crate) subscriptions: Vec<Subscription>,
+    /// Those that could not be read: no reason to look at none.
+    pub(crate) unreadable: Vec<Unknown>,
+    /// Behind which the next page begins; none after the last.
+    pub(crate) next: Option<SubscriptionId>,
+}
+
+impl Stripe {
+    /// A subscription as it is now; `None` where Stripe has none of this id.
+    ///
+    /// # Errors
+    /// Stripe did not say, or what it said cannot be read.
+    pub(crate) async fn subscription(
+        &self,
+        id: &SubscriptionId,
+    ) -> Result<Option<Subscription>, Unknown> {
+        // With its customer, who may be deleted.
+        let request = get(&format!("/subscriptions/{id}"), &[("expand[]", "customer")]);
+        match self
+            .transport
+            .send(&request, None, Budget::for_reads())
+            .await?
+        {
+            Answer::Done(reply) => read_subscription(&read_json(&reply.body)?).map(Some),
+            Answer::Refused { refusal, .. } if refusal.is_resource_missing() => Ok(None),
+            Answer::Refused { refusal, .. } => Err(ReadError::Refused(refusal).into()),
+        }
+    }
+
+    /// A page of all subscriptions, ended ones included, behind the last of the page before.
+    ///
+    /// # Errors
+    /// Stripe did not say.
+    pub(crate) async fn subscriptions(
+        &self,
+        after: Option<&SubscriptionId>,
+    ) -> Result<SubscriptionPage, Unknown> {
+        let limit = PAGE_SIZE.to_string();
+        let mut query = vec![
+            ("status", "all"),
+            ("limit", &*limit),
+            ("expand[]", "data.customer"),
+        ];
+        query.extend(after.map(|id| ("starting_after", id.as_str())));
+        let page = read_json(&self.ask(&get("/subscriptions", &query)).await?.body)?;
+        let data = page.get("data").and_then(Value::as_array);
+        let data = data.ok_or_else(|| unreadable("Stripe's list has no data.".to_owned()))?;
+        let mut subscriptions = Vec::new();
+        let mut unreadable = Vec::new();
+        for value in data {
+            match read_subscription(value) {
+                Ok(subscription) => subscriptions.push(subscription),
+                Err(error) => unreadable.push(error),
+            }
+        }
+        let has_more = page.get("has_more").and_then(Value::as_bool) == Some(true);
+        let last = data.last().filter(|_| has_more);
+        let last = last.and_then(|last| last.get("id")?.as_str());
+        Ok(SubscriptionPage {
+            subscriptions,
+            unreadable,
+            next: last.map(SubscriptionId::new),
+        })
+    }
+
+    /// Whether a customer was deleted. One that Stripe never had is an error.
+    ///
+    /// # Errors
+    /// Stripe did not say.
+    pub(crate) async fn is_customer_deleted(&self, id: &CustomerId) -> Result<bool, Unknown> {
+        let request = get(&format!("/customers/{id}"), &[]);
+        match self
+            .transport
+            .send(&request, None, Budget::for_reads())
+            .await?
+        {
+            Answer::Done(reply) => {
+                let customer = read_json(&reply.body)?;
+                Ok(customer.get("deleted").and_then(Value::as_bool) == Some(true))
+            }
+            Answer::Refused { refusal, .. } => Err(ReadError::Refused(refusal).into()),
+        }
+    }
+}
+
+fn get(path: &str, query: &[(&str, &str)]) -> RequestBuilder {
+    let text = form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(query)
+        .finish();
+    RequestBuilder {
+        query: Some(text).filter(|text| !text.is_empty()),
+        body: None,
+        path: path.to_owned(),
+        method: StripeMethod::Get,
+    }
+}
+
+/// Reads an answer as JSON.
+pub(super) fn read_json(body: &[u8]) -> Result<Value, Unknown> {
+    serde_json::from_slice(body)
+        .map_err(|error| unreadable(format!("Stripe's answer is no JSON: {error}.")))
 }
 
 /// Reads a subscription. The words and times are Stripe's own; none is guessed.

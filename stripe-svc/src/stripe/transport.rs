@@ -241,12 +241,12 @@ impl Transport {
             StripeMethod::Delete => Method::DELETE,
         };
         let query = request.query.as_deref().map(|query| format!("?{query}"));
-        let url = format!(
-            "{}v1{}{}",
-            self.base,
-            request.path,
-            query.unwrap_or_default()
-        );
+        // What is of the second version of the API says so itself.
+        let path = match request.path.strip_prefix("/v2/") {
+            Some(rest) => format!("v2/{rest}"),
+            None => format!("v1{}", request.path),
+        };
+        let url = format!("{}{path}{}", self.base, query.unwrap_or_default());
         let mut http = self.http.request(method, url).headers(self.headers.clone());
         if let Some(key) = key {
             http = http.header("idempotency-key", key.as_str());

@@ -11,7 +11,9 @@ mod meter_events;
 mod provision;
 #[cfg(test)]
 mod support;
+mod sweep;
 #[cfg(test)]
 mod transport;
 #[cfg(test)]
 mod usage_summaries;
+mod webhooks;

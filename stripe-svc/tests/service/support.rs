@@ -3,23 +3,36 @@
 use std::{future::Future, net::SocketAddr, time::Duration};
 
 use billing_devkit::postgres::TestDatabase;
-use billing_kit::{Clock, Ids, client, config::Env, process::Lifecycle};
+use billing_kit::{
+    Clock, Ids,
+    assertion::{ADMIN_ASSERTION, Admin, Signer},
+    client,
+    config::Env,
+    process::Lifecycle,
+};
 use billing_proto::{
     common::v1::{DeploymentType, PlanType},
     stripe::v1::{
-        MeterEvent, MeterEventOutcome, ProvisionSubscriptionRequest, ProvisionedSubscription,
-        RecordMeterEventsRequest, StripeRefusal, WatchSubscriptionsRequest,
-        WatchSubscriptionsResponse, meter_event_outcome::Outcome as EventOutcome,
+        ListMeterErrorsRequest, ListWebhookEventsRequest,
+        ListWebhookEventsResponse, MeterError, MeterEvent, MeterEventOutcome,
+        ProvisionSubscriptionRequest, ProvisionedSubscription, ReceiveWebhookRequest,
+        RecordMeterEventsRequest, RetryWebhookEventRequest, StripeRefusal,
+        WatchSubscriptionsRequest, WatchSubscriptionsResponse,
+        WebhookEvent, WebhookEventState,
+        meter_event_outcome::Outcome as EventOutcome,
         meter_event_service_client::MeterEventServiceClient,
         provision_subscription_response::Outcome as ProvisionOutcome,
         subscription_service_client::SubscriptionServiceClient,
+        webhook_service_client::WebhookServiceClient,
     },
 };
 use chrono::{DateTime, TimeDelta, Utc};
+use hmac::{Hmac, KeyInit, Mac};
 use sea_orm::{
     ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, QueryResult, Statement,
 };
 use serde_json::Value;
+use sha2::Sha256;
 use stripe_sim::{Config as SimConfig, Fault, FaultEffect, FaultResponse, Handle, Simulator};
 use stripe_svc::{
     CatalogConfig, Config, Deps,
@@ -32,6 +45,11 @@ use uuid::Uuid;
 pub(crate) const CUSTOMERS: &str = "POST /v1/customers";
 pub(crate) const SUBSCRIPTIONS: &str = "POST /v1/subscriptions";
 pub(crate) const METER_EVENTS: &str = "POST /v1/billing/meter_events";
+
+// A pair that was made for tests alone.
+const PRIVATE_KEY: &str = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n-----END PRIVATE KEY-----\n";
+const PUBLIC_KEY: &str = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n-----END PUBLIC KEY-----\n";
+pub(crate) const WEBHOOK_SECRET: &str = "whsec_sample";
 
 /// How long something may take that happens by itself.
 const EVENTUALLY_MAX: Duration = Duration::from_secs(20);
@@ -100,6 +118,8 @@ impl World {
             ("STRIPE_SECRET_KEY", "sk_test_local"),
             ("STRIPE_API_BASE", &base),
             ("LISTEN_ADDR", "127.0.0.1:0"),
+            ("ADMIN_ASSERTION_PUBLIC_KEY", PUBLIC_KEY),
+            ("STRIPE_WEBHOOK_SECRET", WEBHOOK_SECRET),
         ];
         let variables = variables.iter().chain(more);
         Env::from_variables(variables.map(|(n, v)| ((*n).to_owned(), (*v).to_owned())))
@@ -132,6 +152,38 @@ impl World {
             runtime: Some(runtime),
             addr,
         }
+    }
+
+    /// A call on an admin's behalf.
+    pub(crate) fn as_admin<T>(&self, message: T) -> tonic::Request<T> {
+        let admin = Admin {
+            user_id: "user_1".to_owned(),
+            email: "admin@vaultai.example".to_owned(),
+        };
+        let signer = Signer::from_pem(&PRIVATE_KEY.into()).unwrap();
+        let assertion = signer.sign(&admin, self.now()).unwrap();
+        let mut request = tonic::Request::new(message);
+        let metadata = request.metadata_mut();
+        metadata.insert(ADMIN_ASSERTION, assertion.parse().unwrap());
+        request
+    }
+
+    /// How Stripe signs a webhook now.
+    pub(crate) fn signature(&self, body: &str) -> String {
+        sign(body, WEBHOOK_SECRET, self.now())
+    }
+
+    /// Asks the simulator's control plane.
+    pub(crate) async fn sim_control(&self, path: &str, body: &Value) {
+        let url = format!("{}{path}", self.sim.base_url());
+        let response = plain_http().post(url).body(body.to_string()).send().await;
+        assert!(response.unwrap().status().is_success());
+    }
+
+    /// Changes the tables.
+    pub(crate) async fn execute(&self, sql: &str) {
+        let statement = Statement::from_string(DbBackend::Postgres, sql);
+        self.db.execute_raw(statement).await.unwrap();
     }
 
     /// Makes Stripe misbehave on the next calls of a route.
@@ -316,6 +368,65 @@ impl Service {
             .code()
     }
 
+    fn inbox(&self) -> WebhookServiceClient<client::ServiceChannel> {
+        WebhookServiceClient::new(self.channel())
+    }
+
+    /// Delivers a webhook as it is signed.
+    pub(crate) async fn deliver_signed(&self, body: &str, signature: &str) -> Result<(), Status> {
+        let request = ReceiveWebhookRequest {
+            payload: body.as_bytes().to_vec(),
+            signature: signature.to_owned(),
+        };
+        self.inbox().receive_webhook(request).await.map(drop)
+    }
+
+    /// The inbox as an admin sees it: the latest first.
+    pub(crate) async fn webhooks(
+        &self,
+        world: &World,
+        state: WebhookEventState,
+    ) -> Vec<WebhookEvent> {
+        let request = ListWebhookEventsRequest {
+            state: state.into(),
+            ..ListWebhookEventsRequest::default()
+        };
+        let listed = self
+            .inbox()
+            .list_webhook_events(world.as_admin(request))
+            .await;
+        listed.unwrap().into_inner().events
+    }
+
+    pub(crate) async fn list_webhooks(
+        &self,
+        request: tonic::Request<ListWebhookEventsRequest>,
+    ) -> Result<ListWebhookEventsResponse, Status> {
+        let listed = self.inbox().list_webhook_events(request).await;
+        listed.map(tonic::Response::into_inner)
+    }
+
+    pub(crate) async fn retry_webhook(
+        &self,
+        world: &World,
+        id: &str,
+    ) -> Result<WebhookEvent, Status> {
+        let request = RetryWebhookEventRequest {
+            event_id: id.to_owned(),
+        };
+        let retried = self
+            .inbox()
+            .retry_webhook_event(world.as_admin(request))
+            .await?;
+        Ok(retried.into_inner().event.unwrap())
+    }
+
+    pub(crate) async fn meter_errors(&self, world: &World) -> Vec<MeterError> {
+        let request = world.as_admin(ListMeterErrorsRequest::default());
+        let listed = self.inbox().list_meter_errors(request).await;
+        listed.unwrap().into_inner().errors
+    }
+
     pub(crate) async fn try_record(
         &self,
         events: Vec<MeterEvent>,
@@ -359,6 +470,16 @@ impl Drop for Service {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// `Stripe-Signature`, made as Stripe makes it.
+pub(crate) fn sign(body: &str, secret: &str, at: DateTime<Utc>) -> String {
+    let seconds = at.timestamp();
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
+    mac.update(format!("{seconds}.{body}").as_bytes());
+    let bytes = mac.finalize().into_bytes();
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("t={seconds},v1={hex}")
 }
 
 /// A client for the simulator. It never speaks TLS, but cannot be built without knowing how.

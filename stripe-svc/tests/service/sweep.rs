@@ -1,0 +1,97 @@
+//! The sweep: what no webhook brought is found.
+
+use std::time::Duration;
+
+use billing_proto::common::v1::SubscriptionStatus;
+use chrono::TimeDelta;
+use reqwest::Method;
+use stripe_sim::FaultEffect;
+
+use crate::support::{World, answer, eventually, link, once};
+
+const LIST: &str = "GET /v1/subscriptions";
+
+/// adcp#6654: webhooks that were missed were gone.
+#[tokio::test]
+async fn fm13_the_sweep_finds_what_no_webhook_brought() {
+    let world = World::start().await;
+    let service = world.service().await;
+    let [canceled, deleted, kept] = [
+        service.provisioned(&link()).await,
+        service.provisioned(&link()).await,
+        service.provisioned(&link()).await,
+    ];
+    let subscription = |it: &str| format!("/v1/subscriptions/{it}");
+    let path = subscription(&canceled.stripe_subscription_id);
+    world.stripe(Method::DELETE, &path, &[]).await;
+    let path = format!("/v1/customers/{}", deleted.stripe_customer_id);
+    world.stripe(Method::DELETE, &path, &[]).await;
+    let path = subscription(&kept.stripe_subscription_id);
+    let later = [("cancel_at_period_end", "true")];
+    world.stripe(Method::POST, &path, &later).await;
+    // Stripe fails at first: the pass goes on later.
+    world.fault(once(LIST, FaultEffect::Respond(answer(400))));
+    let is_swept = || async {
+        let row = world
+            .row("SELECT count(*) AS n FROM stripe_sweeps WHERE last_ended_at IS NOT NULL")
+            .await;
+        row.try_get::<i64>("", "n").unwrap() == 1
+    };
+    eventually("a pass is planned", || async {
+        let row = world.row("SELECT count(*) AS n FROM stripe_sweeps").await;
+        row.try_get::<i64>("", "n").unwrap() == 1
+    })
+    .await;
+    assert!(!is_swept().await);
+    world.advance(TimeDelta::minutes(11));
+    eventually("Stripe was asked in vain", || async {
+        world.calls(LIST) >= 1
+    })
+    .await;
+    world.advance(TimeDelta::minutes(1));
+    eventually("all subscriptions are looked at", is_swept).await;
+
+    let states = service.watch(0).await.next().await.states;
+    let state = |id: &str| {
+        states
+            .iter()
+            .rfind(|it| it.stripe_subscription_id == id)
+            .unwrap()
+    };
+    let found = state(&canceled.stripe_subscription_id);
+    assert_eq!(found.subscription_status(), SubscriptionStatus::Canceled);
+    assert!(!found.customer_deleted);
+    let found = state(&deleted.stripe_subscription_id);
+    assert_eq!(found.subscription_status(), SubscriptionStatus::Canceled);
+    assert!(found.customer_deleted);
+    let found = state(&kept.stripe_subscription_id);
+    assert_eq!(found.subscription_status(), SubscriptionStatus::Trial);
+    assert_eq!(found.cancel_time, found.current_period_end_time);
+    assert!(found.cancel_time.is_some());
+}
+
+#[tokio::test]
+async fn one_replica_sweeps_and_what_is_as_it_was_is_no_change() {
+    let world = World::start().await;
+    let [one, two] = [world.service().await, world.service().await];
+    one.provisioned(&link()).await;
+    let first = two.watch(0).await.next().await;
+    eventually("a pass is planned", || async {
+        let row = world.row("SELECT count(*) AS n FROM stripe_sweeps").await;
+        row.try_get::<i64>("", "n").unwrap() == 1
+    })
+    .await;
+    world.advance(TimeDelta::minutes(11));
+    eventually("it is looked at", || async { world.calls(LIST) == 1 }).await;
+    // Both have had time to look whose turn it is.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(world.calls(LIST), 1);
+    let row = world
+        .row("SELECT max(cursor) AS cursor FROM stripe_subscription_changes")
+        .await;
+    assert_eq!(row.try_get::<i64>("", "cursor").unwrap(), first.cursor);
+    let row = world
+        .row("SELECT fetch_ticket FROM stripe_subscriptions")
+        .await;
+    assert!(row.try_get::<i64>("", "fetch_ticket").unwrap() > 0);
+}
