@@ -14,6 +14,8 @@ pub(crate) fn table() -> AccessTable {
             "/billing.stripe.v1.SubscriptionService/WatchSubscriptions",
             ["org-svc"],
         )
+        // What Stripe told, as it came to the gateway; and what became of it, for admins.
+        .allow("/billing.stripe.v1.WebhookService/", ["gateway"])
         // Usage, as ingest-svc recorded it.
         .allow(
             "/billing.stripe.v1.MeterEventService/RecordMeterEvents",
@@ -23,7 +25,5 @@ pub(crate) fn table() -> AccessTable {
         .allow(
             "/billing.stripe.v1.MeterEventService/GetUsageSummaries",
             ["ingest-svc"],
-        // What Stripe told, as it came to the gateway; and what became of it, for admins.
-        .allow("/billing.stripe.v1.WebhookService/", ["gateway"])
         )
 }
