@@ -4,24 +4,57 @@
 
 use std::collections::BTreeMap;
 
-use billing_e2e::actors::{Admin, Answer, Instance, now, terms};
-use billing_e2e::{Service, System};
+use billing_e2e::actors::{Admin, Answer, Instance, http, now, terms};
+use billing_e2e::{STRIPE_KEY, Service, System};
 use billing_harness::eventually;
 use chrono::{DateTime, Days, NaiveTime, SecondsFormat, TimeDelta, Utc};
 use futures::future::join_all;
 use reqwest::StatusCode;
+use sea_orm::ConnectionTrait;
+use serde_json::{Value, json};
 
 /// An organization whose subscription began so many days ago, by Stripe's clock.
 async fn linked_days_ago(system: &System, admin: &Admin, days: i64) -> Instance {
+    linked_days_ago_on(system, admin, days, &terms()).await
+}
+
+async fn linked_days_ago_on(system: &System, admin: &Admin, days: i64, terms: &Value) -> Instance {
     let instance = Instance::of(system);
     let start = now() - TimeDelta::days(days);
     let answer = instance.report(1, start - TimeDelta::hours(1)).await;
     assert_eq!(answer.status, StatusCode::OK, "{:?}", answer.json);
     system.stripe.set_clock(start.timestamp());
-    let link = admin.link(instance.organization, &terms()).await;
+    let link = admin.link(instance.organization, terms).await;
     assert_eq!(link.status, StatusCode::OK, "{:?}", link.json);
     system.stripe.set_clock(now().timestamp());
     instance
+}
+
+/// A report that Stripe accepted.
+async fn sent(admin: &Admin, instance: &Instance, users: i64, at: DateTime<Utc>) -> String {
+    let answer = instance.report(users, at).await;
+    assert_eq!(answer.status, StatusCode::OK, "{:?}", answer.json);
+    let id = answer.text("/report_id").to_owned();
+    admin.delivered(instance.organization, &id, &["sent"]).await;
+    id
+}
+
+/// What somebody else does in Stripe.
+async fn stripe_post(system: &System, path: &str, form: &[(&str, &str)]) -> Value {
+    let url = format!("{}{path}", system.stripe.base_url());
+    let request = http().post(url).basic_auth(STRIPE_KEY, None::<&str>);
+    let answer = request.form(form).send().await.unwrap();
+    let status = answer.status();
+    let json: Value = answer.json().await.unwrap();
+    assert_eq!(status, StatusCode::OK, "{path}: {json}");
+    json
+}
+
+/// What all invoices ask for, in cents.
+fn invoiced(system: &System) -> i64 {
+    let invoices = system.stripe.ledger().invoices;
+    let totals = invoices.iter().map(|it| it["total"].as_i64().unwrap());
+    totals.sum()
 }
 
 fn midnight(at: DateTime<Utc>) -> DateTime<Utc> {
@@ -120,4 +153,176 @@ async fn fm09_of_a_backlog_only_what_is_too_old_is_left_out_and_shown() {
             .await;
     }
     assert_eq!(counted(&system).len(), 2);
+}
+
+/// Lets time pass between a delivery and the next pass of reconciliation, which begins at once.
+async fn reconcile_after(system: &System, admin: &Admin, hours: u32) {
+    eventually("no pass is under way", async || {
+        let answer = admin.get("/api/admin/reconciliation").await;
+        let is_quiet = answer.json["pass_started_at"].is_null();
+        (is_quiet && answer.json["last_full_pass_at"].is_string()).then_some(())
+    })
+    .await;
+    let db = system.database().connect().await;
+    let pass = format!(
+        "UPDATE usage_reports SET settled_at = settled_at - interval '{hours} hours';
+         UPDATE reconciliation_pass SET next_step_at = NULL;"
+    );
+    db.execute_unprepared(&pass).await.unwrap();
+    db.close().await.unwrap();
+}
+
+async fn findings(admin: &Admin) -> Vec<Value> {
+    let answer = admin.get("/api/admin/reconciliation").await;
+    assert_eq!(answer.status, StatusCode::OK, "{:?}", answer.json);
+    answer.json["findings"].as_array().unwrap().clone()
+}
+
+/// Waits until the open findings have these numbers: expected, found and sent again.
+async fn found(admin: &Admin, expected: &[(i64, &str, i64)]) {
+    eventually(&format!("the findings are {expected:?}"), async || {
+        let findings = findings(admin).await;
+        let numbers = findings.iter().map(|it| {
+            (
+                it["expected"].as_i64().unwrap(),
+                it["found"].as_str().unwrap(),
+                it["resend_count"].as_i64().unwrap(),
+            )
+        });
+        numbers.eq(expected.iter().copied()).then_some(())
+    })
+    .await;
+}
+
+/// lago#637, MAIF/daikoku#1222, superserve-ai/sandbox#376: accepted with 200, and never billed.
+#[tokio::test(flavor = "multi_thread")]
+async fn fm06_what_stripe_accepted_and_does_not_count_is_found_and_sent_again() {
+    let system = System::start().await;
+    let admin = Admin::sign_in(&system).await;
+    let instance = linked_days_ago(&system, &admin, 4).await;
+    let report_id = sent(&admin, &instance, 45, now() - Days::new(2)).await;
+    let row = admin
+        .reports(instance.organization)
+        .await
+        .remove(&report_id);
+    let identifier = row.unwrap()["stripe_meter_event_id"].clone();
+    let cancel = [
+        ("event_name", "vaultai_seats"),
+        ("type", "cancel"),
+        ("cancel[identifier]", identifier.as_str().unwrap()),
+    ];
+    stripe_post(&system, "/v1/billing/meter_event_adjustments", &cancel).await;
+
+    // Stripe still knows the identifier: it counts the resend as little as the first.
+    reconcile_after(&system, &admin, 1).await;
+    found(&admin, &[(45, "0", 1)]).await;
+    admin
+        .delivered(instance.organization, &report_id, &["sent"])
+        .await;
+    assert_eq!(system.stripe.ledger().meter_events.len(), 1);
+
+    // A day later it does not.
+    let a_day_later = now() + TimeDelta::hours(26);
+    system.stripe.set_clock(a_day_later.timestamp());
+    reconcile_after(&system, &admin, 26).await;
+    found(&admin, &[(45, "0", 2)]).await;
+    eventually("it is sent again", async || {
+        (system.stripe.ledger().meter_events.len() == 2).then_some(())
+    })
+    .await;
+    admin
+        .delivered(instance.organization, &report_id, &["sent"])
+        .await;
+    reconcile_after(&system, &admin, 1).await;
+    found(&admin, &[]).await;
+}
+
+/// What Stripe has too much of is shown with both numbers, and never silently changed.
+#[tokio::test(flavor = "multi_thread")]
+async fn fm06_what_stripe_counts_too_much_of_is_shown_and_left_alone() {
+    let system = System::start().await;
+    let admin = Admin::sign_in(&system).await;
+    let instance = linked_days_ago(&system, &admin, 4).await;
+    let at = now() - Days::new(2);
+    sent(&admin, &instance, 45, at).await;
+    let customer = system.stripe.ledger().meter_events[0].customer.clone();
+    let timestamp = at.timestamp().to_string();
+    let count = async |value| {
+        let form = [
+            ("event_name", "vaultai_seats"),
+            ("timestamp", timestamp.as_str()),
+            ("payload[stripe_customer_id]", customer.as_str()),
+            ("payload[value]", value),
+        ];
+        stripe_post(&system, "/v1/billing/meter_events", &form).await;
+    };
+    count("90").await;
+    reconcile_after(&system, &admin, 1).await;
+    found(&admin, &[(45, "90", 0)]).await;
+    // Less than reported, and nothing that we ever sent: a person's correction stays as well.
+    count("44").await;
+    reconcile_after(&system, &admin, 1).await;
+    found(&admin, &[(45, "44", 0)]).await;
+    assert_eq!(system.stripe.ledger().meter_events.len(), 3);
+
+    count("45").await;
+    reconcile_after(&system, &admin, 1).await;
+    found(&admin, &[]).await;
+}
+
+/// polar#11046, tuist#12613: usage of the trial was billed at conversion.
+#[tokio::test(flavor = "multi_thread")]
+async fn fm10_usage_of_the_trial_is_never_billed_and_the_first_paid_day_is() {
+    let system = System::start().await;
+    let admin = Admin::sign_in(&system).await;
+    let mut terms = terms();
+    terms["trial_days"] = json!(20);
+    let instance = linked_days_ago_on(&system, &admin, 40, &terms).await;
+    let trial_end = now() - Days::new(20);
+    for (users, at) in [
+        (300, trial_end - TimeDelta::days(10)),
+        (200, trial_end - TimeDelta::minutes(1)),
+        (40, trial_end + TimeDelta::days(1)),
+        (10, trial_end + TimeDelta::days(2)),
+    ] {
+        sent(&admin, &instance, users, at).await;
+    }
+    // The first paid period ends 28 to 31 days after the trial.
+    let after = now() + Days::new(13);
+    system.stripe.set_clock(after.timestamp());
+    // 50 seat-days at 26.5 cents.
+    assert_eq!(invoiced(&system), 1_325);
+}
+
+/// Classic billing mode: a price switched in mid-period dropped the usage before it.
+#[tokio::test(flavor = "multi_thread")]
+async fn fm20_after_a_switch_of_prices_each_day_is_billed_at_the_price_it_had() {
+    let system = System::start().await;
+    let admin = Admin::sign_in(&system).await;
+    let mut terms = terms();
+    terms["trial_days"] = json!(0);
+    let instance = linked_days_ago_on(&system, &admin, 25, &terms).await;
+    sent(&admin, &instance, 40, now() - Days::new(10)).await;
+
+    let ledger = system.stripe.ledger();
+    let subscription = &ledger.subscriptions[0];
+    let price = ledger
+        .prices
+        .iter()
+        .find(|it| it["lookup_key"] == "vaultai_managed_cloud_on_managed_cloud");
+    let form = [
+        (
+            "items[0][id]",
+            subscription["items"]["data"][0]["id"].as_str().unwrap(),
+        ),
+        ("items[0][price]", price.unwrap()["id"].as_str().unwrap()),
+    ];
+    let path = format!("/v1/subscriptions/{}", subscription["id"].as_str().unwrap());
+    stripe_post(&system, &path, &form).await;
+    sent(&admin, &instance, 20, now() + TimeDelta::seconds(1)).await;
+
+    let after = now() + Days::new(8);
+    system.stripe.set_clock(after.timestamp());
+    // 40 seat-days at 26.5 cents, and 20 at 33.
+    assert_eq!(invoiced(&system), 1_720);
 }

@@ -32,7 +32,7 @@ use crate::{
 };
 
 /// Organizations of a step. The worker pauses between two steps, which bounds what is asked of Stripe.
-const PAGE_SIZE: i64 = 10;
+const PAGE_SIZE: usize = 10;
 /// Longer than one question to stripe-svc may take; renewed after each organization.
 const LEASE: TimeDelta = TimeDelta::seconds(60);
 /// How often Stripe is asked about one organization before the pass goes on without it: a good ten
@@ -63,7 +63,8 @@ pub(crate) async fn reconcile(parts: &Parts, pass_interval: TimeDelta) -> Result
     else {
         return Ok(0);
     };
-    let page = reconciliation::linked_after(&parts.db, after_id, PAGE_SIZE)
+    let limit = i64::try_from(PAGE_SIZE).map_err(Fault::internal)?;
+    let page = reconciliation::linked_after(&parts.db, after_id, limit)
         .await
         .map_err(db_fault)?;
     let mut attempts = attempt_count;
@@ -82,7 +83,7 @@ pub(crate) async fn reconcile(parts: &Parts, pass_interval: TimeDelta) -> Result
         }
     }
     let now = parts.deps.clock.now();
-    if page.is_empty() {
+    if page.len() < PAGE_SIZE {
         reconciliation::end_pass(&parts.db, token, now, now + pass_interval)
             .await
             .map_err(db_fault)?;
