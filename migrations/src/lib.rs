@@ -29,7 +29,7 @@ macro_rules! sql_files {
     };
 }
 
-const FILES: [SqlFile; 9] = sql_files![
+const FILES: [SqlFile; 10] = sql_files![
     "0001_roles",
     "0002_better_auth",
     "0003_adopt_older",
@@ -38,6 +38,7 @@ const FILES: [SqlFile; 9] = sql_files![
     "0006_stripe",
     "0007_stripe_feed",
     "0008_org_subscription_feed",
+    "0009_life_of_a_subscription",
     "0010_reconciliation",
 ];
 

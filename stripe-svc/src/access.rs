@@ -9,6 +9,15 @@ pub(crate) fn table() -> AccessTable {
             "/billing.stripe.v1.SubscriptionService/ProvisionSubscription",
             ["org-svc"],
         )
+        // Its changes and its end, likewise.
+        .allow(
+            "/billing.stripe.v1.SubscriptionService/UpdateSubscription",
+            ["org-svc"],
+        )
+        .allow(
+            "/billing.stripe.v1.SubscriptionService/CancelSubscription",
+            ["org-svc"],
+        )
         // How subscriptions stand, whoever changed them.
         .allow(
             "/billing.stripe.v1.SubscriptionService/WatchSubscriptions",

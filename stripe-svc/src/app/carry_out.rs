@@ -30,11 +30,12 @@ use crate::{
         ids::CustomerId,
         refusal::Refusal,
         subscription::FetchTicket,
+        terms::SubscriptionStatus,
     },
     store::{calls, customers, subscriptions},
     stripe::{
-        Answer, Budget, CreatedObject, Reply, Unknown, UnknownKind, from_text, read_subscription,
-        to_sent,
+        Answer, Budget, CreatedObject, Reply, StatusObject, Unknown, UnknownKind, call_to_sent,
+        from_text, read_subscription,
     },
 };
 
@@ -98,7 +99,7 @@ async fn send(app: &App, call: &Call, budget: Budget) -> Result<(), Fault> {
     {
         return Ok(());
     }
-    let request = to_sent(&call.request);
+    let request = call_to_sent(call);
     match app
         .stripe
         .transport
@@ -185,6 +186,11 @@ async fn settle_success(
                 .map_err(db_fault)?;
         }
         Step::CreateSubscription => keep_created(&transaction, &response, now).await?,
+        // Whoever changes a subscription looks at it afterwards.
+        Step::UpdateCustomer
+        | Step::UpdateSubscription
+        | Step::CancelAtPeriodEnd
+        | Step::CancelNow => {}
     }
     transaction.commit().await.map_err(db_fault)?;
     app.changed.notify_waiters();
@@ -223,6 +229,12 @@ async fn store_refusal(app: &App, call: &Call, refusal: Refusal) -> Result<(), F
         let request = CallRequest::new("/customers", call.request.form.clone());
         return start_over(app, call, &request).await;
     }
+    if call.step == Step::CancelNow && refusal.is_resource_missing() {
+        // It ended already: by an earlier attempt of ours as a rule.
+        if let Some(reply) = ended_subscription(app, call).await? {
+            return store_success(app, call, &reply).await;
+        }
+    }
     tracing::warn!(
         operation_id = %call.operation_id,
         step = call.step.as_str(),
@@ -239,6 +251,20 @@ async fn store_refusal(app: &App, call: &Call, refusal: Refusal) -> Result<(), F
 /// Whether the call brings an existing customer up to date. To do so twice is the same as once.
 fn is_update(call: &Call) -> bool {
     call.step == Step::CreateCustomer && call.request.path != "/customers"
+}
+
+/// The subscription that a call is about, where it has ended; `None` too where there is none.
+async fn ended_subscription(app: &App, call: &Call) -> Result<Option<Reply>, Unknown> {
+    let reply = match app.stripe.retrieve(&call.request.path).await {
+        Ok(reply) => reply,
+        Err(unknown) if unknown.code == "resource_missing" => return Ok(None),
+        Err(unknown) => return Err(unknown),
+    };
+    let found: StatusObject = from_text(&reply.body)?;
+    let status = SubscriptionStatus::from_stripe(&found.status);
+    Ok(status
+        .is_some_and(SubscriptionStatus::is_final)
+        .then_some(reply))
 }
 
 async fn start_over(app: &App, call: &Call, request: &CallRequest) -> Result<(), Fault> {
@@ -258,6 +284,13 @@ async fn settle_by_look_up(app: &App, call: &Call) -> Result<(), Fault> {
     let value = |name| call.request.value(name).unwrap_or_default();
     let found = match call.step {
         Step::CreateCustomer if is_update(call) => None,
+        // To do it twice is the same as once, and no other operation came in between: an
+        // organization has one at a time.
+        Step::UpdateCustomer | Step::UpdateSubscription | Step::CancelAtPeriodEnd => None,
+        Step::CancelNow => {
+            let ended = ended_subscription(app, call).await?;
+            ended.map(|_| call.request.path.clone())
+        }
         Step::CreateCustomer => {
             let (operation, organization) = (call.operation_id, call.organization_id);
             let found = app

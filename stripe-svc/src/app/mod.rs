@@ -4,9 +4,12 @@
 //! committed row here, and no transaction is open while Stripe is asked. (`catalog apply` is a
 //! person's command, and finds again in Stripe what it did.)
 
+pub(crate) mod cancel_subscription;
 mod carry_out;
 pub(crate) mod change_catalog;
+mod change_subscription;
 mod customer_gates;
+mod find_price;
 pub(crate) mod get_usage_summaries;
 pub(crate) mod list_meter_errors;
 pub(crate) mod list_webhook_events;
@@ -17,6 +20,7 @@ pub(crate) mod record_meter_events;
 mod refresh_subscription;
 pub(crate) mod retry_webhook_event;
 pub(crate) mod sweep_subscriptions;
+pub(crate) mod update_subscription;
 pub(crate) mod watch_subscriptions;
 
 use billing_kit::{Clock, Ids, process::Lifecycle};

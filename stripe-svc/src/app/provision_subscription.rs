@@ -8,10 +8,11 @@ use crate::{
     app::{
         App,
         carry_out::{Ended, carry_out},
+        find_price::find_price,
     },
     domain::{
         call::{Call, CallRequest, CallState, Step, first_key},
-        ids::{CallId, CustomerId, PriceId},
+        ids::{CallId, CustomerId},
         provision::{Provision, ProvisionOutcome, Provisioned},
         refusal::Refusal,
         terms::SubscriptionStatus,
@@ -39,7 +40,7 @@ pub(crate) async fn provision_subscription(
         return finish(app, &terms, call).await;
     }
     // A gap in the catalog is found before anything is made in Stripe.
-    let price = find_price(app, &terms).await?;
+    let price = find_price(app, terms.plan_type, terms.deployment_type).await?;
     let customer_call = match (of_step(Step::CreateCustomer), &price) {
         (Some(call), _) => call,
         (None, Ok(_)) => store_customer_call(app, &terms).await?,
@@ -68,27 +69,6 @@ pub(crate) async fn provision_subscription(
     )
     .await?;
     finish(app, &terms, call).await
-}
-
-/// The price of these terms, or why there is none.
-async fn find_price(app: &App, terms: &Provision) -> Result<Result<PriceId, Refusal>, Fault> {
-    const CODE: &str = "price_not_found";
-    let (plan, deployment) = (terms.plan_type, terms.deployment_type);
-    let Some(price) = app.catalog.price(plan, deployment) else {
-        let (plan, deployment) = (plan.as_str(), deployment.as_str());
-        let message = format!(
-            "The catalog has no price for the plan '{plan}' on '{deployment}'. Add one to the catalog's file and run `stripe-svc catalog apply`."
-        );
-        return Ok(Err(Refusal::ours(CODE, message)));
-    };
-    let found = app.stripe.price(&price.lookup_key).await?;
-    Ok(found.ok_or_else(|| {
-        let message = format!(
-            "Stripe has no active price with the lookup key '{}'. Run `stripe-svc catalog apply`.",
-            price.lookup_key
-        );
-        Refusal::ours(CODE, message)
-    }))
 }
 
 /// Stores the call that sees to the customer: a new one, or the one that an earlier operation of the

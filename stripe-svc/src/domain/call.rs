@@ -28,25 +28,56 @@ pub(crate) enum Step {
     /// brings the one that an earlier operation left up to date.
     CreateCustomer,
     CreateSubscription,
+    /// Changes the address that a customer's invoices go to.
+    UpdateCustomer,
+    /// Changes the price of a subscription's item.
+    UpdateSubscription,
+    CancelAtPeriodEnd,
+    CancelNow,
 }
 
 impl Step {
+    const ALL: [Self; 6] = [
+        Self::CreateCustomer,
+        Self::CreateSubscription,
+        Self::UpdateCustomer,
+        Self::UpdateSubscription,
+        Self::CancelAtPeriodEnd,
+        Self::CancelNow,
+    ];
+
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::CreateCustomer => "create_customer",
             Self::CreateSubscription => "create_subscription",
+            Self::UpdateCustomer => "update_customer",
+            Self::UpdateSubscription => "update_subscription",
+            Self::CancelAtPeriodEnd => "cancel_at_period_end",
+            Self::CancelNow => "cancel_now",
         }
     }
 
     pub(crate) fn read(word: &str) -> Option<Self> {
-        [Self::CreateCustomer, Self::CreateSubscription]
-            .into_iter()
-            .find(|step| step.as_str() == word)
+        Self::ALL.into_iter().find(|step| step.as_str() == word)
+    }
+
+    /// Whether the call is a DELETE. Of these Stripe keeps no key: one that is repeated finds nothing
+    /// to delete any more.
+    pub(crate) fn is_delete(self) -> bool {
+        match self {
+            Self::CancelNow => true,
+            Self::CreateCustomer
+            | Self::CreateSubscription
+            | Self::UpdateCustomer
+            | Self::UpdateSubscription
+            | Self::CancelAtPeriodEnd => false,
+        }
     }
 }
 
-/// A POST to Stripe: where to, and its form's pairs. Sorted, so that a resumed call repeats the
-/// first to the letter: under one key other parameters are an error.
+/// A request to Stripe, a POST unless its step says otherwise: where to, and its form's pairs. Sorted,
+/// so that a resumed call repeats the first to the letter: under one key other parameters are an
+/// error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CallRequest {
     pub(crate) path: String,

@@ -7,6 +7,7 @@ pub(crate) mod call;
 pub(crate) mod catalog;
 pub(crate) mod catalog_diff;
 pub(crate) mod catalog_file;
+pub(crate) mod change;
 pub(crate) mod ids;
 pub(crate) mod meter_error;
 pub(crate) mod meter_event;

@@ -1,5 +1,6 @@
 //! Between the wire and the use cases: messages become domain types and back, faults statuses.
 
+mod changes;
 mod meter_event_service;
 mod subscription_service;
 mod webhook_service;

@@ -6,10 +6,11 @@ use billing_kit::{Fault, Violation, proto_time};
 use billing_proto::{
     common::v1 as common,
     stripe::v1::{
-        ProvisionSubscriptionRequest, ProvisionSubscriptionResponse, ProvisionedSubscription,
-        SubscriptionState as SubscriptionStateMessage, WatchSubscriptionsRequest,
-        WatchSubscriptionsResponse, provision_subscription_response::Outcome,
-        subscription_service_server::SubscriptionService,
+        CancelSubscriptionRequest, CancelSubscriptionResponse, ProvisionSubscriptionRequest,
+        ProvisionSubscriptionResponse, ProvisionedSubscription,
+        SubscriptionState as SubscriptionStateMessage, UpdateSubscriptionRequest,
+        UpdateSubscriptionResponse, WatchSubscriptionsRequest, WatchSubscriptionsResponse,
+        provision_subscription_response::Outcome, subscription_service_server::SubscriptionService,
     },
 };
 use futures::{StreamExt, TryStreamExt, stream::BoxStream};
@@ -18,7 +19,9 @@ use uuid::Uuid;
 
 use crate::{
     app::{
+        cancel_subscription::cancel_subscription,
         provision_subscription::provision_subscription,
+        update_subscription::update_subscription,
         watch_subscriptions::{Changes, watch_subscriptions},
     },
     domain::{
@@ -30,7 +33,7 @@ use crate::{
         subscription::{Subscription, SubscriptionState},
         terms::{DeploymentType, PlanType, SubscriptionStatus},
     },
-    grpc::StripeDoor,
+    grpc::{StripeDoor, changes},
 };
 
 #[tonic::async_trait]
@@ -42,6 +45,28 @@ impl SubscriptionService for StripeDoor {
         let terms = parse(request.into_inner()).map_err(Fault::invalid)?;
         let outcome = provision_subscription(&self.0, terms).await?;
         Ok(Response::new(ProvisionSubscriptionResponse {
+            outcome: Some(outcome.into()),
+        }))
+    }
+
+    async fn update_subscription(
+        &self,
+        request: Request<UpdateSubscriptionRequest>,
+    ) -> Result<Response<UpdateSubscriptionResponse>, Status> {
+        let update = changes::update(request.into_inner()).map_err(Fault::invalid)?;
+        let outcome = update_subscription(&self.0, update).await?;
+        Ok(Response::new(UpdateSubscriptionResponse {
+            outcome: Some(outcome.into()),
+        }))
+    }
+
+    async fn cancel_subscription(
+        &self,
+        request: Request<CancelSubscriptionRequest>,
+    ) -> Result<Response<CancelSubscriptionResponse>, Status> {
+        let cancel = changes::cancel(request.into_inner()).map_err(Fault::invalid)?;
+        let outcome = cancel_subscription(&self.0, cancel).await?;
+        Ok(Response::new(CancelSubscriptionResponse {
             outcome: Some(outcome.into()),
         }))
     }
@@ -130,7 +155,7 @@ fn parse(request: ProvisionSubscriptionRequest) -> Result<Provision, Vec<Violati
     }
 }
 
-fn read_deployment(word: i32) -> Option<DeploymentType> {
+pub(super) fn read_deployment(word: i32) -> Option<DeploymentType> {
     match common::DeploymentType::try_from(word).ok()? {
         common::DeploymentType::Unspecified => None,
         common::DeploymentType::OnPremise => Some(DeploymentType::OnPremise),
@@ -138,7 +163,7 @@ fn read_deployment(word: i32) -> Option<DeploymentType> {
     }
 }
 
-fn read_plan(word: i32) -> Option<PlanType> {
+pub(super) fn read_plan(word: i32) -> Option<PlanType> {
     match common::PlanType::try_from(word).ok()? {
         common::PlanType::Unspecified => None,
         common::PlanType::ManagedCloud => Some(PlanType::ManagedCloud),

@@ -52,6 +52,12 @@ pub(crate) fn update_request(customer: &CustomerId, terms: &Provision) -> CallRe
     to_stored(request.build())
 }
 
+/// The request that changes the address that invoices go to.
+pub(crate) fn email_request(customer: &CustomerId, email: &str) -> CallRequest {
+    let request = UpdateCustomer::new(customer.as_str()).email(email);
+    to_stored(request.build())
+}
+
 impl Stripe {
     /// The customer that an operation created, if it did.
     ///

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use stripe_client_core::{RequestBuilder, StripeMethod};
 use url::form_urlencoded;
 
-use crate::domain::call::CallRequest;
+use crate::domain::call::{Call, CallRequest};
 
 /// What a typed request would send, in the form in which it is stored.
 pub(super) fn to_stored(request: RequestBuilder) -> CallRequest {
@@ -25,6 +25,19 @@ pub(crate) fn to_sent(request: &CallRequest) -> RequestBuilder {
         body: Some(body.finish()),
         path: request.path.clone(),
         method: StripeMethod::Post,
+    }
+}
+
+/// A stored call as it is sent.
+pub(crate) fn call_to_sent(call: &Call) -> RequestBuilder {
+    let request = to_sent(&call.request);
+    if call.step.is_delete() {
+        RequestBuilder {
+            method: StripeMethod::Delete,
+            ..request
+        }
+    } else {
+        request
     }
 }
 

@@ -30,8 +30,8 @@ use stripe_client_core::{RequestBuilder, StripeMethod};
 
 use crate::domain::ids::{MeterId, PriceId};
 
-pub(crate) use form::to_sent;
-pub(crate) use objects::{CreatedObject, SubscriptionObject, from_json, from_text};
+pub(crate) use form::call_to_sent;
+pub(crate) use objects::{CreatedObject, StatusObject, SubscriptionObject, from_json, from_text};
 pub(crate) use subscription_state::{SubscriptionPage, read_subscription};
 pub(crate) use transport::{Answer, Budget, ReadError, Reply, Transport};
 pub(crate) use unknown::{Unknown, UnknownKind};

@@ -22,6 +22,12 @@ pub(crate) struct CreatedObject {
     pub(crate) id: String,
 }
 
+/// Something that has a status.
+#[derive(Debug, miniserde::Deserialize)]
+pub(crate) struct StatusObject {
+    pub(crate) status: String,
+}
+
 /// Something with metadata of ours.
 #[derive(Debug, miniserde::Deserialize)]
 pub(crate) struct MarkedObject {

@@ -1,8 +1,10 @@
 //! Subscriptions.
 
 use stripe_billing::subscription::{
-    CreateSubscription, CreateSubscriptionBillingMode, CreateSubscriptionBillingModeType,
-    CreateSubscriptionItems, ListSubscription, ListSubscriptionStatus,
+    CancelSubscription, CreateSubscription, CreateSubscriptionBillingMode,
+    CreateSubscriptionBillingModeType, CreateSubscriptionItems, ListSubscription,
+    ListSubscriptionStatus, RetrieveSubscription, UpdateSubscription, UpdateSubscriptionItems,
+    UpdateSubscriptionProrationBehavior,
 };
 use stripe_client_core::StripeRequest;
 use stripe_shared::SubscriptionCollectionMethod;
@@ -10,8 +12,9 @@ use stripe_shared::SubscriptionCollectionMethod;
 use crate::{
     domain::{
         call::CallRequest,
-        ids::{CustomerId, MeterId, OperationId, PriceId},
+        ids::{CustomerId, MeterId, OperationId, PriceId, SubscriptionId},
         provision::Provision,
+        refusal::Refusal,
         terms::SubscriptionStatus,
     },
     stripe::{
@@ -19,6 +22,7 @@ use crate::{
         customers::{metadata, too_many_pages},
         form::to_stored,
         objects::{ListOf, MarkedObject},
+        transport::ReadError,
         unknown::Unknown,
     },
 };
@@ -48,6 +52,33 @@ pub(crate) fn create_request(
     to_stored(request.build())
 }
 
+/// The request that changes the price of an item; `app::update_subscription` says why so.
+pub(crate) fn price_request(
+    subscription: &SubscriptionId,
+    item: &str,
+    price: &PriceId,
+) -> CallRequest {
+    let mut changed = UpdateSubscriptionItems::new();
+    changed.id = Some(item.to_owned());
+    changed.price = Some(price.to_string());
+    let request = UpdateSubscription::new(subscription.as_str())
+        .items(vec![changed])
+        .proration_behavior(UpdateSubscriptionProrationBehavior::CreateProrations);
+    to_stored(request.build())
+}
+
+/// The request that lets a subscription end with its period.
+pub(crate) fn cancel_at_period_end_request(subscription: &SubscriptionId) -> CallRequest {
+    let request = UpdateSubscription::new(subscription.as_str()).cancel_at_period_end(true);
+    to_stored(request.build())
+}
+
+/// The request that ends a subscription at once and invoices what was used.
+pub(crate) fn cancel_now_request(subscription: &SubscriptionId) -> CallRequest {
+    let request = CancelSubscription::new(subscription.as_str()).invoice_now(true);
+    to_stored(request.build())
+}
+
 /// A subscription, as far as it matters whether it bills a meter.
 #[derive(Debug, miniserde::Deserialize)]
 struct LiveSubscription {
@@ -58,6 +89,7 @@ struct LiveSubscription {
 
 #[derive(Debug, miniserde::Deserialize)]
 struct LiveItem {
+    id: String,
     price: LivePrice,
 }
 
@@ -74,9 +106,13 @@ struct LiveRecurring {
 impl LiveSubscription {
     fn bills(&self, meter: &MeterId) -> bool {
         let status = SubscriptionStatus::from_stripe(&self.status);
-        let recurring = self.items.data.iter().map(|item| &item.price.recurring);
-        let mut meters = recurring.flatten().filter_map(|it| it.meter.as_deref());
-        !status.is_some_and(SubscriptionStatus::is_final) && meters.any(|it| it == meter.as_str())
+        !status.is_some_and(SubscriptionStatus::is_final) && self.item_on(meter).is_some()
+    }
+
+    fn item_on(&self, meter: &MeterId) -> Option<&LiveItem> {
+        let meter_of = |item: &LiveItem| item.price.recurring.as_ref()?.meter.clone();
+        let mut items = self.items.data.iter();
+        items.find(|item| meter_of(item).as_deref() == Some(meter.as_str()))
     }
 }
 
@@ -110,6 +146,25 @@ impl Stripe {
             }
         }
         Err(too_many_pages())
+    }
+
+    /// The item of a subscription that bills this meter, or why there is no such subscription.
+    ///
+    /// # Errors
+    /// Stripe did not say.
+    pub(crate) async fn billing_item(
+        &self,
+        subscription: &SubscriptionId,
+        meter: &MeterId,
+    ) -> Result<Result<Option<String>, Refusal>, Unknown> {
+        let request = RetrieveSubscription::new(subscription.as_str());
+        let found: Result<LiveSubscription, ReadError> =
+            request.build().customize().send(&self.transport).await;
+        match found {
+            Ok(found) => Ok(Ok(found.item_on(meter).map(|item| item.id.clone()))),
+            Err(ReadError::Refused(refusal)) => Ok(Err(refusal)),
+            Err(ReadError::Unknown(unknown)) => Err(unknown),
+        }
     }
 
     /// A subscription of this customer that is not over and bills this meter: beside it another one

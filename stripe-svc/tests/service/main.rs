@@ -4,6 +4,8 @@
 mod access;
 #[cfg(test)]
 mod catalog;
+#[cfg(test)]
+mod changes;
 mod feed;
 #[cfg(test)]
 mod meter_events;
@@ -16,4 +18,5 @@ mod sweep;
 mod transport;
 #[cfg(test)]
 mod usage_summaries;
+#[cfg(test)]
 mod webhooks;

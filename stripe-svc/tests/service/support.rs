@@ -13,16 +13,17 @@ use billing_kit::{
 use billing_proto::{
     common::v1::{DeploymentType, PlanType},
     stripe::v1::{
-        ListMeterErrorsRequest, ListWebhookEventsRequest,
+        CancelSubscriptionRequest, ListMeterErrorsRequest, ListWebhookEventsRequest,
         ListWebhookEventsResponse, MeterError, MeterEvent, MeterEventOutcome,
         ProvisionSubscriptionRequest, ProvisionedSubscription, ReceiveWebhookRequest,
         RecordMeterEventsRequest, RetryWebhookEventRequest, StripeRefusal,
-        WatchSubscriptionsRequest, WatchSubscriptionsResponse,
-        WebhookEvent, WebhookEventState,
+        UpdateSubscriptionRequest, WatchSubscriptionsRequest, WatchSubscriptionsResponse,
+        WebhookEvent, WebhookEventState, cancel_subscription_response::Outcome as CancelOutcome,
         meter_event_outcome::Outcome as EventOutcome,
         meter_event_service_client::MeterEventServiceClient,
         provision_subscription_response::Outcome as ProvisionOutcome,
         subscription_service_client::SubscriptionServiceClient,
+        update_subscription_response::Outcome as UpdateOutcome,
         webhook_service_client::WebhookServiceClient,
     },
 };
@@ -342,6 +343,24 @@ impl Service {
         let mut request = tonic::Request::new(request.clone());
         request.set_timeout(deadline);
         let response = client.provision_subscription(request).await?;
+        Ok(response.into_inner().outcome.unwrap())
+    }
+
+    pub(crate) async fn update(
+        &self,
+        request: &UpdateSubscriptionRequest,
+    ) -> Result<UpdateOutcome, Status> {
+        let mut client = SubscriptionServiceClient::new(self.channel());
+        let response = client.update_subscription(request.clone()).await?;
+        Ok(response.into_inner().outcome.unwrap())
+    }
+
+    pub(crate) async fn cancel(
+        &self,
+        request: &CancelSubscriptionRequest,
+    ) -> Result<CancelOutcome, Status> {
+        let mut client = SubscriptionServiceClient::new(self.channel());
+        let response = client.cancel_subscription(request.clone()).await?;
         Ok(response.into_inner().outcome.unwrap())
     }
 

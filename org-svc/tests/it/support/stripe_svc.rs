@@ -11,10 +11,13 @@ use billing_kit::proto_time::to_proto;
 use billing_proto::{
     common::v1::SubscriptionStatus,
     stripe::v1::{
-        ProvisionSubscriptionRequest, ProvisionSubscriptionResponse, ProvisionedSubscription,
-        StripeRefusal, SubscriptionState, WatchSubscriptionsRequest, WatchSubscriptionsResponse,
+        CancelSubscriptionRequest, CancelSubscriptionResponse, ProvisionSubscriptionRequest,
+        ProvisionSubscriptionResponse, ProvisionedSubscription, StripeRefusal, SubscriptionState,
+        UpdateSubscriptionRequest, UpdateSubscriptionResponse, WatchSubscriptionsRequest,
+        WatchSubscriptionsResponse, cancel_subscription_response,
         provision_subscription_response::Outcome,
         subscription_service_server::{SubscriptionService, SubscriptionServiceServer},
+        update_subscription_response,
     },
 };
 use chrono::{DateTime, TimeDelta};
@@ -45,6 +48,8 @@ struct Ledger {
     requests: Vec<ProvisionSubscriptionRequest>,
     /// From where each reader of the feed began.
     cursors: Vec<i64>,
+    /// The changes made, by their operations.
+    changes: Vec<(String, Change)>,
 }
 
 /// What it was asked and what it did survive its stops, as a database would.
@@ -68,6 +73,7 @@ impl StripeSvc {
                 outcomes: HashMap::new(),
                 requests: Vec::new(),
                 cursors: Vec::new(),
+                changes: Vec::new(),
             })),
             feed: watch::Sender::default(),
             breaks: watch::Sender::default(),
@@ -124,6 +130,34 @@ impl StripeSvc {
         ledger.outcomes.values().filter(is_provisioned).count()
     }
 
+    /// Makes a change, or finds it made: by the operation, as ever.
+    async fn change(
+        &self,
+        change: Change,
+        operation: &str,
+    ) -> Result<Result<SubscriptionState, StripeRefusal>, Status> {
+        let mut moods = self.mood.subscribe();
+        let mood = moods
+            .wait_for(|mood| *mood != Mood::Hang)
+            .await
+            .unwrap()
+            .clone();
+        if let Mood::Refuse(refusal) = mood {
+            return Ok(Err(refusal));
+        }
+        let state = {
+            let mut ledger = self.ledger.lock().unwrap();
+            if !ledger.changes.iter().any(|(made, _)| made == operation) {
+                ledger.changes.push((operation.to_owned(), change.clone()));
+            }
+            change.state(1_000 + i64::try_from(ledger.changes.len()).unwrap())
+        };
+        if mood == Mood::LoseTheAnswer {
+            return Err(Status::unavailable("the connection broke"));
+        }
+        Ok(Ok(state))
+    }
+
     fn settle(&self, request: &ProvisionSubscriptionRequest, mood: &Mood) -> Outcome {
         let mut ledger = self.ledger.lock().unwrap();
         let count = ledger.outcomes.len() + 1;
@@ -137,6 +171,49 @@ impl StripeSvc {
                 }
             })
             .clone()
+    }
+}
+
+/// A change of a subscription that was asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Change {
+    Update(UpdateSubscriptionRequest),
+    Cancel(CancelSubscriptionRequest),
+}
+
+impl Change {
+    fn state(&self, version: i64) -> SubscriptionState {
+        let start = Some(to_proto(start_time()));
+        let end = Some(to_proto(start_time() + TimeDelta::days(30)));
+        let (id, organization, status, cancel_time) = match self {
+            Self::Update(request) => (
+                &request.stripe_subscription_id,
+                &request.organization_id,
+                SubscriptionStatus::Trial,
+                None,
+            ),
+            Self::Cancel(request) => (
+                &request.stripe_subscription_id,
+                &request.organization_id,
+                SubscriptionStatus::Trial,
+                end,
+            ),
+        };
+        SubscriptionState {
+            stripe_subscription_id: id.clone(),
+            stripe_customer_id: "cus_1".to_owned(),
+            organization_id: organization.clone(),
+            subscription_status: status.into(),
+            trial_end_time: end,
+            start_time: start,
+            current_period_start_time: start,
+            current_period_end_time: end,
+            cancel_time,
+            end_time: None,
+            customer_deleted: false,
+            observe_time: start,
+            version,
+        }
     }
 }
 
@@ -182,6 +259,40 @@ impl SubscriptionService for StripeSvc {
             return Err(Status::unavailable("the connection broke"));
         }
         Ok(Response::new(ProvisionSubscriptionResponse {
+            outcome: Some(outcome),
+        }))
+    }
+
+    async fn update_subscription(
+        &self,
+        request: Request<UpdateSubscriptionRequest>,
+    ) -> Result<Response<UpdateSubscriptionResponse>, Status> {
+        let request = request.into_inner();
+        let outcome = self
+            .change(Change::Update(request.clone()), &request.operation_id)
+            .await?;
+        let outcome = match outcome {
+            Ok(state) => update_subscription_response::Outcome::Subscription(state),
+            Err(refusal) => update_subscription_response::Outcome::Refusal(refusal),
+        };
+        Ok(Response::new(UpdateSubscriptionResponse {
+            outcome: Some(outcome),
+        }))
+    }
+
+    async fn cancel_subscription(
+        &self,
+        request: Request<CancelSubscriptionRequest>,
+    ) -> Result<Response<CancelSubscriptionResponse>, Status> {
+        let request = request.into_inner();
+        let outcome = self
+            .change(Change::Cancel(request.clone()), &request.operation_id)
+            .await?;
+        let outcome = match outcome {
+            Ok(state) => cancel_subscription_response::Outcome::Subscription(state),
+            Err(refusal) => cancel_subscription_response::Outcome::Refusal(refusal),
+        };
+        Ok(Response::new(CancelSubscriptionResponse {
             outcome: Some(outcome),
         }))
     }
