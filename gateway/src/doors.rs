@@ -4,6 +4,7 @@ use std::{
     convert::Infallible,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use axum::{
@@ -16,6 +17,7 @@ use billing_kit::{
     health::Health,
     server::{ContextLayer, WithContext},
 };
+use billing_proto::common::v1::ErrorReason;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::{HeaderValue, Request, header};
@@ -36,6 +38,10 @@ use crate::{
 /// The most requests that are worked on at once; more are turned away at once. More than may wait in
 /// the queue of reports and be on their way from there, so that instances never crowd out an admin.
 const IN_FLIGHT_MAX: usize = 12_000;
+
+/// How long a gRPC call may take to be answered, its message's arrival included: longer than the
+/// longest method, a link. Streams, once they have begun, are not bound by it.
+const GRPC_ANSWER_MAX: Duration = Duration::from_secs(30);
 
 /// Every request comes in here. A clone is the same door.
 pub(crate) type Doors = WithContext<Inside>;
@@ -105,15 +111,24 @@ impl Inside {
             };
         };
         let answer = if is_grpc {
-            self.grpc
-                .oneshot(request)
-                .await
-                .map(IntoResponse::into_response)
+            // A message whose rest never comes would hold its place for ever.
+            let answer = tokio::time::timeout(GRPC_ANSWER_MAX, self.grpc.oneshot(request)).await;
+            answer.map_or_else(
+                |_elapsed| Ok(too_slow().into_status().into_http()),
+                |answered| answered.map(IntoResponse::into_response),
+            )
         } else {
             self.http.oneshot(request).await
         };
         answer.unwrap_or_else(|never| match never {})
     }
+}
+
+fn too_slow() -> Fault {
+    Fault::new(
+        ErrorReason::DeadlineExceeded,
+        "The call was not answered in time.",
+    )
 }
 
 fn is_grpc(request: &Request<Body>) -> bool {

@@ -158,7 +158,7 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
 /// The request's cookies.
 pub(crate) fn cookie_jar(headers: &HeaderMap) -> CookieJar<'_> {
     let headers = headers.get_all(header::COOKIE).iter();
-    CookieJar::read(headers.filter_map(|value| value.to_str().ok()))
+    CookieJar::read(headers.map(|value| value.as_bytes()))
 }
 
 /// What the request's headers say of where it came from. HTTP/2's authority stands in `Host` by now:

@@ -125,11 +125,13 @@ fn in_full(error: &DbErr) -> String {
 /// When PostgreSQL refuses a statement. Nothing is changed then.
 pub async fn up(db: &DatabaseConnection) -> Result<Vec<String>, DbErr> {
     let transaction = begin_alone(db).await?;
-    let pending = Migrator::get_pending_migrations(&transaction).await?;
-    let names = pending.iter().map(|m| m.name().to_owned()).collect();
-    Migrator::up(&transaction, None).await?;
-    transaction.commit().await?;
-    Ok(names)
+    let run = async {
+        let pending = Migrator::get_pending_migrations(&transaction).await?;
+        Migrator::up(&transaction, None).await?;
+        Ok(pending.iter().map(|m| m.name().to_owned()).collect())
+    };
+    let run = run.await;
+    end(transaction, run).await
 }
 
 /// Takes back the latest `steps` migrations, all of them for `None`; says which, latest first.
@@ -139,15 +141,30 @@ pub async fn up(db: &DatabaseConnection) -> Result<Vec<String>, DbErr> {
 /// Nothing is changed then.
 pub async fn down(db: &DatabaseConnection, steps: Option<u32>) -> Result<Vec<String>, DbErr> {
     let transaction = begin_alone(db).await?;
-    let applied = Migrator::get_applied_migrations(&transaction).await?;
-    let count = steps.map_or(applied.len(), |steps| {
-        usize::try_from(steps).unwrap_or(usize::MAX)
-    });
-    let latest = applied.iter().rev().take(count);
-    let names = latest.map(|m| m.name().to_owned()).collect();
-    Migrator::down(&transaction, steps).await?;
-    transaction.commit().await?;
-    Ok(names)
+    let run = async {
+        let applied = Migrator::get_applied_migrations(&transaction).await?;
+        let count = steps.map_or(applied.len(), |steps| {
+            usize::try_from(steps).unwrap_or(usize::MAX)
+        });
+        Migrator::down(&transaction, steps).await?;
+        let latest = applied.iter().rev().take(count);
+        Ok(latest.map(|m| m.name().to_owned()).collect())
+    };
+    let run = run.await;
+    end(transaction, run).await
+}
+
+/// Ends a run's transaction: at once in either case. One that is merely dropped is rolled back when
+/// its connection is next looked at, and holds its locks until then.
+async fn end<T>(transaction: DatabaseTransaction, run: Result<T, DbErr>) -> Result<T, DbErr> {
+    match run {
+        Ok(done) => transaction.commit().await.map(|()| done),
+        Err(error) => {
+            // A connection that broke has rolled back by itself.
+            drop(transaction.rollback().await);
+            Err(error)
+        }
+    }
 }
 
 /// Every migration in order, and whether it is applied. Changes nothing.

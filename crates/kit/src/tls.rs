@@ -62,11 +62,26 @@ impl TlsFiles {
 pub fn identity_of(certificate_der: &[u8]) -> Option<String> {
     let (_, certificate) = parse_x509_certificate(certificate_der).ok()?;
     let names = certificate.subject_alternative_name().ok()??;
-    names.value.general_names.iter().find_map(|name| {
-        let GeneralName::URI(uri) = name else {
-            return None;
-        };
-        let identity = uri.strip_prefix(IDENTITY_URI_PREFIX)?;
-        (!identity.is_empty()).then(|| identity.to_owned())
-    })
+    let mut uris = names
+        .value
+        .general_names
+        .iter()
+        .filter_map(|name| match name {
+            GeneralName::URI(uri) => Some(*uri),
+            GeneralName::OtherName(..)
+            | GeneralName::RFC822Name(_)
+            | GeneralName::DNSName(_)
+            | GeneralName::X400Address(_)
+            | GeneralName::DirectoryName(_)
+            | GeneralName::EDIPartyName(_)
+            | GeneralName::IPAddress(_)
+            | GeneralName::RegisteredID(_)
+            | GeneralName::Invalid(..) => None,
+        });
+    // One certificate, one identity: with a second URI it would depend on who reads which first.
+    let (Some(uri), None) = (uris.next(), uris.next()) else {
+        return None;
+    };
+    let identity = uri.strip_prefix(IDENTITY_URI_PREFIX)?;
+    (!identity.is_empty()).then(|| identity.to_owned())
 }

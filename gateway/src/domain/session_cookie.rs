@@ -218,12 +218,13 @@ impl fmt::Debug for CookieJar<'_> {
 }
 
 impl<'a> CookieJar<'a> {
-    /// Reads all `Cookie` headers of a request: HTTP/2 may send one per cookie.
-    pub(crate) fn read(headers: impl Iterator<Item = &'a str>) -> Self {
-        let pairs = headers.flat_map(|header| header.split(';'));
+    /// Reads all `Cookie` headers of a request: HTTP/2 may send one per cookie. A pair that is no text
+    /// is somebody else's, and takes no other with it.
+    pub(crate) fn read(headers: impl Iterator<Item = &'a [u8]>) -> Self {
+        let pairs = headers.flat_map(|header| header.split(|byte| *byte == b';'));
         Self(
             pairs
-                .filter_map(|pair| pair.split_once('='))
+                .filter_map(|pair| std::str::from_utf8(pair).ok()?.split_once('='))
                 .map(|(name, value)| (name.trim(), unquote(value.trim())))
                 .collect(),
         )
@@ -253,8 +254,16 @@ mod tests {
     }
 
     fn token_of(cookies: &SessionCookies, header: &str) -> Option<String> {
-        let jar = CookieJar::read([header].into_iter());
+        let jar = CookieJar::read([header.as_bytes()].into_iter());
         cookies.session_token(&jar).map(|t| t.expose().to_owned())
+    }
+
+    /// Another application of the same site may have set a cookie that is no text.
+    #[test]
+    fn a_cookie_that_is_no_text_takes_no_other_with_it() {
+        let header = [b"x=\xe9; better-auth.session_token=".as_slice(), COOKIE.as_bytes()].concat();
+        let jar = CookieJar::read([header.as_slice()].into_iter());
+        assert!(cookies(false).session_token(&jar).is_some());
     }
 
     #[test]
@@ -293,7 +302,7 @@ mod tests {
     #[test]
     fn what_was_cached_is_cleared_with_its_chunks() {
         let header = "better-auth.session_data.0=a; better-auth.session_data.1=b; better-auth.session_data.x=c";
-        let jar = CookieJar::read([header].into_iter());
+        let jar = CookieJar::read([header.as_bytes()].into_iter());
         let cleared = cookies(false).end_session(&jar);
         let names: Vec<_> = cleared
             .iter()
@@ -315,7 +324,7 @@ mod tests {
     #[test]
     fn a_remembered_sign_in_takes_back_the_forgetting() {
         let header = format!("better-auth.dont_remember={DONT_REMEMBER_COOKIE}");
-        let jar = CookieJar::read([header.as_str()].into_iter());
+        let jar = CookieJar::read([header.as_bytes()].into_iter());
         let set = cookies(false).start_session(&SessionToken::new(TOKEN), true, &jar);
         assert!(set.contains(
             &"better-auth.dont_remember=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax".to_owned()

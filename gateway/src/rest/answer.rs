@@ -107,8 +107,8 @@ pub(crate) fn status_of(reason: ErrorReason) -> StatusCode {
         ErrorReason::OrganizationNotFound | ErrorReason::NotFound => StatusCode::NOT_FOUND,
         ErrorReason::ReportConflict | ErrorReason::LinkConflict => StatusCode::CONFLICT,
         ErrorReason::StripeRefused | ErrorReason::PriceNotFound => StatusCode::UNPROCESSABLE_ENTITY,
-        ErrorReason::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-        ErrorReason::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
+        // A part that hangs is as far away as one that is gone: the same request may come again.
+        ErrorReason::Unavailable | ErrorReason::DeadlineExceeded => StatusCode::SERVICE_UNAVAILABLE,
         ErrorReason::RateLimited => StatusCode::TOO_MANY_REQUESTS,
         ErrorReason::Unspecified | ErrorReason::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }

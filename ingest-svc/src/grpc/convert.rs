@@ -8,7 +8,7 @@ use billing_proto::{
         ReportOutcome, ReportResult, Reporting as ProtoReporting, UsageReport,
     },
 };
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, Utc};
 use uuid::Uuid;
 
 use crate::{
@@ -21,6 +21,9 @@ use crate::{
     wire::{deployment_to_proto, status_to_proto},
 };
 
+/// Adopted reports may be older than any that is taken in today.
+const EARLIEST_YEAR: i32 = 1970;
+const LATEST_YEAR: i32 = 9999;
 const PAGE_SIZE_DEFAULT: u32 = 50;
 const PAGE_SIZE_MAX: u32 = 500;
 
@@ -134,13 +137,18 @@ fn page_token_to_text((time, id): PageEnd) -> String {
     format!("{}.{}", time.timestamp_micros(), id.simple())
 }
 
+/// Whether a list of ours can hold this year: the calendars of Rust and PostgreSQL end elsewhere.
+pub(super) fn is_ours(year: i32) -> bool {
+    (EARLIEST_YEAR..=LATEST_YEAR).contains(&year)
+}
+
 pub(super) fn page_token_from_text(text: &str) -> Result<Option<PageEnd>, String> {
     if text.is_empty() {
         return Ok(None);
     }
     let end = text.split_once('.').and_then(|(micros, id)| {
         let time: DateTime<Utc> = DateTime::from_timestamp_micros(micros.parse().ok()?)?;
-        Some((time, Uuid::try_parse(id).ok()?))
+        is_ours(time.year()).then_some((time, Uuid::try_parse(id).ok()?))
     });
     end.map(Some)
         .ok_or_else(|| "It is no token that a list gave.".to_owned())
@@ -162,6 +170,11 @@ mod tests {
         );
         assert_eq!(page_token_from_text(""), Ok(None));
         assert!(page_token_from_text("1.2").is_err());
+        let beyond = format!("-1000000000000000000.{}", Uuid::max().simple());
+        assert!(
+            page_token_from_text(&beyond).is_err(),
+            "no calendar of PostgreSQL's"
+        );
     }
 
     #[test]

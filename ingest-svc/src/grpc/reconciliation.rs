@@ -6,11 +6,11 @@ use billing_proto::ingest::v1::{
     ListFindingsRequest, ListFindingsResponse,
     reconciliation_service_server::ReconciliationService,
 };
-use chrono::{NaiveDate, NaiveTime};
+use chrono::{Datelike, NaiveDate, NaiveTime};
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use super::convert::page_size;
+use super::convert::{is_ours, page_size};
 use crate::{
     Parts, app,
     store::reconciliation::{Finding, FindingsEnd, Standing},
@@ -111,7 +111,7 @@ fn page_token_from_text(text: &str) -> Result<Option<FindingsEnd>, String> {
     }
     let end = text.split_once('.').and_then(|(day, id)| {
         let day: NaiveDate = day.parse().ok()?;
-        Some((day, Uuid::try_parse(id).ok()?))
+        is_ours(day.year()).then_some((day, Uuid::try_parse(id).ok()?))
     });
     end.map(Some)
         .ok_or_else(|| "It is no token that a list gave.".to_owned())

@@ -63,6 +63,8 @@ pub(crate) async fn create_admin(
         }
     };
     set_password(app, &transaction, tables, &user.id, &hash).await?;
+    // Who signed in before, with whatever password or sign-up, is not therefore an admin.
+    tables.delete_sessions_of(&transaction, &user.id).await?;
     admins::insert(&transaction, &user.id, now).await?;
     let action = match created {
         Created::NewUser => Action::AdminCreated,

@@ -1,7 +1,9 @@
 //! Pages of the list of organizations: how long they are, and where the next one goes on.
 
+use std::ops::RangeInclusive;
+
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, Utc};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -12,6 +14,8 @@ const PAGE_SIZE_MAX: u16 = 500;
 const QUERY_CHARS_MAX: usize = 255;
 const TOKEN_VERSION: u8 = 1;
 const CHECK_BYTES: usize = 8;
+/// The years of a page's end: the calendars of Rust and PostgreSQL end elsewhere.
+const YEARS: RangeInclusive<i32> = 1970..=9999;
 
 /// How many organizations a page holds at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,7 +123,7 @@ impl Position {
             created_at: DateTime::from_timestamp_micros(i64::from_be_bytes(*micros))?,
             id: OrganizationId(Uuid::from_slice(id).ok()?),
         })
-        .filter(|_| *version == TOKEN_VERSION)
+        .filter(|end| *version == TOKEN_VERSION && YEARS.contains(&end.created_at.year()))
     }
 }
 

@@ -58,6 +58,8 @@ const INSERT: &str = r#"
 const EXTEND: &str =
     r#"UPDATE "session" SET "expiresAt" = $2, "updatedAt" = $3 WHERE "token" = $1"#;
 
+const DELETE_ALL: &str = r#"DELETE FROM "session" WHERE "userId" = $1"#;
+
 const DELETE: &str = r#"DELETE FROM "session" WHERE "token" = $1"#;
 
 impl Tables {
@@ -120,6 +122,19 @@ impl Tables {
             .await
             .map_err(db_fault)?;
         Ok(result.rows_affected() > 0)
+    }
+
+    /// Ends every session of a user; says how many there were.
+    pub(crate) async fn delete_sessions_of(
+        &self,
+        db: &impl ConnectionTrait,
+        user: &UserId,
+    ) -> Result<u64, Fault> {
+        let result = db
+            .execute_raw(statement(DELETE_ALL, [user.0.as_str().into()]))
+            .await
+            .map_err(db_fault)?;
+        Ok(result.rows_affected())
     }
 
     /// Ends a session; one that is not there has ended already.
