@@ -29,6 +29,8 @@ pub struct Config {
     pub ingest_svc_url: Url,
     /// org-svc.
     pub org_svc_url: Url,
+    /// stripe-svc.
+    pub stripe_svc_url: Url,
     /// The secret that signs session cookies.
     pub auth_secret: SecretString,
     /// The site's own address; cookies are secure where it is https.
@@ -62,6 +64,7 @@ impl Config {
             ),
             ingest_svc_url: service_url(&mut env, "INGEST_SVC_URL", tls.as_ref()),
             org_svc_url: service_url(&mut env, "ORG_SVC_URL", tls.as_ref()),
+            stripe_svc_url: service_url(&mut env, "STRIPE_SVC_URL", tls.as_ref()),
             tls,
             auth_secret: auth_secret(&mut env),
             trusted_origins: trusted_origins(&mut env, &auth_url),
@@ -173,9 +176,10 @@ fn trusted_proxies(env: &mut Env) -> TrustedProxies {
 mod tests {
     use super::*;
 
-    const GOOD: [(&str, &str); 4] = [
+    const GOOD: [(&str, &str); 5] = [
         ("INGEST_SVC_URL", "http://127.0.0.1:1"),
         ("ORG_SVC_URL", "http://localhost:2"),
+        ("STRIPE_SVC_URL", "http://localhost:3"),
         ("BETTER_AUTH_URL", "https://billing.vaultai.eu"),
         ("BETTER_AUTH_SECRET", "the plain one"),
     ];
@@ -208,6 +212,7 @@ mod tests {
         let problems = read(&[
             ("INGEST_SVC_URL", "http://ingest-svc:50051"),
             ("ORG_SVC_URL", "https://org-svc:50052"),
+            ("STRIPE_SVC_URL", ""),
             ("BETTER_AUTH_SECRET", ""),
             ("BETTER_AUTH_TRUSTED_ORIGINS", "billing.example"),
             ("BILLING_API_TOKENS", " , "),
@@ -219,6 +224,7 @@ mod tests {
         for name in [
             "INGEST_SVC_URL",
             "ORG_SVC_URL",
+            "STRIPE_SVC_URL",
             "BETTER_AUTH_SECRET",
             "BETTER_AUTH_TRUSTED_ORIGINS",
             "BILLING_API_TOKENS",

@@ -71,6 +71,7 @@ pub async fn start(config: Config, deps: Deps, life: Lifecycle) -> Result<Runnin
         tls,
         ingest_svc_url,
         org_svc_url,
+        stripe_svc_url,
         auth_secret,
         auth_url,
         trusted_origins,
@@ -80,7 +81,7 @@ pub async fn start(config: Config, deps: Deps, life: Lifecycle) -> Result<Runnin
     if auth_secret.expose_secret().len() < config::SECRET_LEN_MIN {
         tracing::warn!("the secret of the session cookies is shorter than 32 characters");
     }
-    let upstream = Upstream::new(&ingest_svc_url, &org_svc_url, tls.as_ref())?;
+    let upstream = Upstream::new(&ingest_svc_url, &org_svc_url, &stripe_svc_url, tls.as_ref())?;
     let (reports, sender) = report_queue(REPORTS_QUEUED_MAX, upstream.recording.clone());
     let app = App::new(upstream, reports, deps.clock);
     // Ready without asking the other services: the gateway itself says it best when one is away.

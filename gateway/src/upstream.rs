@@ -17,6 +17,7 @@ use billing_proto::{
         admin_session_service_client::AdminSessionServiceClient,
         organization_service_client::OrganizationServiceClient,
     },
+    stripe::v1::webhook_service_client::WebhookServiceClient,
 };
 use tonic::Status;
 use url::Url;
@@ -27,12 +28,16 @@ pub(crate) const REPORT_DEADLINE: Duration = Duration::from_secs(10);
 const READ_DEADLINE: Duration = Duration::from_secs(5);
 /// A sign-in hashes a password, and only a few are hashed at once.
 const SIGN_IN_DEADLINE: Duration = Duration::from_secs(10);
+/// A webhook is stored within this time, or Stripe sends it again.
+const INBOX_DEADLINE: Duration = Duration::from_secs(10);
 /// A link waits for Stripe; past this it goes on in the background.
 const LINK_DEADLINE: Duration = Duration::from_secs(25);
 
 /// Clients that connect when they are first used. A clone shares the connections.
 #[derive(Debug, Clone)]
 pub(crate) struct Upstream {
+    /// stripe-svc's inbox.
+    pub webhooks: WebhookServiceClient<ServiceChannel>,
     /// ingest-svc, to record.
     pub recording: UsageReportServiceClient<ServiceChannel>,
     /// ingest-svc, to read.
@@ -54,10 +59,16 @@ impl Upstream {
     ///
     /// # Errors
     /// An address or the certificates cannot be used.
-    pub(crate) fn new(ingest: &Url, org: &Url, tls: Option<&TlsFiles>) -> Result<Self, String> {
+    pub(crate) fn new(
+        ingest: &Url,
+        org: &Url,
+        stripe: &Url,
+        tls: Option<&TlsFiles>,
+    ) -> Result<Self, String> {
         let ingest = |deadline| channel(ingest, tls, deadline);
         let org = |deadline| channel(org, tls, deadline);
         Ok(Self {
+            webhooks: WebhookServiceClient::new(channel(stripe, tls, INBOX_DEADLINE)?),
             recording: UsageReportServiceClient::new(ingest(REPORT_DEADLINE)?)
                 .max_encoding_message_size(MESSAGE_BYTES_MAX),
             reports: UsageReportServiceClient::new(ingest(READ_DEADLINE)?),

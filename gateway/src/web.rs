@@ -195,7 +195,15 @@ fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
 /// # Errors
 /// BODY_TOO_LARGE; MALFORMED_BODY when it broke off or did not come in time.
 pub(crate) async fn read_body(body: Body) -> Result<Bytes, Fault> {
-    tokio::time::timeout(BODY_TIMEOUT, collect(body))
+    read_body_within(body, BODY_BYTES_MAX).await
+}
+
+/// The same where a path takes more.
+///
+/// # Errors
+/// As [`read_body`].
+pub(crate) async fn read_body_within(body: Body, bytes_max: usize) -> Result<Bytes, Fault> {
+    tokio::time::timeout(BODY_TIMEOUT, collect(body, bytes_max))
         .await
         .unwrap_or_else(|_| {
             Err(Fault::new(
@@ -205,7 +213,7 @@ pub(crate) async fn read_body(body: Body) -> Result<Bytes, Fault> {
         })
 }
 
-async fn collect(mut body: Body) -> Result<Bytes, Fault> {
+async fn collect(mut body: Body, bytes_max: usize) -> Result<Bytes, Fault> {
     let mut kept = BytesMut::new();
     let mut discarded = 0;
     while let Some(frame) = body.frame().await {
@@ -215,7 +223,7 @@ async fn collect(mut body: Body) -> Result<Bytes, Fault> {
         let Ok(data) = frame.into_data() else {
             continue;
         };
-        if discarded > 0 || kept.len() + data.len() > BODY_BYTES_MAX {
+        if discarded > 0 || kept.len() + data.len() > bytes_max {
             discarded += data.len();
             if discarded > BODY_BYTES_DISCARDED_MAX {
                 break;
@@ -227,7 +235,7 @@ async fn collect(mut body: Body) -> Result<Bytes, Fault> {
     if discarded > 0 {
         return Err(Fault::new(
             ErrorReason::BodyTooLarge,
-            "The body is larger than 16 KiB.",
+            format!("The body is larger than {} KiB.", bytes_max / 1024),
         ));
     }
     Ok(kept.freeze())

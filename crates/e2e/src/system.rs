@@ -200,6 +200,7 @@ impl System {
             Service::Gateway => vec![
                 ("INGEST_SVC_URL", url(Service::Ingest)),
                 ("ORG_SVC_URL", url(Service::Org)),
+                ("STRIPE_SVC_URL", url(Service::Stripe)),
                 (
                     "BETTER_AUTH_SECRET",
                     "a-secret-for-tests-0123456789abcdef".to_owned(),

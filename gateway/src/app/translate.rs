@@ -3,7 +3,7 @@
 //! A message that lacks what its contract promises is a fault of ours, and named in the log.
 
 use billing_kit::{Fault, proto_time};
-use billing_proto::{ingest::v1 as ingest, org::v1 as org};
+use billing_proto::{ingest::v1 as ingest, org::v1 as org, stripe::v1 as stripe};
 use chrono::{DateTime, Utc};
 use prost_types::Timestamp;
 use uuid::Uuid;
@@ -14,6 +14,7 @@ use crate::domain::{
     reconciliation::{Finding, Reconciliation},
     session_cookie::SessionToken,
     usage_report::{Delivery, UsageReport},
+    webhook_event::{MeterError, WebhookEvent, state_word},
 };
 
 pub(super) fn organization(message: org::Organization) -> Result<Organization, Fault> {
@@ -222,6 +223,59 @@ pub(super) fn user(message: org::User) -> Result<User, Fault> {
         image,
         created_at: time(create_time, "create_time")?,
         updated_at: time(update_time, "update_time")?,
+    })
+}
+
+pub(super) fn webhook_event(message: stripe::WebhookEvent) -> Result<WebhookEvent, Fault> {
+    let state = state_word(message.state());
+    let stripe::WebhookEvent {
+        event_id,
+        event_type,
+        state: _,
+        attempt_count,
+        receive_time,
+        next_attempt_time,
+        end_time,
+        error_code,
+        error_message,
+    } = message;
+    Ok(WebhookEvent {
+        id: event_id,
+        kind: event_type,
+        state,
+        attempt_count,
+        received_at: time(receive_time, "receive_time")?,
+        next_attempt_at: optional_time(next_attempt_time),
+        ended_at: optional_time(end_time),
+        error: Trouble::from_wire(error_code, error_message),
+    })
+}
+
+pub(super) fn meter_error(message: stripe::MeterError) -> Result<MeterError, Fault> {
+    let stripe::MeterError {
+        id,
+        event_id,
+        stripe_meter_id,
+        error_code,
+        error_message,
+        error_count,
+        sample_identifiers,
+        // What an admin does not look at.
+        validation_start_time: _,
+        validation_end_time: _,
+        find_time,
+    } = message;
+    Ok(MeterError {
+        id,
+        event_id,
+        meter_id: filled(stripe_meter_id),
+        error: Trouble {
+            code: error_code,
+            message: error_message,
+        },
+        count: error_count,
+        sample_identifiers,
+        found_at: time(find_time, "find_time")?,
     })
 }
 

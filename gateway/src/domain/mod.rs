@@ -19,4 +19,5 @@ pub(crate) mod sign_in_body;
 pub(crate) mod time_text;
 pub(crate) mod trusted_proxies;
 pub(crate) mod usage_report;
+pub(crate) mod webhook_event;
 pub(crate) mod words;

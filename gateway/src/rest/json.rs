@@ -177,7 +177,7 @@ impl From<LinkOperation> for LinkOperationJson {
 }
 
 #[derive(Serialize)]
-struct TroubleJson {
+pub(super) struct TroubleJson {
     code: String,
     message: String,
 }

@@ -5,6 +5,7 @@
 //! | path | who |
 //! |---|---|
 //! | `/api/usage-report` | instances, by their token |
+//! | `/api/webhooks/stripe` | Stripe, by its signature |
 //! | `/api/auth/…` | anybody; changes by Better Auth's origin rule |
 //! | `/api/admin/…` | admins, by their session's cookie; changes by the origin rule too |
 
@@ -15,6 +16,7 @@ mod organizations;
 pub(crate) mod query;
 mod reconciliation;
 mod usage_report;
+mod webhooks;
 
 use axum::{
     Router,
@@ -35,10 +37,18 @@ pub(crate) fn routes(web: Web) -> Router {
         .route("/{id}/link", post(organizations::link))
         .layer(map_response(keep_nothing));
     let reconciliation = get(reconciliation::reconciliation).layer(map_response(keep_nothing));
+    let webhook_events = Router::new()
+        .route("/", get(webhooks::list))
+        .route("/{id}/retry", post(webhooks::retry))
+        .layer(map_response(keep_nothing));
+    let meter_errors = get(webhooks::meter_errors).layer(map_response(keep_nothing));
     Router::new()
         .route("/api/usage-report", post(usage_report::report))
         .nest("/api/admin/organizations", admin)
         .route("/api/admin/reconciliation", reconciliation)
+        .route("/api/webhooks/stripe", post(webhooks::receive))
+        .nest("/api/admin/webhook-events", webhook_events)
+        .route("/api/admin/meter-errors", meter_errors)
         .merge(auth::routes())
         .with_state(web)
 }

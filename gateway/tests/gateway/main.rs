@@ -1,7 +1,7 @@
 //! The gateway over real HTTP and gRPC.
 //!
-//! What stands behind it are small servers that keep the contracts of ingest-svc and org-svc in
-//! memory: the gateway holds no data, and what the real ones do with it is tested with them.
+//! What stands behind it are small servers that keep the contracts of ingest-svc, org-svc and
+//! stripe-svc in memory: the gateway holds no data, and what the real ones do with it is tested with them.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -17,5 +17,7 @@ mod ingest;
 mod limits;
 mod org;
 mod reconciliation;
+mod stripe;
 mod usage_report;
+mod webhooks;
 mod world;

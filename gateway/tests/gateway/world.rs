@@ -12,6 +12,7 @@ use billing_proto::{
         admin_session_service_server::AdminSessionServiceServer,
         organization_service_server::OrganizationServiceServer,
     },
+    stripe::v1::webhook_service_server::WebhookServiceServer,
 };
 use gateway::{Config, Deps};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, header};
@@ -24,6 +25,7 @@ use uuid::Uuid;
 use crate::{
     ingest::Ingest,
     org::{ADMIN, Org, PASSWORD},
+    stripe::Stripe,
 };
 
 pub(crate) const TOKEN: &str = "vaultai_universal_billing_api_2024_production_key_XyZ9mP2nQ7wK";
@@ -36,6 +38,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct World {
     pub(crate) ingest: Ingest,
     pub(crate) org: Org,
+    pub(crate) stripe: Stripe,
     pub(crate) addr: SocketAddr,
     pub(crate) life: Lifecycle,
     client: reqwest::Client,
@@ -47,6 +50,7 @@ pub(crate) enum Away {
     Nothing,
     Ingest,
     Org,
+    Stripe,
 }
 
 impl World {
@@ -59,7 +63,7 @@ impl World {
     }
 
     pub(crate) async fn start(variables: &[(&str, &str)], away: Away) -> Self {
-        let (ingest, org) = (Ingest::new(), Org::default());
+        let (ingest, org, stripe) = (Ingest::new(), Org::default(), Stripe::default());
         let ingest_addr = if away == Away::Ingest {
             nobody().await
         } else {
@@ -80,9 +84,15 @@ impl World {
             )
             .await
         };
+        let stripe_addr = if away == Away::Stripe {
+            nobody().await
+        } else {
+            serve(Server::builder().add_service(WebhookServiceServer::new(stripe.clone()))).await
+        };
         let mut all = vec![
             ("INGEST_SVC_URL", format!("http://{ingest_addr}")),
             ("ORG_SVC_URL", format!("http://{org_addr}")),
+            ("STRIPE_SVC_URL", format!("http://{stripe_addr}")),
             ("BETTER_AUTH_URL", SITE.to_owned()),
             ("BETTER_AUTH_SECRET", SECRET.to_owned()),
             ("LISTEN_ADDR", "127.0.0.1:0".to_owned()),
@@ -104,6 +114,7 @@ impl World {
         Self {
             ingest,
             org,
+            stripe,
             addr: running.addr,
             life,
             client,
