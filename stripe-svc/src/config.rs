@@ -1,6 +1,6 @@
 //! Configuration from the environment, checked before anything is bound.
 
-use std::{fs, net::SocketAddr, time::Duration};
+use std::{fs, net::SocketAddr, num::NonZeroU32, time::Duration};
 
 use billing_kit::{
     Clock,
@@ -12,7 +12,10 @@ use billing_kit_db::DatabaseConfig;
 use secrecy::{ExposeSecret, SecretString};
 use url::{Host, Url};
 
-use crate::domain::{catalog::Catalog, catalog_file};
+use crate::{
+    domain::{catalog::Catalog, catalog_file},
+    stripe::CallRates,
+};
 
 /// The role of every connection to the database.
 pub(crate) const DB_ROLE: &str = "billing_stripe";
@@ -28,6 +31,10 @@ const API_BASE_DEFAULT: &str = "https://api.stripe.com/";
 const CONCURRENCY_DEFAULT: usize = 64;
 /// More connections than this to one host help nobody.
 const CONCURRENCY_LIMIT: usize = 1_000;
+/// Stripe's documented limits of an account, in calls a second.
+const CALLS_PER_SECOND_LIVE: u32 = 100;
+const CALLS_PER_SECOND_TEST: u32 = 25;
+const METER_EVENTS_PER_SECOND_LIVE: u32 = 1_000;
 /// Webhooks bring a change within seconds; this is for those that never come.
 const SWEEP_SECONDS_DEFAULT: u64 = 600;
 const SWEEP_SECONDS_LIMITS: (u64, u64) = (1, 86_400);
@@ -39,16 +46,20 @@ pub struct StripeAccess {
     pub secret_key: SecretString,
     /// Where the API is; ends with a slash.
     pub api_base: Url,
+    /// How fast it may be called.
+    pub(crate) rates: CallRates,
 }
 
 impl StripeAccess {
     /// Reads `STRIPE_SECRET_KEY` and `STRIPE_API_BASE`.
     pub fn read(env: &mut Env) -> Self {
         let what = "a secret key (sk_…) or restricted key (rk_…) of Stripe";
-        let access = Self {
+        let mut access = Self {
             secret_key: env.required_secret("STRIPE_SECRET_KEY", what),
             api_base: read_api_base(env),
+            rates: CallRates::default(),
         };
+        access.rates = access.read_rates(env);
         let key = access.secret_key.expose_secret();
         let is_key = (key.starts_with("sk_") || key.starts_with("rk_"))
             && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
@@ -65,6 +76,31 @@ impl StripeAccess {
     pub fn is_live(&self) -> bool {
         let key = self.secret_key.expose_secret();
         key.starts_with("sk_live_") || key.starts_with("rk_live_")
+    }
+
+    /// What Stripe's documentation says of this kind of key, unless it is configured. A simulator on
+    /// this machine has no limit.
+    fn read_rates(&self, env: &mut Env) -> CallRates {
+        let (calls, meter_events) = match (self.is_local(), self.is_live()) {
+            (true, _) => (None, None),
+            (false, true) => (
+                Some(CALLS_PER_SECOND_LIVE),
+                Some(METER_EVENTS_PER_SECOND_LIVE),
+            ),
+            // Of a sandbox meter events count as calls.
+            (false, false) => (Some(CALLS_PER_SECOND_TEST), None),
+        };
+        let what = "a number of calls a second, 1 or more";
+        let mut rate = |name, default: Option<u32>| {
+            if env.optional(name).is_none() {
+                return default.and_then(NonZeroU32::new);
+            }
+            Some(env.parsed(name, NonZeroU32::MIN, what))
+        };
+        CallRates {
+            calls: rate("STRIPE_CALLS_PER_SECOND", calls),
+            meter_events: rate("STRIPE_METER_EVENTS_PER_SECOND", meter_events),
+        }
     }
 
     /// Whether "Stripe" is on this machine: a simulator.
@@ -353,6 +389,36 @@ mod tests {
             ("STRIPE_API_BASE", "http://127.0.0.1:1/"),
         ];
         assert!(problems(&plain).contains("is not https"));
+    }
+
+    #[test]
+    fn stripe_is_called_as_fast_as_it_allows() {
+        let rates = |more: &[(&str, &str)]| {
+            let variables: Vec<_> = more.iter().chain(&GOOD).copied().collect();
+            // What is named first counts.
+            let variables = variables.into_iter().rev();
+            let env = Env::from_variables(variables.map(|(n, v)| (n.to_owned(), v.to_owned())));
+            let mut env = env;
+            let CallRates {
+                calls,
+                meter_events,
+            } = StripeAccess::read(&mut env).rates;
+            (
+                calls.map(NonZeroU32::get),
+                meter_events.map(NonZeroU32::get),
+            )
+        };
+        let live = ("STRIPE_SECRET_KEY", "rk_live_1");
+        let local = ("STRIPE_API_BASE", "http://127.0.0.1:12111/");
+        let calls = ("STRIPE_CALLS_PER_SECOND", "7");
+        let meter_events = ("STRIPE_METER_EVENTS_PER_SECOND", "9");
+        assert_eq!(rates(&[live]), (Some(100), Some(1_000)));
+        assert_eq!(rates(&[]), (Some(25), None));
+        assert_eq!(rates(&[local]), (None, None));
+        assert_eq!(rates(&[local, calls]), (Some(7), None));
+        assert_eq!(rates(&[live, calls, meter_events]), (Some(7), Some(9)));
+        let told = problems(&[GOOD[0], GOOD[1], GOOD[2], ("STRIPE_CALLS_PER_SECOND", "0")]);
+        assert!(told.contains("STRIPE_CALLS_PER_SECOND is '0'"), "{told}");
     }
 
     #[test]

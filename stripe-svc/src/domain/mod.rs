@@ -20,5 +20,6 @@ pub(crate) mod signature;
 pub(crate) mod stored_event;
 pub(crate) mod subscription;
 pub(crate) mod terms;
+pub(crate) mod token_bucket;
 pub(crate) mod usage_days;
 pub(crate) mod webhook_event;

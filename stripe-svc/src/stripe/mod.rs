@@ -16,6 +16,7 @@ mod form;
 mod meter_events;
 mod meters;
 mod objects;
+mod pace;
 mod prices;
 mod remembered;
 mod subscription_state;
@@ -32,6 +33,7 @@ use crate::domain::ids::{MeterId, PriceId};
 
 pub(crate) use form::call_to_sent;
 pub(crate) use objects::{CreatedObject, StatusObject, SubscriptionObject, from_json, from_text};
+pub(crate) use pace::CallRates;
 pub(crate) use subscription_state::{SubscriptionPage, read_subscription};
 pub(crate) use transport::{Answer, Budget, ReadError, Reply, Transport};
 pub(crate) use unknown::{Unknown, UnknownKind};

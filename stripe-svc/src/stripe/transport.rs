@@ -3,7 +3,7 @@
 //! The caller's idempotency key goes with every attempt; connections are kept; every attempt has a
 //! time-out and all of them together end by the caller's deadline.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use billing_kit::context::RequestContext;
 use bytes::{Bytes, BytesMut};
@@ -24,6 +24,7 @@ use crate::{
     config::StripeAccess,
     domain::{ids::IdempotencyKey, refusal::Refusal},
     stripe::{
+        pace::Pace,
         unknown::{Unknown, UnknownKind},
         verdict::{Head, Verdict, judge},
     },
@@ -118,6 +119,7 @@ pub(crate) struct Transport {
     /// Ends with a slash.
     base: String,
     headers: HeaderMap,
+    pace: Arc<Pace>,
 }
 
 impl Transport {
@@ -156,6 +158,7 @@ impl Transport {
             http: http.build().map_err(|error| error.to_string())?,
             base: access.api_base.to_string(),
             headers,
+            pace: Arc::new(Pace::new(access.rates)),
         })
     }
 
@@ -170,7 +173,11 @@ impl Transport {
         budget: Budget,
     ) -> Result<Answer, Unknown> {
         let mut attempt = 1;
+        let mut known = None;
         loop {
+            if !self.pace.turn(request, budget.deadline).await {
+                return Err(known.unwrap_or_else(no_turn));
+            }
             let (unknown, repeat) = match self.attempt(request, key, budget.deadline).await {
                 Attempt::Answered(answer) => return Ok(answer),
                 Attempt::Unknown { unknown, repeat } => (unknown, repeat),
@@ -190,6 +197,7 @@ impl Transport {
             if !again {
                 return Err(unknown);
             }
+            known = Some(unknown);
             sleep(pause).await;
             attempt += 1;
         }
@@ -302,6 +310,12 @@ fn no_answer(code: &str, what: &dyn std::fmt::Display) -> Attempt {
         unknown: Unknown::new(UnknownKind::NoAnswer, code, message),
         repeat: true,
     }
+}
+
+/// Nothing was sent: the calls before this one take all the time that its caller has.
+fn no_turn() -> Unknown {
+    let message = "There was no time left for this at the pace at which Stripe may be called.";
+    Unknown::new(UnknownKind::Later, "own_rate_limit", message)
 }
 
 /// How long to wait after this attempt. What Stripe asks for is the least; a random share of the

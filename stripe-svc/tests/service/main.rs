@@ -10,6 +10,7 @@ mod feed;
 #[cfg(test)]
 mod meter_events;
 #[cfg(test)]
+mod pace;
 mod provision;
 #[cfg(test)]
 mod support;
