@@ -56,6 +56,9 @@ async fn without_org_svc_reports_are_taken_and_billed_later() {
     let (known, _) = linked_instance(&system, &admin).await;
     let stranger = Instance::of(&system);
 
+    // ingest-svc has learned of the link, by this report if not by the feed.
+    let learned = known.report(50, now()).await;
+    assert_eq!(learned.text("/organization_status"), "trial");
     system.kill_service(Service::Org);
     let at = now() + TimeDelta::seconds(1);
     let from_known = known.report(52, at).await;

@@ -261,7 +261,11 @@ mod tests {
     /// Another application of the same site may have set a cookie that is no text.
     #[test]
     fn a_cookie_that_is_no_text_takes_no_other_with_it() {
-        let header = [b"x=\xe9; better-auth.session_token=".as_slice(), COOKIE.as_bytes()].concat();
+        let header = [
+            b"x=\xe9; better-auth.session_token=".as_slice(),
+            COOKIE.as_bytes(),
+        ]
+        .concat();
         let jar = CookieJar::read([header.as_slice()].into_iter());
         assert!(cookies(false).session_token(&jar).is_some());
     }
