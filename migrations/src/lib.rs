@@ -29,7 +29,7 @@ macro_rules! sql_files {
     };
 }
 
-const FILES: [SqlFile; 10] = sql_files![
+const FILES: [SqlFile; 11] = sql_files![
     "0001_roles",
     "0002_better_auth",
     "0003_adopt_older",
@@ -40,6 +40,7 @@ const FILES: [SqlFile; 10] = sql_files![
     "0008_org_subscription_feed",
     "0009_life_of_a_subscription",
     "0010_reconciliation",
+    "0011_first_sent_at",
 ];
 
 /// The text of every migration, in order: by it a test tells whether a migrated database that it may

@@ -60,6 +60,7 @@ async fn lease(parts: &Parts, token: Uuid) -> Result<(Vec<Uuid>, Vec<InFlight>),
     if !organizations.is_empty() {
         delivery::drop_outdated(&txn, organizations.clone(), now).await?;
         in_flight = delivery::first_queued(&txn, organizations.clone(), now).await?;
+        delivery::mark_sent(&txn, &in_flight, now).await?;
     }
     txn.commit().await?;
     Ok((organizations, in_flight))

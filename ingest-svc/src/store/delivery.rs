@@ -56,6 +56,10 @@ pub(crate) async fn lease(
 
 /// Takes out of the queue what is not to be sent any more: a report with a later one of its UTC day,
 /// and one that Stripe would refuse for its age.
+///
+/// A report that has been on its way stays until its outcome is known, whatever came later. Its event
+/// may still be under way: were the later one sent meanwhile, the earlier could arrive after it and
+/// count for the day. Once Stripe has answered to its identifier it arrives no more.
 pub(crate) async fn drop_outdated(
     db: &impl ConnectionTrait,
     organizations: Vec<Uuid>,
@@ -65,7 +69,7 @@ pub(crate) async fn drop_outdated(
         UPDATE usage_reports u SET settled_at = $2, next_attempt_at = NULL,
             delivery_state = CASE WHEN u.reported_at < $3 THEN 'too_late' ELSE 'superseded' END
         WHERE u.organization_id = ANY($1) AND u.delivery_state = 'queued'
-            AND (u.reported_at < $3 OR EXISTS (
+            AND (u.reported_at < $3 OR u.first_sent_at IS NULL AND EXISTS (
                 SELECT 1 FROM usage_reports later
                 WHERE later.organization_id = u.organization_id AND NOT later.adopted
                     AND later.delivery_state IN ('queued', 'sent')
@@ -97,6 +101,20 @@ pub(crate) async fn first_queued(
     InFlight::find_by_statement(sql(FIRST_QUEUED, [organizations.into(), now.into()]))
         .all(db)
         .await
+}
+
+/// Notes, before they are sent, that these reports have been on their way.
+pub(crate) async fn mark_sent(
+    db: &impl ConnectionTrait,
+    in_flight: &[InFlight],
+    now: DateTime<Utc>,
+) -> Result<(), DbErr> {
+    const MARK_SENT: &str = "
+        UPDATE usage_reports SET first_sent_at = $2 WHERE id = ANY($1) AND first_sent_at IS NULL";
+    let ids: Vec<_> = in_flight.iter().map(|report| report.id).collect();
+    db.execute_raw(sql(MARK_SENT, [ids.into(), now.into()]))
+        .await
+        .map(drop)
 }
 
 /// What became of a report.

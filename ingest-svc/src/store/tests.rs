@@ -330,3 +330,46 @@ async fn a_leased_organization_is_leased_once_until_the_lease_ends() {
     );
     db.close().await.unwrap();
 }
+
+/// The chaos run found events in Stripe whose reports were `superseded`: their answer was lost, and a
+/// later report of the day replaced them in the queue. Had such an event been held up on its way, it
+/// would have arrived after the later one and counted in its place.
+#[tokio::test]
+async fn a_report_that_was_on_its_way_is_not_replaced_by_a_later_one() {
+    let (database, db) = database().await;
+    let id = Ids::random().next();
+    make_organization(&database, id).await;
+    let standing = Standing {
+        status: SubscriptionStatus::Active,
+        stripe_customer_id: Some("cus_1".to_owned()),
+        billing_start_at: Some(now() - TimeDelta::days(1)),
+        billable: true,
+        version: 1,
+        ..Standing::unknown(id)
+    };
+    reporting::lock_with_standings(&db, &[standing])
+        .await
+        .unwrap();
+    let times = [3, 2, 1].map(|hours| now() - TimeDelta::hours(hours));
+    let queue = async |at| {
+        let queued = new_report(Ids::random().next(), report(id, at), DeliveryState::Queued);
+        reports::insert_new(&db, &[queued]).await.unwrap();
+        delivery::drop_outdated(&db, vec![id], now()).await.unwrap();
+        delivery::first_queued(&db, vec![id], now()).await.unwrap()
+    };
+
+    let in_flight = queue(times[0]).await;
+    delivery::mark_sent(&db, &in_flight, now()).await.unwrap();
+    queue(times[1]).await;
+    let next = queue(times[2]).await;
+    assert_eq!(next[0].reported_at, times[0], "its outcome comes first");
+    assert_eq!(
+        states(&db, id).await,
+        [
+            (times[0], DeliveryState::Queued),
+            (times[1], DeliveryState::Superseded),
+            (times[2], DeliveryState::Queued),
+        ]
+    );
+    db.close().await.unwrap();
+}

@@ -1,0 +1,1 @@
+ALTER TABLE usage_reports DROP COLUMN first_sent_at;
