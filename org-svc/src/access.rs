@@ -35,6 +35,10 @@ pub(crate) fn table(readers: &[String]) -> AccessTable {
             [GATEWAY],
         )
         .allow(
+            "/billing.org.v1.OrganizationService/UnlinkOrganization",
+            [GATEWAY],
+        )
+        .allow(
             "/billing.org.v1.OrganizationService/WatchOrganizations",
             and_readers(&[INGEST_SVC]),
         )

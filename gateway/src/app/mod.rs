@@ -20,6 +20,7 @@ mod retry_webhook_event;
 mod sign_in;
 mod sign_out;
 mod translate;
+mod unlink_organization;
 
 use billing_kit::Clock;
 

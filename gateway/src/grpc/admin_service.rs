@@ -5,7 +5,8 @@ use billing_proto::{
     admin::v1::{
         GetOrganizationRequest, GetOrganizationResponse, LinkOrganizationRequest,
         LinkOrganizationResponse, ListOrganizationsRequest, ListOrganizationsResponse,
-        ListUsageReportsRequest, ListUsageReportsResponse, admin_service_server::AdminService,
+        ListUsageReportsRequest, ListUsageReportsResponse, UnlinkOrganizationRequest,
+        UnlinkOrganizationResponse, admin_service_server::AdminService,
     },
     common::v1::{DeploymentType, ErrorReason, PlanType, SubscriptionStatus},
 };
@@ -114,6 +115,22 @@ impl AdminService for AdminFace {
         Ok(Response::new(LinkOrganizationResponse {
             organization: Some(translate::organization(organization)),
             operation: Some(translate::link_operation(operation)),
+        }))
+    }
+
+    async fn unlink_organization(
+        &self,
+        request: Request<UnlinkOrganizationRequest>,
+    ) -> Result<Response<UnlinkOrganizationResponse>, Status> {
+        let admin = self.admin(&request).await?;
+        let UnlinkOrganizationRequest {
+            organization_id,
+            reason,
+        } = request.into_inner();
+        let id = organization_id_of(&organization_id).map_err(|v| Fault::invalid(vec![v]))?;
+        let organization = self.0.unlink_organization(&admin, id, reason).await?;
+        Ok(Response::new(UnlinkOrganizationResponse {
+            organization: Some(translate::organization(organization)),
         }))
     }
 }

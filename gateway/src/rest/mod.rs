@@ -35,6 +35,7 @@ pub(crate) fn routes(web: Web) -> Router {
         .route("/{id}", get(organizations::get))
         .route("/{id}/usage", get(organizations::usage))
         .route("/{id}/link", post(organizations::link))
+        .route("/{id}/unlink", post(organizations::unlink))
         .layer(map_response(keep_nothing));
     let reconciliation = get(reconciliation::reconciliation).layer(map_response(keep_nothing));
     let webhook_events = Router::new()

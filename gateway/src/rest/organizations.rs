@@ -19,7 +19,7 @@ use super::{
 use crate::{
     app::{Link, ListPage, Overview, OverviewRequest, UsageReportPage},
     domain::{
-        fields,
+        fields::{self, Fields},
         link_terms::LinkTerms,
         organization::LinkState,
         organization_filter::{OrganizationFilter, parse_limit, parse_statuses},
@@ -218,6 +218,45 @@ pub(super) async fn link(
             return Err(fault.into());
         }
     })
+}
+
+#[derive(Serialize)]
+struct UnlinkAnswer {
+    success: bool,
+    message: &'static str,
+    organization: OrganizationJson,
+}
+
+/// `POST /api/admin/organizations/{id}/unlink`.
+pub(super) async fn unlink(
+    State(web): State<Web>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    const REASON: &str = "reason";
+    let admin = web.admin_for_change(&headers).await?;
+    let id = organization_id(&id)?;
+    let body = fields::object(&read_body(body).await?)?;
+    let mut fields = Fields::of(&body);
+    let reason = fields.text(REASON).unwrap_or_default().to_owned();
+    let violations = fields.finish();
+    if !violations.is_empty() {
+        return Err(terms_fault(Fault::invalid(violations)));
+    }
+    let organization = web
+        .app()
+        .unlink_organization(&admin, id, reason)
+        .await
+        .map_err(terms_fault)?;
+    Ok(json(
+        StatusCode::OK,
+        &UnlinkAnswer {
+            success: true,
+            message: "Organization unlinked from Stripe",
+            organization: organization.into(),
+        },
+    ))
 }
 
 /// Terms that are wrong are understood and not accepted, which is 422.

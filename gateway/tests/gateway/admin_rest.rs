@@ -372,3 +372,56 @@ async fn a_link_that_another_site_sends_is_not_believed() {
     let request = world.post(&path).json(&terms());
     assert_eq!(Answer::of(request).await.status, StatusCode::UNAUTHORIZED);
 }
+
+#[tokio::test]
+async fn what_has_ended_is_unlinked_with_a_reason() {
+    let world = World::new().await;
+    world.org.add(ACME, "Acme Corp");
+    let admin = world.admin().await;
+    let unlink = async |body: &Value| {
+        let request = world.post(&format!("{LIST}/{ACME}/unlink"));
+        let request = request.header("cookie", &admin).json(body);
+        Answer::of(request.header("origin", SITE)).await
+    };
+    let reason = json!({"reason": "moved to another contract"});
+    assert_eq!(
+        Answer::of(link(&world, &admin, ACME, &terms()))
+            .await
+            .status,
+        StatusCode::OK
+    );
+    let going_on = unlink(&reason).await;
+    assert_eq!(going_on.status, StatusCode::CONFLICT);
+    assert_eq!(going_on.error().0, "link_conflict");
+
+    world.org.change(ACME, |organization| {
+        organization.subscription_status = SubscriptionStatus::Canceled.into();
+        organization.cancel_time = Some(time(1_800_000_000));
+        organization.current_period_end_time = Some(time(1_800_000_000));
+    });
+    let ended = get(&world, &admin, &format!("{LIST}/{ACME}")).await.json();
+    assert_eq!(ended["organization"]["cancel_at"], "2027-01-15T08:00:00Z");
+    assert_eq!(
+        ended["organization"]["current_period_end"],
+        "2027-01-15T08:00:00Z"
+    );
+    for bad in [json!({}), json!({"reason": 7}), json!({"reason": " "})] {
+        let answer = unlink(&bad).await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{bad}");
+        assert_eq!(answer.error().1, ["reason"]);
+    }
+    let from_elsewhere = world
+        .post(&format!("{LIST}/{ACME}/unlink"))
+        .header("cookie", &admin)
+        .header("origin", "https://evil.example")
+        .json(&reason);
+    let answer = Answer::of(from_elsewhere).await;
+    assert_eq!(answer.status, StatusCode::FORBIDDEN);
+
+    let answer = unlink(&reason).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+    assert_eq!(
+        answer.json()["organization"]["subscription_status"],
+        "pending"
+    );
+}

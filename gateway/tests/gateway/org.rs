@@ -15,7 +15,8 @@ use billing_proto::{
         LinkOperationState, LinkOrganizationRequest, LinkOrganizationResponse,
         ListOrganizationsRequest, ListOrganizationsResponse, ObserveOrganizationsRequest,
         ObserveOrganizationsResponse, SignInRequest, SignInResponse, SignOutRequest,
-        SignOutResponse, WatchOrganizationsRequest, WatchOrganizationsResponse,
+        SignOutResponse, UnlinkOrganizationRequest, UnlinkOrganizationResponse,
+        WatchOrganizationsRequest, WatchOrganizationsResponse,
         admin_session_service_server::AdminSessionService,
         organization_service_server::OrganizationService,
     },
@@ -306,6 +307,34 @@ impl OrganizationService for Org {
         Ok(Response::new(LinkOrganizationResponse {
             organization: Some(organization.clone()),
             operation: Some(operation),
+        }))
+    }
+
+    async fn unlink_organization(
+        &self,
+        request: Request<UnlinkOrganizationRequest>,
+    ) -> Result<Response<UnlinkOrganizationResponse>, Status> {
+        require_assertion(request.metadata())?;
+        let UnlinkOrganizationRequest {
+            organization_id,
+            reason,
+        } = request.into_inner();
+        if reason.trim().is_empty() {
+            let violation = Violation::new("reason", "It is missing or empty.");
+            return Err(Fault::invalid(vec![violation]).into());
+        }
+        let id = Uuid::parse_str(&organization_id).unwrap();
+        let mut all = self.organizations.lock().unwrap();
+        let organization = all.get_mut(&id).ok_or_else(not_found)?;
+        if organization.subscription_status() != SubscriptionStatus::Canceled {
+            let message = "Its subscription goes on: cancel it first.";
+            return Err(Fault::new(ErrorReason::LinkConflict, message).into());
+        }
+        organization.stripe_customer_id.clear();
+        organization.stripe_subscription_id.clear();
+        organization.subscription_status = SubscriptionStatus::Pending.into();
+        Ok(Response::new(UnlinkOrganizationResponse {
+            organization: Some(organization.clone()),
         }))
     }
 

@@ -55,7 +55,8 @@ pub(crate) async fn lease(
 }
 
 /// Takes out of the queue what is not to be sent any more: a report with a later one of its UTC day,
-/// and one that Stripe would refuse for its age.
+/// one that Stripe would refuse for its age, and one that was left from a subscription before the
+/// present one.
 ///
 /// A report that has been on its way stays until its outcome is known, whatever came later. Its event
 /// may still be under way: were the later one sent meanwhile, the earlier could arrive after it and
@@ -67,9 +68,13 @@ pub(crate) async fn drop_outdated(
 ) -> Result<(), DbErr> {
     const DROP_OUTDATED: &str = "
         UPDATE usage_reports u SET settled_at = $2, next_attempt_at = NULL,
-            delivery_state = CASE WHEN u.reported_at < $3 THEN 'too_late' ELSE 'superseded' END
+            delivery_state = CASE WHEN u.reported_at < r.billing_start_at THEN 'not_billed'
+                WHEN u.reported_at < $3 THEN 'too_late' ELSE 'superseded' END
+        FROM organization_reporting r
         WHERE u.organization_id = ANY($1) AND u.delivery_state = 'queued'
-            AND (u.reported_at < $3 OR u.first_sent_at IS NULL AND EXISTS (
+            AND r.organization_id = u.organization_id
+            AND (u.reported_at < r.billing_start_at OR u.reported_at < $3
+                OR u.first_sent_at IS NULL AND EXISTS (
                 SELECT 1 FROM usage_reports later
                 WHERE later.organization_id = u.organization_id AND NOT later.adopted
                     AND later.delivery_state IN ('queued', 'sent')

@@ -331,6 +331,45 @@ async fn a_leased_organization_is_leased_once_until_the_lease_ends() {
     db.close().await.unwrap();
 }
 
+/// Queued under a subscription that ended, and found again when the organization was linked anew: the
+/// new subscription owes nothing for it.
+#[tokio::test]
+async fn what_was_queued_before_the_present_subscription_is_not_billed() {
+    let (database, db) = database().await;
+    let id = Ids::random().next();
+    make_organization(&database, id).await;
+    let start = now() - TimeDelta::days(1);
+    let linked_anew = Standing {
+        organization_id: id,
+        status: SubscriptionStatus::Trial,
+        deployment_type: None,
+        stripe_customer_id: Some("cus_1".to_owned()),
+        billing_start_at: Some(start),
+        billable: true,
+        version: 2,
+    };
+    reporting::lock_with_standings(&db, &[linked_anew])
+        .await
+        .unwrap();
+    let (before, since) = (start - TimeDelta::days(2), start + TimeDelta::hours(1));
+    let queued = [before, since].map(|time| {
+        new_report(
+            Ids::random().next(),
+            report(id, time),
+            DeliveryState::Queued,
+        )
+    });
+    reports::insert_new(&db, &queued).await.unwrap();
+    delivery::drop_outdated(&db, vec![id], now()).await.unwrap();
+    assert_eq!(
+        states(&db, id).await,
+        [
+            (before, DeliveryState::NotBilled),
+            (since, DeliveryState::Queued)
+        ]
+    );
+}
+
 /// The chaos run found events in Stripe whose reports were `superseded`: their answer was lost, and a
 /// later report of the day replaced them in the queue. Had such an event been held up on its way, it
 /// would have arrived after the later one and counted in its place.

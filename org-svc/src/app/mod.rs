@@ -16,6 +16,7 @@ mod passwords;
 pub(crate) mod run_link_operation;
 pub(crate) mod sign_in;
 pub(crate) mod sign_out;
+pub(crate) mod unlink_organization;
 pub(crate) mod watch_organizations;
 
 use billing_kit::{Clock, Fault, Ids, process::Lifecycle};

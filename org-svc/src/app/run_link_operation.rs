@@ -234,7 +234,7 @@ async fn lock_organization(
 }
 
 /// What of an organization a link changes.
-fn link_as_json(organization: &Organization) -> serde_json::Value {
+pub(super) fn link_as_json(organization: &Organization) -> serde_json::Value {
     json!({
         "stripe_customer_id": organization.stripe_customer_id.as_ref().map(|id| &id.0),
         "stripe_subscription_id": organization.stripe_subscription_id.as_ref().map(|id| &id.0),

@@ -16,3 +16,4 @@ pub(crate) mod password;
 pub(crate) mod retry;
 pub(crate) mod session;
 pub(crate) mod subscription;
+pub(crate) mod unlink;

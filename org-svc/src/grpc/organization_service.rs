@@ -16,7 +16,7 @@ use crate::{
         Described, Organizations, count_organizations::count_organizations,
         get_organization::get_organization, link_organization::link_organization,
         list_organizations::list_organizations, observe_organizations::observe_organizations,
-        watch_organizations::watch_organizations,
+        unlink_organization::unlink_organization, watch_organizations::watch_organizations,
     },
     domain::{
         email::EmailAddress,
@@ -24,6 +24,7 @@ use crate::{
         observation::{OBSERVATIONS_MAX, Observation},
         organization::{InstanceUrl, OrganizationId, OrganizationName},
         page::{Filter, LinkFilter, PageSize, Position, Query},
+        unlink::UnlinkReason,
     },
     wire,
 };
@@ -112,6 +113,25 @@ impl OrganizationService for OrganizationsService {
         Ok(Response::new(proto::LinkOrganizationResponse {
             organization: Some(messages::organization(&described)),
             operation: operation.as_ref().map(messages::link_operation),
+        }))
+    }
+
+    async fn unlink_organization(
+        &self,
+        request: Request<proto::UnlinkOrganizationRequest>,
+    ) -> Result<Response<proto::UnlinkOrganizationResponse>, Status> {
+        let admin = self.verifier.admin(request.metadata())?;
+        let proto::UnlinkOrganizationRequest {
+            organization_id,
+            reason,
+        } = request.into_inner();
+        let mut door = Door::new();
+        let id = door.check("organization_id", OrganizationId::parse(&organization_id));
+        let reason = door.check("reason", UnlinkReason::parse(&reason));
+        let (id, reason) = door.pass(id.zip(reason))?;
+        let described = unlink_organization(&self.app, &admin, id, &reason).await?;
+        Ok(Response::new(proto::UnlinkOrganizationResponse {
+            organization: Some(messages::organization(&described)),
         }))
     }
 

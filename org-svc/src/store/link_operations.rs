@@ -1,4 +1,5 @@
-//! The table `link_operations`: every link that was asked for, and the leases of those that run.
+//! The table `link_operations`: every link that was asked for, and the leases of those that run; and
+//! every unlinking.
 
 use std::time::Duration;
 
@@ -6,8 +7,8 @@ use billing_kit::Fault;
 use billing_kit_db::db_fault;
 use chrono::{DateTime, Utc};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect,
-    sea_query::extension::postgres::PgFunc,
+    ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, PaginatorTrait, QueryFilter, QueryOrder,
+    QuerySelect, sea_query::extension::postgres::PgFunc,
 };
 use uuid::Uuid;
 
@@ -18,8 +19,13 @@ use crate::domain::{
     link::{
         LinkOperation, LinkOperationId, LinkTerms, OperationState, Refusal, Setback, TrialDays,
     },
-    organization::{DeploymentType, OrganizationId, OrganizationName, PlanType},
+    organization::{DeploymentType, Organization, OrganizationId, OrganizationName, PlanType},
+    unlink::UnlinkReason,
 };
+
+/// The kinds of operations that this release stores.
+const LINK: &str = "link";
+const UNLINK: &str = "unlink";
 
 const RUNNING: &str = "running";
 const SUCCEEDED: &str = "succeeded";
@@ -35,6 +41,7 @@ pub(super) mod entity {
         pub(super) id: Uuid,
         pub(super) organization_id: Uuid,
         pub(super) organization_name: String,
+        pub(super) kind: String,
         pub(super) state: String,
         pub(super) admin_email: String,
         pub(super) deployment_type: String,
@@ -63,6 +70,7 @@ impl TryFrom<entity::Model> for LinkOperation {
             id,
             organization_id,
             organization_name,
+            kind: _,
             state,
             admin_email,
             deployment_type,
@@ -196,6 +204,7 @@ async fn latest_in_state(
     use entity::Column;
     entity::Entity::find()
         .filter(Column::OrganizationId.eq(organization_id.0))
+        .filter(Column::Kind.eq(LINK))
         .filter(Column::State.eq(state))
         .order_by_desc(Column::CreatedAt)
         .order_by_desc(Column::Id)
@@ -207,7 +216,7 @@ async fn latest_in_state(
         .transpose()
 }
 
-/// The latest operation of each of these organizations that ever had one.
+/// The latest link of each of these organizations that ever had one.
 pub(crate) async fn latest_of_many(
     db: &impl ConnectionTrait,
     ids: &[OrganizationId],
@@ -216,6 +225,7 @@ pub(crate) async fn latest_of_many(
     let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
     entity::Entity::find()
         .filter(Column::OrganizationId.into_expr().eq(PgFunc::any(ids)))
+        .filter(Column::Kind.eq(LINK))
         .distinct_on([Column::OrganizationId])
         .order_by_asc(Column::OrganizationId)
         .order_by_desc(Column::CreatedAt)
@@ -235,14 +245,14 @@ const CLAIM_DUE: &str = r"
     SET lease_token = $2, lease_until = $3, attempt_count = op.attempt_count + 1
     FROM (
         SELECT id FROM link_operations
-        WHERE state = 'running' AND next_attempt_at <= $1
+        WHERE kind = 'link' AND state = 'running' AND next_attempt_at <= $1
           AND (lease_until IS NULL OR lease_until <= $1)
         ORDER BY next_attempt_at
         LIMIT $4
         FOR UPDATE SKIP LOCKED
     ) AS due
     WHERE op.id = due.id
-    RETURNING op.id, op.organization_id, op.organization_name, op.state, op.admin_email,
+    RETURNING op.id, op.organization_id, op.organization_name, op.kind, op.state, op.admin_email,
               op.deployment_type, op.plan_type, op.trial_days, op.admin_user_id, op.attempt_count,
               op.error_code, op.error_message, op.error_param, op.stripe_request_id, op.created_at";
 
@@ -267,6 +277,54 @@ pub(crate) async fn claim_due(
         .into_iter()
         .map(LinkOperation::try_from)
         .collect()
+}
+
+const INSERT_UNLINKING: &str = r"
+    INSERT INTO link_operations (id, organization_id, organization_name, kind, state,
+        stripe_customer_id, stripe_subscription_id, reason, admin_user_id, attempt_count,
+        next_attempt_at, created_at, ended_at)
+    VALUES ($1, $2, $3, 'unlink', 'succeeded', $4, $5, $6, $7, 1, $8, $8, $8)";
+
+/// Stores an unlinking: it asks nothing of Stripe, so it has ended with its own transaction.
+pub(crate) async fn insert_unlinking(
+    db: &impl ConnectionTrait,
+    id: Uuid,
+    organization: &Organization,
+    reason: &UnlinkReason,
+    admin_user_id: &UserId,
+    now: DateTime<Utc>,
+) -> Result<(), Fault> {
+    let customer = organization.stripe_customer_id.as_ref();
+    let subscription = organization.stripe_subscription_id.as_ref();
+    let values = [
+        id.into(),
+        organization.id.0.into(),
+        organization.name.as_str().into(),
+        customer.map(|id| id.0.clone()).into(),
+        subscription.map(|id| id.0.clone()).into(),
+        reason.as_str().into(),
+        admin_user_id.0.as_str().into(),
+        now.into(),
+    ];
+    db.execute_raw(statement(INSERT_UNLINKING, values))
+        .await
+        .map_err(db_fault)?;
+    Ok(())
+}
+
+/// Whether an organization was linked once and then unlinked.
+pub(crate) async fn was_unlinked(
+    db: &impl ConnectionTrait,
+    organization_id: OrganizationId,
+) -> Result<bool, Fault> {
+    use entity::Column;
+    let count = entity::Entity::find()
+        .filter(Column::OrganizationId.eq(organization_id.0))
+        .filter(Column::Kind.eq(UNLINK))
+        .count(db)
+        .await
+        .map_err(db_fault)?;
+    Ok(count > 0)
 }
 
 const SUCCEED: &str = r"

@@ -303,6 +303,26 @@ pub(crate) async fn update_linked(
     Ok(())
 }
 
+const UPDATE_UNLINKED: &str = r"
+    UPDATE organizations
+    SET stripe_customer_id = NULL, stripe_subscription_id = NULL, subscription_status = 'pending',
+        trial_end = NULL, billing_start_at = NULL, admin_email = NULL, deployment_type = NULL,
+        plan_type = NULL, billing_problem = NULL, current_period_start_at = NULL,
+        current_period_end_at = NULL, cancel_at = NULL, subscription_version = 0, updated_at = $2
+    WHERE id = $1";
+
+/// Takes the link away. The row is locked already.
+pub(crate) async fn update_unlinked(
+    db: &impl ConnectionTrait,
+    id: OrganizationId,
+    now: DateTime<Utc>,
+) -> Result<(), Fault> {
+    db.execute_raw(statement(UPDATE_UNLINKED, [id.0.into(), now.into()]))
+        .await
+        .map_err(db_fault)?;
+    Ok(())
+}
+
 const FOR_SUBSCRIPTIONS: &str = r"
     SELECT id FROM organizations WHERE stripe_subscription_id = ANY($1)
     UNION

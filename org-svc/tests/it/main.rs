@@ -15,3 +15,4 @@ mod observations;
 mod starts;
 mod subscriptions;
 mod support;
+mod unlink;

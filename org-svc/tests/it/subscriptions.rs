@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// A state of the subscription of an organization's first link.
-fn state(id: Uuid, version: i64, status: SubscriptionStatus) -> SubscriptionState {
+pub(crate) fn state(id: Uuid, version: i64, status: SubscriptionStatus) -> SubscriptionState {
     let time = |days| {
         let time = start_time() + TimeDelta::days(days);
         Some(billing_kit::proto_time::to_proto(time))
@@ -37,7 +37,7 @@ fn state(id: Uuid, version: i64, status: SubscriptionStatus) -> SubscriptionStat
     }
 }
 
-async fn eventually_at_cursor(world: &World, cursor: i64) {
+pub(crate) async fn eventually_at_cursor(world: &World, cursor: i64) {
     eventually("the cursor", async || {
         let read = format!("SELECT count(*) FROM org_feed_cursors WHERE cursor >= {cursor}");
         (world.count(&read).await == 1).then_some(())

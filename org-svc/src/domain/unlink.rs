@@ -1,0 +1,111 @@
+//! The end of an organization's link: when it may be taken away, and why.
+
+use super::organization::{Organization, SubscriptionStatus};
+
+const REASON_CHARS_MAX: usize = 500;
+
+/// Why an admin unlinks an organization: 1 to 500 characters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct UnlinkReason(String);
+
+impl UnlinkReason {
+    pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
+        let text = text.trim();
+        if text.is_empty() {
+            Err("It is missing or empty.")
+        } else if text.chars().count() > REASON_CHARS_MAX {
+            Err("It is longer than 500 characters.")
+        } else if text.contains('\0') {
+            Err("It has a character that cannot be stored.")
+        } else {
+            Ok(Self(text.to_owned()))
+        }
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// What a request to unlink an organization leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Decision {
+    Unlink,
+    /// Nothing: it was unlinked before.
+    AlreadyUnlinked,
+    /// A refusal, and the sentence for the admin.
+    Conflict(&'static str),
+}
+
+/// Decides about a request. Only what has ended is unlinked: a subscription that goes on would be
+/// invoiced with nobody looking, and a second link would bill everything twice.
+pub(crate) fn decide(
+    organization: &Organization,
+    is_linking: bool,
+    was_unlinked: bool,
+) -> Decision {
+    if is_linking {
+        return Decision::Conflict("The organization is being linked right now.");
+    }
+    if !organization.is_linked() {
+        return if was_unlinked {
+            Decision::AlreadyUnlinked
+        } else {
+            Decision::Conflict("The organization is not linked.")
+        };
+    }
+    match organization.subscription_status {
+        SubscriptionStatus::Canceled | SubscriptionStatus::IncompleteExpired => Decision::Unlink,
+        SubscriptionStatus::Pending
+        | SubscriptionStatus::Trial
+        | SubscriptionStatus::Active
+        | SubscriptionStatus::PastDue
+        | SubscriptionStatus::Unpaid
+        | SubscriptionStatus::Incomplete
+        | SubscriptionStatus::Paused => Decision::Conflict(
+            "The organization's subscription has not ended: cancel it in Stripe first.",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::organization::tests::{linked, pending};
+
+    #[test]
+    fn only_what_has_ended_is_unlinked() {
+        let of_status = |subscription_status| Organization {
+            subscription_status,
+            ..linked()
+        };
+        use SubscriptionStatus::{
+            Active, Canceled, Incomplete, IncompleteExpired, PastDue, Paused, Pending, Trial,
+            Unpaid,
+        };
+        for status in [Canceled, IncompleteExpired] {
+            assert_eq!(decide(&of_status(status), false, false), Decision::Unlink);
+            // It was linked again since.
+            assert_eq!(decide(&of_status(status), false, true), Decision::Unlink);
+        }
+        for status in [Pending, Trial, Active, PastDue, Unpaid, Incomplete, Paused] {
+            let decision = decide(&of_status(status), false, true);
+            assert!(matches!(decision, Decision::Conflict(_)), "{status:?}");
+        }
+        assert_eq!(decide(&pending(), false, true), Decision::AlreadyUnlinked);
+        for (organization, is_linking) in [(pending(), false), (pending(), true), (linked(), true)]
+        {
+            let decision = decide(&organization, is_linking, false);
+            assert!(matches!(decision, Decision::Conflict(_)));
+        }
+    }
+
+    #[test]
+    fn a_reason_has_bounds() {
+        for bad in ["", "  ", "a\0b", &"r".repeat(501)] {
+            assert!(UnlinkReason::parse(bad).is_err(), "{bad:?}");
+        }
+        assert_eq!(UnlinkReason::parse(" moved ").unwrap().as_str(), "moved");
+        assert!(UnlinkReason::parse(&"é".repeat(500)).is_ok());
+    }
+}
