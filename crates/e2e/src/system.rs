@@ -69,13 +69,11 @@ impl System {
             .collect();
         let pki = DevPki::ensure(&dir, &identities).expect("certificates");
         let signing_key = pki::ensure_signing_key(&dir).expect("a signing key");
-        let stripe = stripe_sim::Simulator::start(stripe_sim::Config::default())
-            .await
-            .expect("the simulator starts");
-        let ports = Service::ALL
+        let ports: BTreeMap<_, _> = Service::ALL
             .map(|service| (service, ports::any_free().expect("a free port")))
             .into_iter()
             .collect();
+        let stripe = start_stripe(ports.get(&Service::Gateway).copied().unwrap_or_default()).await;
         let system = Self {
             stripe,
             ports,
@@ -214,6 +212,21 @@ impl System {
             .map(|(name, value)| (name.to_owned(), value))
             .collect()
     }
+}
+
+/// A simulator that tells the gateway of every event.
+async fn start_stripe(gateway_port: u16) -> stripe_sim::Handle {
+    let webhook = stripe_sim::WebhookConfig {
+        url: format!("http://127.0.0.1:{gateway_port}/api/webhooks/stripe"),
+        secret: WEBHOOK_SECRET.into(),
+    };
+    let config = stripe_sim::Config {
+        webhook: Some(webhook),
+        ..stripe_sim::Config::default()
+    };
+    stripe_sim::Simulator::start(config)
+        .await
+        .expect("the simulator starts")
 }
 
 fn workspace_dir() -> PathBuf {

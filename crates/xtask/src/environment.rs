@@ -9,6 +9,9 @@ use crate::settings::{Settings, given};
 
 pub(crate) use billing_devkit::wiring::address;
 
+/// What the simulator signs its webhooks with.
+const SIMULATOR_WEBHOOK_SECRET: &str = "whsec_local";
+
 /// One of the product's processes, ready to be started.
 ///
 /// # Errors
@@ -55,7 +58,10 @@ pub(crate) fn org_svc(settings: &Settings, database_url: &str) -> anyhow::Result
 pub(crate) fn stripe_svc(settings: &Settings, database_url: &str) -> anyhow::Result<Command> {
     let ports = &settings.ports;
     let place = place(ports.stripe, ports.stripe_health);
-    let variables = wiring(settings).stripe_svc(place, database_url);
+    let mut variables = wiring(settings).stripe_svc(place, database_url);
+    if settings.stripe.is_simulated {
+        variables.push(("STRIPE_WEBHOOK_SECRET", SIMULATOR_WEBHOOK_SECRET.into()));
+    }
     service("stripe-svc", variables)
 }
 
@@ -64,12 +70,16 @@ pub(crate) fn stripe_svc(settings: &Settings, database_url: &str) -> anyhow::Res
 /// # Errors
 /// When its binary was not built.
 pub(crate) fn stripe_sim(settings: &Settings) -> anyhow::Result<Command> {
+    let gateway = address(settings.ports.gateway);
+    let webhook_url = format!("http://{gateway}/api/webhooks/stripe");
     let mut command = Command::new(layout::binary("stripe-sim")?);
     command
         .args(["--listen", &address(settings.ports.stripe_sim)])
         .args(["--secret-key", &settings.stripe.secret_key])
         .arg("--state-file")
-        .arg(settings.dir.join("stripe-sim.json"));
+        .arg(settings.dir.join("stripe-sim.json"))
+        .args(["--webhook-url", &webhook_url])
+        .args(["--webhook-secret", SIMULATOR_WEBHOOK_SECRET]);
     Ok(command)
 }
 
