@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use tokio::process::Command;
 
+use crate::chaos;
 use crate::end_to_end;
 use crate::layout;
 use crate::processes::say;
@@ -29,9 +30,10 @@ enum Step {
     Dependencies,
     Tests,
     EndToEnd,
+    Chaos,
 }
 
-const STEPS: [(&str, Step); 7] = [
+const STEPS: [(&str, Step); 8] = [
     ("fmt", Step::Format),
     ("clippy", Step::Clippy),
     ("buf", Step::ProtoLint),
@@ -39,6 +41,7 @@ const STEPS: [(&str, Step); 7] = [
     ("deps", Step::Dependencies),
     ("test", Step::Tests),
     ("e2e", Step::EndToEnd),
+    ("chaos", Step::Chaos),
 ];
 
 struct Outcome {
@@ -121,6 +124,7 @@ async fn perform(step: Step, stop: &mut StopSignals) -> anyhow::Result<()> {
             run::to_success(command.args(["test", "--no-fail-fast"]), stop).await
         }
         Step::EndToEnd => end_to_end::end_to_end(stop).await,
+        Step::Chaos => chaos::check(stop).await,
     }
 }
 

@@ -1,4 +1,5 @@
-//! The project's tasks: `cargo xtask up`, `cargo xtask test`, `cargo xtask ci`.
+//! The project's tasks: `cargo xtask up`, `cargo xtask test`, `cargo xtask ci`, `cargo
+//! xtask chaos`.
 //!
 //! Architecture invariant: xtask links none of the services. It builds their binaries and runs them
 //! as anybody would, so that what it shows is what is shipped.
@@ -7,6 +8,7 @@
     reason = "a command-line tool answers on standard output"
 )]
 
+mod chaos;
 mod ci;
 mod end_to_end;
 mod environment;
@@ -56,7 +58,10 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Run every check there is, or those that are named: fmt, clippy, buf, k8s, deps, test, e2e.
+    /// Let faults strike the real services, and compare what was told, stored and billed.
+    Chaos(chaos::Options),
+    /// Run every check there is, or those that are named: fmt, clippy, buf, k8s, deps, test, e2e,
+    /// chaos.
     Ci {
         /// The checks to run.
         only: Vec<String>,
@@ -91,6 +96,7 @@ async fn run(task: Task) -> anyhow::Result<ExitCode> {
             up::up(&options, &mut stop).await
         }
         Task::Test { arguments } => test::test(&arguments, &mut stop).await,
+        Task::Chaos(options) => chaos::chaos(&options, &mut stop).await,
         Task::Ci { only } => ci::ci(&only, &mut stop).await,
     }
 }

@@ -1,0 +1,98 @@
+//! What instances and admins were told: kept in memory for the checkers, and on disk for whoever
+//! wants to know what happened.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use serde::Serialize;
+use uuid::Uuid;
+
+/// A report, as it was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub(crate) struct SentReport {
+    pub(crate) organization: Uuid,
+    /// Unix seconds.
+    pub(crate) at: i64,
+    pub(crate) user_count: i64,
+}
+
+/// How a report was answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "answer")]
+pub(crate) enum ReportAnswer {
+    /// It is recorded: from here on it must never be lost.
+    Recorded { report_id: String, status: String },
+    /// The service will not have it.
+    Refused { status: u16, detail: String },
+    /// There was no answer.
+    None { last: String },
+}
+
+/// How a request for a link was answered in the end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "answer")]
+pub(crate) enum LinkAnswer {
+    Linked {
+        customer: String,
+        subscription: String,
+    },
+    /// Other terms were there first.
+    Conflict,
+    Refused {
+        status: u16,
+        detail: String,
+    },
+}
+
+/// One thing that was told to somebody.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "told")]
+pub(crate) enum Told {
+    Report {
+        sent: SentReport,
+        #[serde(flatten)]
+        answer: ReportAnswer,
+    },
+    Link {
+        organization: Uuid,
+        trial_days: u32,
+        #[serde(flatten)]
+        answer: LinkAnswer,
+    },
+    /// Not to them but by us: a fault was injected, or could not be.
+    Fault {
+        fault: String,
+        problem: Option<String>,
+    },
+}
+
+#[derive(Debug)]
+pub(crate) struct Journal {
+    entries: Mutex<(Vec<Told>, File)>,
+}
+
+impl Journal {
+    pub(crate) fn create(path: &Path) -> anyhow::Result<Self> {
+        let file = File::create(path)?;
+        Ok(Self {
+            entries: Mutex::new((Vec::new(), file)),
+        })
+    }
+
+    pub(crate) fn note(&self, told: Told) {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = instance_sim::now();
+        let line = serde_json::json!({ "at": at, "entry": &told });
+        // What is in memory is what is judged by.
+        let _ = writeln!(entries.1, "{line}");
+        entries.0.push(told);
+    }
+
+    /// Everything so far.
+    pub(crate) fn told(&self) -> Vec<Told> {
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.0.clone()
+    }
+}

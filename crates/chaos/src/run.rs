@@ -1,0 +1,122 @@
+//! One run, from an empty directory to the verdict.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::check::{SHOWN_MAX, Verdict, judge};
+use crate::journal::Journal;
+use crate::world::World;
+use crate::{admins, fleet, inject, logs, records, schedule};
+
+/// From the healing until nothing is under way any more.
+const QUIET_TIMEOUT: Duration = Duration::from_secs(90);
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// The last leap of the clocks: whatever waits for its next attempt is due after it.
+const LAST_LEAP: Duration = Duration::from_secs(2 * 3_600);
+
+/// What a run is made of.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// What the schedule of the faults follows from.
+    pub seed: u64,
+    /// How long faults strike.
+    pub lasting: Duration,
+    /// Where the binaries are.
+    pub bins: PathBuf,
+    /// What is sold.
+    pub catalog: PathBuf,
+    /// Where journal, logs and data go; emptied first.
+    pub dir: PathBuf,
+}
+
+/// Makes one run. Answers whether nothing was lost, doubled or wrong.
+///
+/// # Errors
+/// The run itself could not be made.
+pub async fn run(options: &Options, say: impl Fn(&str)) -> anyhow::Result<bool> {
+    if options.dir.exists() {
+        std::fs::remove_dir_all(&options.dir)
+            .with_context(|| format!("{} cannot be emptied", options.dir.display()))?;
+    }
+    std::fs::create_dir_all(&options.dir)?;
+    let journal = Arc::new(Journal::create(&options.dir.join("journal.jsonl"))?);
+    say("starting PostgreSQL, the simulator and six processes");
+    let world = World::build(&options.dir, &options.bins, &options.catalog).await?;
+    let outcome = tokio::select! {
+        outcome = live(options, &world, &journal, &say) => outcome,
+        stopped = tokio::signal::ctrl_c() => {
+            stopped?;
+            Err(anyhow::anyhow!("stopped"))
+        }
+    };
+    world.end().await?;
+    let verdict = outcome?;
+    let json = serde_json::to_vec_pretty(&verdict)?;
+    std::fs::write(options.dir.join("verdict.json"), json)?;
+    for finding in verdict.findings.iter().take(SHOWN_MAX) {
+        say(&format!("{:?}: {}", finding.harm, finding.what));
+    }
+    say(&verdict.line());
+    Ok(verdict.is_clean())
+}
+
+async fn live(
+    options: &Options,
+    world: &Arc<World>,
+    journal: &Arc<Journal>,
+    say: &impl Fn(&str),
+) -> anyhow::Result<Verdict> {
+    let seconds = options.lasting.as_secs();
+    say(&format!("faults for {seconds} s"));
+    let (stop, stopped) = watch::channel(false);
+    let mut actors = JoinSet::new();
+    let organizations = fleet::organizations(options.seed);
+    for (number, organization) in (1..).zip(&organizations) {
+        let seed = options.seed.wrapping_add(number << 32);
+        let (world, journal) = (Arc::clone(world), Arc::clone(journal));
+        actors.spawn(fleet::report_on(
+            world,
+            journal,
+            *organization,
+            seed,
+            stopped.clone(),
+        ));
+    }
+    actors.spawn(admins::link_on(
+        Arc::clone(world),
+        Arc::clone(journal),
+        organizations,
+        options.seed,
+        options.lasting,
+        stopped,
+    ));
+    let planned = schedule::plan(options.seed, options.lasting);
+    inject::inject(world, journal, planned).await;
+
+    say("healing");
+    stop.send_replace(true);
+    world.heal(LAST_LEAP).await?;
+    let answered = async {
+        while let Some(actor) = actors.join_next().await {
+            actor??;
+        }
+        anyhow::Ok(())
+    };
+    let in_time = tokio::time::timeout(QUIET_TIMEOUT, answered).await;
+    in_time.context("instances and admins wait for answers in vain")??;
+    say("waiting for quiet");
+    let deadline = Instant::now() + QUIET_TIMEOUT;
+    while Instant::now() < deadline && !records::unfinished(world).await?.is_empty() {
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    say("comparing what was told, what is stored and what is billed");
+    let error_lines = logs::unexpected(world.logs())?;
+    let records = records::read(world, journal, error_lines).await?;
+    Ok(judge(options.seed, &records))
+}
