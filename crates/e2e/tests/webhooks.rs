@@ -1,6 +1,8 @@
 //! Goal: what somebody does in Stripe's own dashboard shows in ours, by itself.
 //! Method: a whole system whose Stripe delivers its webhooks doubled, late and shuffled.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use billing_e2e::actors::{Admin, http, linked_instance};
 use billing_e2e::{STRIPE_KEY, System};
 use billing_harness::eventually;
