@@ -2,6 +2,12 @@
 //! the number of its row in docs/TESTING.md, which names the others, at the doors of one service.
 //! Method: a whole system, and Stripe's own books in the end.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
 use std::collections::BTreeMap;
 
 use billing_e2e::actors::{Admin, Answer, Instance, http, now, terms};
