@@ -10,6 +10,6 @@ use billing_kit::Ids;
 use crate::domain::link::LinkOperationId;
 
 /// Begins the link anew on every attempt, where the operation should be resumed (gitpod#15246).
-pub(crate) fn another_operation() -> LinkOperationId {
+pub(crate) fn instead_of(_resumed: &LinkOperationId) -> LinkOperationId {
     LinkOperationId(Ids::random().next())
 }

@@ -76,7 +76,7 @@ impl StripeSvc {
             created_at: _,
         } = operation;
         #[cfg(feature = "plant-link-restarts")]
-        let id = &crate::plant::another_operation();
+        let id = &crate::plant::instead_of(id);
         let request = ProvisionSubscriptionRequest {
             operation_id: id.0.to_string(),
             organization_id: organization_id.0.to_string(),

@@ -13,9 +13,14 @@ use crate::domain::{
 
 /// Another event to Stripe on every attempt (langfuse#15917).
 #[cfg(feature = "plant-fresh-identifier")]
-pub(crate) fn fresh(stored: &StoredEvent, id: uuid::Uuid) -> (StoredEvent, IdempotencyKey) {
+pub(crate) fn fresh(
+    stored: &StoredEvent,
+    key: &IdempotencyKey,
+    id: uuid::Uuid,
+) -> (StoredEvent, IdempotencyKey) {
+    let id = id.simple();
     let mut stored = stored.clone();
-    let identifier = format!("{}_{}", stored.event.identifier, id.simple());
-    stored.event.identifier = EventIdentifier::new(identifier.clone());
-    (stored, IdempotencyKey::new(identifier))
+    let identifier = format!("{}_{id}", stored.event.identifier);
+    stored.event.identifier = EventIdentifier::new(identifier);
+    (stored, IdempotencyKey::new(format!("{key}_{id}")))
 }

@@ -34,7 +34,7 @@ pub(crate) async fn link_on(
 ) -> anyhow::Result<()> {
     let mut rng = ChaCha12Rng::seed_from_u64(seed);
     let count = organizations.len() * LINKED_PERCENT / 100;
-    let pause = lasting.mul_f64(0.8) / u32::try_from(count.max(1))?;
+    let pause = lasting.mul_f64(0.4) / u32::try_from(count.max(1))?;
     let admin = Arc::new(Admin {
         client: instance_sim::http_client::client(REQUEST_TIMEOUT)?,
         world,

@@ -72,7 +72,7 @@ pub(crate) async fn report_on(
             6..9 => rng.random_range(0..86_400),
             _ => rng.random_range(0..LATE_S_MAX),
         };
-        let mut at = world.now().timestamp() - 30 - late_s;
+        let mut at = world.now().timestamp() - late_s;
         while !taken.insert(at) {
             at -= 1;
         }

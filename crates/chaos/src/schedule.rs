@@ -146,8 +146,12 @@ pub enum Mischief {
 }
 
 impl Mischief {
-    const ALL: [Self; 9] = [
+    /// Each with its weight: what is done and not told is what bills twice.
+    const ALL: [Self; 12] = [
         Self::TimeoutAfter,
+        Self::TimeoutAfter,
+        Self::FailAfter,
+        Self::FailAfter,
         Self::TimeoutBefore,
         Self::Refuse,
         Self::Conflict,
@@ -160,7 +164,8 @@ impl Mischief {
 }
 
 /// The calls that Stripe's mischief strikes.
-const ROUTES: [&str; 5] = [
+const ROUTES: [&str; 6] = [
+    "POST /v1/billing/meter_events",
     "POST /v1/billing/meter_events",
     "POST /v1/billing/meter_events",
     "POST /v1/customers",

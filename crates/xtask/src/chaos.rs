@@ -19,7 +19,7 @@ const SERVICES: [&str; 4] = ["org-svc", "ingest-svc", "stripe-svc", "gateway"];
 const TOOLS: [&str; 2] = ["migrations", "stripe-sim"];
 /// The run that must find a planted defect.
 const PLANT_SEED: u64 = 1;
-const PLANT_SECONDS: u64 = 15;
+const PLANT_SECONDS: u64 = 30;
 /// The run that is one of the checks.
 const CHECK: Options = Options {
     seed: 1,

@@ -177,7 +177,7 @@ async fn send(
     deadline: Instant,
 ) -> Result<Sent, Unknown> {
     #[cfg(feature = "plant-fresh-identifier")]
-    let (stored, key) = &crate::plant::fresh(stored, app.ids.next());
+    let (stored, key) = &crate::plant::fresh(stored, key, app.ids.next());
     let mut budget = Budget::within(EVENT_MAX, ATTEMPTS_MAX);
     budget.deadline = budget.deadline.min(deadline);
     let meter = &app.catalog.meter;
