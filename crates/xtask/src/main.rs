@@ -60,8 +60,8 @@ enum Task {
     },
     /// Let faults strike the real services, and compare what was told, stored and billed.
     Chaos(chaos::Options),
-    /// Run every check there is, or those that are named: fmt, clippy, buf, k8s, deps, test, e2e,
-    /// chaos.
+    /// Run the checks fmt, clippy, buf, k8s, deps, test and e2e, or those that are named; chaos is one
+    /// that runs only when it is named.
     Ci {
         /// The checks to run.
         only: Vec<String>,
