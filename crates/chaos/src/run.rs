@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -47,13 +48,15 @@ pub async fn run(options: &Options, say: impl Fn(&str)) -> anyhow::Result<bool> 
     std::fs::create_dir_all(&options.dir)?;
     let journal = Arc::new(Journal::create(&options.dir.join("journal.jsonl"))?);
     say("starting PostgreSQL, the simulator and six processes");
-    let world = World::build(&options.dir, &options.bins, &options.catalog).await?;
+    let mut stop = StopSignals::listen()?;
+    // Half a world is taken down by its parts' own Drop.
+    let world = tokio::select! {
+        world = World::build(&options.dir, &options.bins, &options.catalog) => world?,
+        () = stop.received() => anyhow::bail!("stopped"),
+    };
     let outcome = tokio::select! {
         outcome = live(options, &world, &journal, &say) => outcome,
-        stopped = tokio::signal::ctrl_c() => {
-            stopped?;
-            Err(anyhow::anyhow!("stopped"))
-        }
+        () = stop.received() => Err(anyhow::anyhow!("stopped")),
     };
     world.end().await?;
     let verdict = outcome?;
@@ -64,6 +67,29 @@ pub async fn run(options: &Options, say: impl Fn(&str)) -> anyhow::Result<bool> 
     }
     say(&verdict.line());
     Ok(verdict.is_clean())
+}
+
+/// Being told to stop: Ctrl-C, SIGTERM (which is how xtask passes it on), or a terminal that went
+/// away. What runs must not outlive us.
+struct StopSignals([Signal; 3]);
+
+impl StopSignals {
+    fn listen() -> anyhow::Result<Self> {
+        Ok(Self([
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::hangup())?,
+        ]))
+    }
+
+    async fn received(&mut self) {
+        let Self([interrupt, terminate, hang_up]) = self;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hang_up.recv() => {}
+        }
+    }
 }
 
 async fn live(
