@@ -1,6 +1,6 @@
 //! The gateway's configuration.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, num::NonZeroU32};
 
 use billing_kit::{
     config::{ConfigError, Env, ProcessConfig},
@@ -9,12 +9,21 @@ use billing_kit::{
 use secrecy::{ExposeSecret, SecretString};
 use url::{Host, Url};
 
-use crate::domain::{
-    api_tokens::ApiTokens, origin::TrustedOrigins, trusted_proxies::TrustedProxies,
+use crate::{
+    domain::{api_tokens::ApiTokens, origin::TrustedOrigins, trusted_proxies::TrustedProxies},
+    limits::ReportRates,
 };
 
 /// The least length of a secret that is not warned of, in bytes; Better Auth has the same.
 pub(crate) const SECRET_LEN_MIN: usize = 32;
+/// Reports a minute from one source address, where nothing is said: a company's network may hide
+/// some instances.
+const PER_ADDRESS_DEFAULT: u32 = 600;
+/// Reports a minute of one organization: it sends one a day, or a month's backlog at once.
+const PER_ORGANIZATION_DEFAULT: u32 = 60;
+/// What a limit on reports may be, per minute. Below it an instance that does as it should could be
+/// turned away.
+const RATES: std::ops::RangeInclusive<u32> = 60..=1_000_000;
 
 /// Everything that the gateway is configured with.
 #[derive(Debug, Clone)]
@@ -41,6 +50,8 @@ pub struct Config {
     pub api_tokens: ApiTokens,
     /// Whose word on a client's address is taken.
     pub trusted_proxies: TrustedProxies,
+    /// How many reports a minute are taken.
+    pub report_rates: ReportRates,
 }
 
 impl Config {
@@ -71,6 +82,18 @@ impl Config {
             auth_url,
             api_tokens: api_tokens(&mut env),
             trusted_proxies: trusted_proxies(&mut env),
+            report_rates: ReportRates {
+                per_address: report_rate(
+                    &mut env,
+                    "REPORTS_PER_MINUTE_PER_ADDRESS",
+                    PER_ADDRESS_DEFAULT,
+                ),
+                per_organization: report_rate(
+                    &mut env,
+                    "REPORTS_PER_MINUTE_PER_ORGANIZATION",
+                    PER_ORGANIZATION_DEFAULT,
+                ),
+            },
         };
         env.finish(config)
     }
@@ -172,6 +195,20 @@ fn trusted_proxies(env: &mut Env) -> TrustedProxies {
     })
 }
 
+/// A limit on reports; 0 is none.
+fn report_rate(env: &mut Env, name: &str, default: u32) -> Option<NonZeroU32> {
+    let what = format!(
+        "a number of reports a minute from {} to {}, or 0 for no limit",
+        RATES.start(),
+        RATES.end()
+    );
+    let rate = env.parsed(name, default, &what);
+    if rate != 0 && !RATES.contains(&rate) {
+        env.problem(format!("{name} is {rate}. Set it to {what}."));
+    }
+    NonZeroU32::new(rate)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -217,6 +254,8 @@ mod tests {
             ("BETTER_AUTH_TRUSTED_ORIGINS", "billing.example"),
             ("BILLING_API_TOKENS", " , "),
             ("TRUSTED_PROXIES", "10.0.0.0/8,nonsense"),
+            ("REPORTS_PER_MINUTE_PER_ADDRESS", "59"),
+            ("REPORTS_PER_MINUTE_PER_ORGANIZATION", "few"),
             ("LISTEN_ADDR", "8080"),
         ])
         .unwrap_err()
@@ -229,6 +268,8 @@ mod tests {
             "BETTER_AUTH_TRUSTED_ORIGINS",
             "BILLING_API_TOKENS",
             "TRUSTED_PROXIES",
+            "REPORTS_PER_MINUTE_PER_ADDRESS",
+            "REPORTS_PER_MINUTE_PER_ORGANIZATION",
             "LISTEN_ADDR",
         ] {
             let told = problems.iter().filter(|p| p.starts_with(name)).count();

@@ -13,6 +13,7 @@ mod dashboard;
 mod domain;
 mod doors;
 mod grpc;
+mod limits;
 mod rest;
 mod server;
 mod upstream;
@@ -26,8 +27,10 @@ use secrecy::ExposeSecret;
 
 pub use config::Config;
 pub use domain::{api_tokens::ApiTokens, origin::TrustedOrigins, trusted_proxies::TrustedProxies};
+pub use limits::ReportRates;
 
 use app::App;
+use limits::ReportLimits;
 use upstream::Upstream;
 use web::Web;
 use worker::report_queue::{REPORTS_QUEUED_MAX, SENDERS, report_queue};
@@ -77,6 +80,7 @@ pub async fn start(config: Config, deps: Deps, life: Lifecycle) -> Result<Runnin
         trusted_origins,
         api_tokens,
         trusted_proxies,
+        report_rates,
     } = config;
     if auth_secret.expose_secret().len() < config::SECRET_LEN_MIN {
         tracing::warn!("the secret of the session cookies is shorter than 32 characters");
@@ -87,12 +91,14 @@ pub async fn start(config: Config, deps: Deps, life: Lifecycle) -> Result<Runnin
     // Ready without asking the other services: the gateway itself says it best when one is away.
     let health = Health::always_ready();
     let secure = auth_url.scheme() == "https";
+    let limits = ReportLimits::new(report_rates);
     let web = Web::new(
         app.clone(),
         api_tokens,
         domain::session_cookie::SessionCookies::new(auth_secret, secure),
         trusted_origins,
         trusted_proxies,
+        limits.clone(),
     );
     let (doors, watched) = doors::open(web, app, &health)
         .await
@@ -105,6 +111,7 @@ pub async fn start(config: Config, deps: Deps, life: Lifecycle) -> Result<Runnin
         life.spawn_worker("report sender", sender.clone().run());
     }
     life.spawn(watched.end_at(life.stop.clone()));
+    life.spawn_worker("limits", limits.forget_until(life.stop.clone()));
     life.spawn_worker(
         "public port",
         server::serve(listener, doors, life.stop.clone()),

@@ -17,6 +17,7 @@ use crate::{
         session_cookie::{CookieJar, SessionCookies, SessionToken},
         trusted_proxies::{TrustedProxies, session_form},
     },
+    limits::ReportLimits,
 };
 
 /// The largest body, in bytes.
@@ -47,6 +48,7 @@ struct Shared {
     cookies: SessionCookies,
     trusted_origins: TrustedOrigins,
     trusted_proxies: TrustedProxies,
+    limits: ReportLimits,
 }
 
 impl Web {
@@ -57,6 +59,7 @@ impl Web {
         cookies: SessionCookies,
         trusted_origins: TrustedOrigins,
         trusted_proxies: TrustedProxies,
+        limits: ReportLimits,
     ) -> Self {
         Self(Arc::new(Shared {
             app,
@@ -64,6 +67,7 @@ impl Web {
             cookies,
             trusted_origins,
             trusted_proxies,
+            limits,
         }))
     }
 
@@ -136,11 +140,31 @@ impl Web {
             .map_err(origin_fault)
     }
 
-    /// The client's address and user agent, as they are kept with a session.
-    pub(crate) fn client(&self, peer: Peer, headers: &HeaderMap) -> (String, String) {
+    /// How often instances may report.
+    pub(crate) fn limits(&self) -> &ReportLimits {
+        &self.0.limits
+    }
+
+    /// The address that a report comes from; `None` where it came through a proxy that nobody told
+    /// us of: to count it for that proxy would turn all instances away at once.
+    pub(crate) fn report_source(&self, peer: Peer, headers: &HeaderMap) -> Option<IpAddr> {
+        let is_hidden =
+            headers.contains_key(FORWARDED_FOR) && self.0.trusted_proxies.is_unknown_proxy(peer.0);
+        if is_hidden {
+            tracing::debug!(peer = %peer.0, "a proxy that TRUSTED_PROXIES does not name");
+        }
+        (!is_hidden).then(|| self.client_address(peer, headers))
+    }
+
+    fn client_address(&self, peer: Peer, headers: &HeaderMap) -> IpAddr {
         let forwarded_for = headers.get_all(FORWARDED_FOR).iter();
         let forwarded_for = forwarded_for.filter_map(|value| value.to_str().ok());
-        let address = self.0.trusted_proxies.client_address(peer.0, forwarded_for);
+        self.0.trusted_proxies.client_address(peer.0, forwarded_for)
+    }
+
+    /// The client's address and user agent, as they are kept with a session.
+    pub(crate) fn client(&self, peer: Peer, headers: &HeaderMap) -> (String, String) {
+        let address = self.client_address(peer, headers);
         let user_agent = text(headers, &header::USER_AGENT).unwrap_or_default();
         (session_form(address), user_agent.to_owned())
     }

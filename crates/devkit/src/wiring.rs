@@ -67,6 +67,9 @@ impl Wiring<'_> {
             ("BETTER_AUTH_SECRET", self.better_auth_secret.into()),
             ("BETTER_AUTH_URL", self.base_url.into()),
             ("NEXT_PUBLIC_BETTER_AUTH_URL", self.base_url.into()),
+            // A whole fleet reports from one machine, and its past all at once.
+            ("REPORTS_PER_MINUTE_PER_ADDRESS", "0".into()),
+            ("REPORTS_PER_MINUTE_PER_ORGANIZATION", "0".into()),
         ]);
         variables
     }

@@ -205,6 +205,8 @@ impl System {
                 ),
                 ("BETTER_AUTH_URL", self.base_url()),
                 ("NEXT_PUBLIC_BETTER_AUTH_URL", self.base_url()),
+                // One machine stands for all instances.
+                ("REPORTS_PER_MINUTE_PER_ADDRESS", "0".to_owned()),
             ],
         });
         variables

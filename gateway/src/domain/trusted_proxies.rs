@@ -51,6 +51,19 @@ impl TrustedProxies {
         address
     }
 
+    /// Whether a peer that says for whom it speaks is a proxy of ours that nobody named: it stands in
+    /// our own network, where no stranger's connection comes from.
+    pub fn is_unknown_proxy(&self, peer: IpAddr) -> bool {
+        let peer = peer.to_canonical();
+        let is_inside = match peer {
+            IpAddr::V4(v4) => v4.is_private() || v4.is_loopback() || v4.is_link_local(),
+            IpAddr::V6(v6) => {
+                v6.is_unique_local() || v6.is_loopback() || v6.is_unicast_link_local()
+            }
+        };
+        is_inside && !self.contains(peer)
+    }
+
     fn contains(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(&address))
     }
@@ -106,6 +119,22 @@ mod tests {
             assert_eq!(client(&proxies, peer, &forwarded_for), address);
         }
         assert_eq!(client(&[], "10.1.1.1", &["1.2.3.4"]), "10.1.1.1");
+    }
+
+    #[test]
+    fn a_proxy_of_our_own_network_is_known_or_noticed() {
+        let proxies = TrustedProxies::parse(&["10.1.0.0/16".to_owned()]).unwrap();
+        for (peer, unknown) in [
+            ("10.1.1.1", false),
+            ("10.2.1.1", true),
+            ("::ffff:192.168.0.1", true),
+            ("fd00::1", true),
+            ("203.0.113.9", false),
+            ("2001:db8::1", false),
+        ] {
+            let peer: IpAddr = peer.parse().unwrap();
+            assert_eq!(proxies.is_unknown_proxy(peer), unknown, "{peer}");
+        }
     }
 
     #[test]
