@@ -64,6 +64,7 @@ pub(crate) fn standing_from_proto(standing: &OrganizationStanding) -> Result<Sta
         billing_start_time,
         standing_version,
         billable,
+        draining: _,
     } = standing;
     let status = status_from_proto(standing.subscription_status())
         .ok_or_else(|| Fault::internal("org-svc told a subscription status that is not known"))?;

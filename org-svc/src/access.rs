@@ -39,6 +39,18 @@ pub(crate) fn table(readers: &[String]) -> AccessTable {
             [GATEWAY],
         )
         .allow(
+            "/billing.org.v1.OrganizationService/UpdateSubscription",
+            [GATEWAY],
+        )
+        .allow(
+            "/billing.org.v1.OrganizationService/CancelSubscription",
+            [GATEWAY],
+        )
+        .allow(
+            "/billing.org.v1.OrganizationService/ConfirmDrained",
+            [INGEST_SVC],
+        )
+        .allow(
             "/billing.org.v1.OrganizationService/WatchOrganizations",
             and_readers(&[INGEST_SVC]),
         )

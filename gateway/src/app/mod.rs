@@ -5,6 +5,7 @@
 //! no message of `billing.admin.v1`.
 
 mod authenticate_admin;
+mod cancel_subscription;
 mod get_organization;
 mod get_reconciliation;
 mod get_session;
@@ -21,6 +22,7 @@ mod sign_in;
 mod sign_out;
 mod translate;
 mod unlink_organization;
+mod update_subscription;
 
 use billing_kit::Clock;
 
@@ -36,6 +38,7 @@ pub(crate) use list_usage_reports::UsageReportPage;
 pub(crate) use list_webhook_events::WebhookEventPage;
 pub(crate) use report_usage::Recorded;
 pub(crate) use sign_in::{Credentials, SignedIn};
+pub(crate) use update_subscription::Change;
 
 /// What every verb needs.
 #[derive(Debug, Clone)]

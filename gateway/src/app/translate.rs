@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{Session, User};
 use crate::domain::{
-    organization::{LinkOperation, LinkState, Organization, Reporting, Trouble},
+    organization::{LinkKind, LinkOperation, LinkState, Organization, Reporting, Trouble},
     reconciliation::{Finding, Reconciliation},
     session_cookie::SessionToken,
     usage_report::{Delivery, UsageReport},
@@ -74,6 +74,12 @@ pub(super) fn link_operation(message: org::LinkOperation) -> Result<LinkOperatio
         org::LinkOperationState::Refused => LinkState::Refused,
         org::LinkOperationState::Unspecified => return Err(lacking("state")),
     };
+    let kind = match message.kind() {
+        org::LinkOperationKind::Link => LinkKind::Link,
+        org::LinkOperationKind::Update => LinkKind::Update,
+        org::LinkOperationKind::Cancel => LinkKind::Cancel(message.cancel_mode()),
+        org::LinkOperationKind::Unspecified => return Err(lacking("kind")),
+    };
     let org::LinkOperation {
         id: operation_id,
         state: _,
@@ -83,9 +89,12 @@ pub(super) fn link_operation(message: org::LinkOperation) -> Result<LinkOperatio
         admin_user_id: _,
         error_code,
         error_message,
+        kind: _,
+        cancel_mode: _,
     } = message;
     Ok(LinkOperation {
         id: id(&operation_id)?,
+        kind,
         state,
         created_at: time(create_time, "create_time")?,
         error: Trouble::from_wire(error_code, error_message),

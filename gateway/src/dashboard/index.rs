@@ -180,7 +180,7 @@ fn address(query: &str, pending_cursor: &str, linked_cursor: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::organization::{LinkOperation, Reporting, Trouble};
+    use crate::domain::organization::{LinkKind, LinkOperation, Reporting, Trouble};
     use billing_proto::common::v1::{DeploymentType, PlanType, SubscriptionStatus};
     use chrono::DateTime;
 
@@ -209,6 +209,7 @@ mod tests {
             billing_problem: linked.then(|| ATTACK.to_owned()),
             link_operation: (!linked).then(|| LinkOperation {
                 id: Uuid::from_u128(8),
+                kind: LinkKind::Link,
                 state: LinkState::Refused,
                 created_at: at,
                 error: Some(Trouble {

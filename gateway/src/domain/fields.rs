@@ -78,6 +78,24 @@ impl<'a> Fields<'a> {
         self.or_violation(name, parse(text), &format!("It must be one of: {words}."))
     }
 
+    /// Reads a field where it is there; one that is null is not.
+    pub(crate) fn if_present<T>(
+        &mut self,
+        name: &str,
+        read: impl FnOnce(&mut Self) -> Option<T>,
+    ) -> Option<T> {
+        match self.object.get(name) {
+            None | Some(Value::Null) => None,
+            Some(
+                Value::Bool(_)
+                | Value::Number(_)
+                | Value::String(_)
+                | Value::Array(_)
+                | Value::Object(_),
+            ) => read(self),
+        }
+    }
+
     /// Records what is wrong with a field.
     pub(crate) fn violation(&mut self, name: &str, problem: &str) {
         self.violations.push(Violation::new(name, problem));

@@ -141,7 +141,7 @@ impl LinkTerms {
 
 /// A loose rule, because a real address that is refused here could never be invoiced; org-svc and
 /// Stripe look closer.
-fn is_address(text: &str) -> bool {
+pub(super) fn is_address(text: &str) -> bool {
     let parts = text.rsplit_once('@');
     text.len() <= ADMIN_EMAIL_LEN_MAX
         && parts.is_some_and(|(local, host)| {

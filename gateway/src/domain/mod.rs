@@ -16,6 +16,7 @@ pub(crate) mod reconciliation;
 pub(crate) mod report_draft;
 pub(crate) mod session_cookie;
 pub(crate) mod sign_in_body;
+pub(crate) mod subscription_change;
 pub(crate) mod time_text;
 pub(crate) mod trusted_proxies;
 pub(crate) mod usage_report;

@@ -1,6 +1,6 @@
 //! An organization as an admin sees it.
 
-use billing_proto::common::v1::{DeploymentType, PlanType, SubscriptionStatus};
+use billing_proto::common::v1::{CancelMode, DeploymentType, PlanType, SubscriptionStatus};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
@@ -63,11 +63,13 @@ pub(crate) struct Reporting {
     pub last_report_at: DateTime<Utc>,
 }
 
-/// A link as it was asked for.
+/// What an admin asked for of an organization's link.
 #[derive(Debug, Clone)]
 pub(crate) struct LinkOperation {
     /// Its id.
     pub id: Uuid,
+    /// What is done.
+    pub kind: LinkKind,
     /// Where it is.
     pub state: LinkState,
     /// When it was asked for.
@@ -76,14 +78,36 @@ pub(crate) struct LinkOperation {
     pub error: Option<Trouble>,
 }
 
+/// What is done to an organization's link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LinkKind {
+    /// It is made.
+    Link,
+    /// Its terms are changed.
+    Update,
+    /// Its subscription is ended, then.
+    Cancel(CancelMode),
+}
+
+impl LinkKind {
+    /// Its word.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Link => "link",
+            Self::Update => "update",
+            Self::Cancel(_) => "cancel",
+        }
+    }
+}
+
 /// Where a link operation is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LinkState {
     /// It goes on.
     Running,
-    /// The organization is linked.
+    /// It is done.
     Succeeded,
-    /// Stripe refused.
+    /// It was refused, by Stripe or by us, and the organization is as before.
     Refused,
 }
 

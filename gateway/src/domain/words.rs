@@ -1,11 +1,13 @@
 //! The contract's enums as the words of REST, the database and the dashboard, and back.
 
-use billing_proto::common::v1::{DeploymentType, PlanType, SubscriptionStatus};
+use billing_proto::common::v1::{CancelMode, DeploymentType, PlanType, SubscriptionStatus};
 
 /// The deployment types, for a message.
 pub(crate) const DEPLOYMENT_TYPES: &str = "on-premise, managed-cloud";
 /// The plans, for a message.
 pub(crate) const PLAN_TYPES: &str = "managed-cloud, self-hosted";
+/// When a subscription that is canceled may end, for a message.
+pub(crate) const CANCEL_MODES: &str = "at_period_end, now";
 
 const STATUSES: [SubscriptionStatus; 9] = [
     SubscriptionStatus::Pending,
@@ -51,6 +53,22 @@ pub(crate) fn parse_plan_type(word: &str) -> Option<PlanType> {
         .find(|value| plan_type(*value) == Some(word))
 }
 
+/// The word of when a canceled subscription ends; `None` while it is not known.
+pub(crate) fn cancel_mode(value: CancelMode) -> Option<&'static str> {
+    match value {
+        CancelMode::Unspecified => None,
+        CancelMode::AtPeriodEnd => Some("at_period_end"),
+        CancelMode::Now => Some("now"),
+    }
+}
+
+/// When a canceled subscription ends, by its word.
+pub(crate) fn parse_cancel_mode(word: &str) -> Option<CancelMode> {
+    [CancelMode::AtPeriodEnd, CancelMode::Now]
+        .into_iter()
+        .find(|value| cancel_mode(*value) == Some(word))
+}
+
 /// The word of a status. `unknown` is one that a newer service knows and this gateway does not.
 pub(crate) fn status(value: SubscriptionStatus) -> &'static str {
     match value {
@@ -94,6 +112,9 @@ mod tests {
         }
         for word in PLAN_TYPES.split(", ") {
             assert_eq!(parse_plan_type(word).and_then(plan_type), Some(word));
+        }
+        for word in CANCEL_MODES.split(", ") {
+            assert_eq!(parse_cancel_mode(word).and_then(cancel_mode), Some(word));
         }
         for word in ["", "unknown", "Trial", "trialing"] {
             assert_eq!(parse_status(word), None, "{word}");

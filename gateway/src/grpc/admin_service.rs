@@ -3,22 +3,26 @@
 use billing_kit::{Fault, Violation};
 use billing_proto::{
     admin::v1::{
-        GetOrganizationRequest, GetOrganizationResponse, LinkOrganizationRequest,
-        LinkOrganizationResponse, ListOrganizationsRequest, ListOrganizationsResponse,
-        ListUsageReportsRequest, ListUsageReportsResponse, UnlinkOrganizationRequest,
-        UnlinkOrganizationResponse, admin_service_server::AdminService,
+        CancelSubscriptionRequest, CancelSubscriptionResponse, GetOrganizationRequest,
+        GetOrganizationResponse, LinkOrganizationRequest, LinkOrganizationResponse,
+        ListOrganizationsRequest, ListOrganizationsResponse, ListUsageReportsRequest,
+        ListUsageReportsResponse, UnlinkOrganizationRequest, UnlinkOrganizationResponse,
+        UpdateSubscriptionRequest, UpdateSubscriptionResponse, admin_service_server::AdminService,
     },
-    common::v1::{DeploymentType, ErrorReason, PlanType, SubscriptionStatus},
+    common::v1::{CancelMode, DeploymentType, ErrorReason, PlanType, SubscriptionStatus},
 };
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use super::translate;
 use crate::{
-    app::{Admin, App, Link, PageRequest, UsageReportPage},
+    app::{Admin, App, Change, Link, PageRequest, UsageReportPage},
     domain::{
-        link_terms::LinkTerms, organization_filter::OrganizationFilter,
+        link_terms::LinkTerms,
+        organization_filter::OrganizationFilter,
         session_cookie::SessionToken,
+        subscription_change::{self, SubscriptionUpdate},
+        words,
     },
     web::bearer,
 };
@@ -133,6 +137,38 @@ impl AdminService for AdminFace {
             organization: Some(translate::organization(organization)),
         }))
     }
+
+    async fn update_subscription(
+        &self,
+        request: Request<UpdateSubscriptionRequest>,
+    ) -> Result<Response<UpdateSubscriptionResponse>, Status> {
+        let admin = self.admin(&request).await?;
+        let (id, update) = update_request(request.into_inner())?;
+        let Change {
+            organization,
+            operation,
+        } = self.0.update_subscription(&admin, id, &update).await?;
+        Ok(Response::new(UpdateSubscriptionResponse {
+            organization: Some(translate::organization(organization)),
+            operation: operation.map(translate::link_operation),
+        }))
+    }
+
+    async fn cancel_subscription(
+        &self,
+        request: Request<CancelSubscriptionRequest>,
+    ) -> Result<Response<CancelSubscriptionResponse>, Status> {
+        let admin = self.admin(&request).await?;
+        let (id, mode) = cancel_request(request.into_inner())?;
+        let Change {
+            organization,
+            operation,
+        } = self.0.cancel_subscription(&admin, id, mode).await?;
+        Ok(Response::new(CancelSubscriptionResponse {
+            organization: Some(translate::organization(organization)),
+            operation: operation.map(translate::link_operation),
+        }))
+    }
 }
 
 fn page_request(message: ListOrganizationsRequest) -> Result<PageRequest, Fault> {
@@ -173,14 +209,45 @@ fn link_request(message: LinkOrganizationRequest) -> Result<(Uuid, LinkTerms), F
         plan_type: _,
         trial_days,
     } = message;
-    let id = organization_id_of(&organization_id);
     let trial_days = trial_days.map(i64::from);
     let terms = LinkTerms::new(&admin_email, deployment_type, plan_type, trial_days);
-    match (id, terms) {
-        (Ok(id), Ok(terms)) => Ok((id, terms)),
-        (id, terms) => {
+    with_id(&organization_id, terms)
+}
+
+fn update_request(message: UpdateSubscriptionRequest) -> Result<(Uuid, SubscriptionUpdate), Fault> {
+    let UpdateSubscriptionRequest {
+        organization_id,
+        admin_email,
+        deployment_type,
+        plan_type,
+    } = message;
+    // What a newer contract may know is as little a term as what is unspecified.
+    let deployment_type = deployment_type
+        .map(|value| DeploymentType::try_from(value).unwrap_or(DeploymentType::Unspecified));
+    let plan_type =
+        plan_type.map(|value| PlanType::try_from(value).unwrap_or(PlanType::Unspecified));
+    let update = SubscriptionUpdate::new(admin_email.as_deref(), deployment_type, plan_type);
+    with_id(&organization_id, update)
+}
+
+fn cancel_request(message: CancelSubscriptionRequest) -> Result<(Uuid, CancelMode), Fault> {
+    let mode = match message.mode() {
+        CancelMode::Unspecified => {
+            let problem = format!("It must be one of: {}.", words::CANCEL_MODES);
+            Err(vec![Violation::new(subscription_change::MODE, problem)])
+        }
+        known @ (CancelMode::AtPeriodEnd | CancelMode::Now) => Ok(known),
+    };
+    with_id(&message.organization_id, mode)
+}
+
+/// What is asked for and of which organization, or everything that is wrong with either.
+fn with_id<T>(id: &str, asked: Result<T, Vec<Violation>>) -> Result<(Uuid, T), Fault> {
+    match (organization_id_of(id), asked) {
+        (Ok(id), Ok(asked)) => Ok((id, asked)),
+        (id, asked) => {
             let violations = id.err().into_iter();
-            let violations = violations.chain(terms.err().into_iter().flatten());
+            let violations = violations.chain(asked.err().into_iter().flatten());
             Err(Fault::invalid(violations.collect()))
         }
     }

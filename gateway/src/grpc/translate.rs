@@ -2,12 +2,13 @@
 
 use billing_kit::proto_time;
 use billing_proto::{
-    admin::v1::{self as admin, DeliveryState, LinkFilter, LinkOperationState},
+    admin::v1::{self as admin, DeliveryState, LinkFilter, LinkOperationKind, LinkOperationState},
+    common::v1::CancelMode,
     org::v1 as org,
 };
 
 use crate::domain::{
-    organization::{LinkOperation, LinkState, Organization, Summary, Trouble},
+    organization::{LinkKind, LinkOperation, LinkState, Organization, Summary, Trouble},
     usage_report::{Delivery, UsageReport},
 };
 
@@ -81,6 +82,7 @@ pub(super) fn organization(organization: Organization) -> admin::Organization {
 pub(super) fn link_operation(operation: LinkOperation) -> admin::LinkOperation {
     let LinkOperation {
         id,
+        kind,
         state,
         created_at,
         error,
@@ -90,6 +92,11 @@ pub(super) fn link_operation(operation: LinkOperation) -> admin::LinkOperation {
         LinkState::Succeeded => LinkOperationState::Succeeded,
         LinkState::Refused => LinkOperationState::Refused,
     };
+    let (kind, cancel_mode) = match kind {
+        LinkKind::Link => (LinkOperationKind::Link, CancelMode::Unspecified),
+        LinkKind::Update => (LinkOperationKind::Update, CancelMode::Unspecified),
+        LinkKind::Cancel(mode) => (LinkOperationKind::Cancel, mode),
+    };
     let (error_code, error_message) = to_wire(error);
     admin::LinkOperation {
         id: id.to_string(),
@@ -97,6 +104,8 @@ pub(super) fn link_operation(operation: LinkOperation) -> admin::LinkOperation {
         create_time: Some(proto_time::to_proto(created_at)),
         error_code,
         error_message,
+        kind: kind.into(),
+        cancel_mode: cancel_mode.into(),
     }
 }
 

@@ -4,7 +4,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::domain::{
-    organization::{LinkOperation, Organization, Summary, Trouble},
+    organization::{LinkKind, LinkOperation, Organization, Summary, Trouble},
     time_text,
     usage_report::UsageReport,
     words,
@@ -154,6 +154,9 @@ impl From<Organization> for JustLinkedJson {
 #[derive(Serialize)]
 pub(super) struct LinkOperationJson {
     id: Uuid,
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cancel_mode: Option<&'static str>,
     state: &'static str,
     created_at: String,
     error: Option<TroubleJson>,
@@ -163,12 +166,18 @@ impl From<LinkOperation> for LinkOperationJson {
     fn from(operation: LinkOperation) -> Self {
         let LinkOperation {
             id,
+            kind,
             state,
             created_at,
             error,
         } = operation;
         Self {
             id,
+            kind: kind.word(),
+            cancel_mode: match kind {
+                LinkKind::Link | LinkKind::Update => None,
+                LinkKind::Cancel(mode) => words::cancel_mode(mode),
+            },
             state: state.word(),
             created_at: time_text::short(created_at),
             error: error.map(Into::into),

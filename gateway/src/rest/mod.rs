@@ -22,7 +22,7 @@ use axum::{
     Router,
     middleware::map_response,
     response::Response,
-    routing::{get, post},
+    routing::{get, patch, post},
 };
 use http::{HeaderValue, header::CACHE_CONTROL};
 
@@ -36,6 +36,8 @@ pub(crate) fn routes(web: Web) -> Router {
         .route("/{id}/usage", get(organizations::usage))
         .route("/{id}/link", post(organizations::link))
         .route("/{id}/unlink", post(organizations::unlink))
+        .route("/{id}/subscription", patch(organizations::update))
+        .route("/{id}/cancel", post(organizations::cancel))
         .layer(map_response(keep_nothing));
     let reconciliation = get(reconciliation::reconciliation).layer(map_response(keep_nothing));
     let webhook_events = Router::new()

@@ -17,12 +17,13 @@ use super::{
     query::{Query, organization_id},
 };
 use crate::{
-    app::{Link, ListPage, Overview, OverviewRequest, UsageReportPage},
+    app::{Change, Link, ListPage, Overview, OverviewRequest, UsageReportPage},
     domain::{
         fields::{self, Fields},
         link_terms::LinkTerms,
         organization::LinkState,
         organization_filter::{OrganizationFilter, parse_limit, parse_statuses},
+        subscription_change::{SubscriptionUpdate, read_cancel_mode},
     },
     upstream::rename_field,
     web::{Web, read_body},
@@ -257,6 +258,96 @@ pub(super) async fn unlink(
             organization: organization.into(),
         },
     ))
+}
+
+#[derive(Serialize)]
+struct ChangeAnswer {
+    success: bool,
+    message: &'static str,
+    organization: OrganizationJson,
+}
+
+/// `PATCH /api/admin/organizations/{id}/subscription`.
+pub(super) async fn update(
+    State(web): State<Web>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let admin = web.admin_for_change(&headers).await?;
+    let id = organization_id(&id)?;
+    let body = fields::object(&read_body(body).await?)?;
+    let update = SubscriptionUpdate::read(&body)
+        .map_err(|violations| terms_fault(Fault::invalid(violations)))?;
+    let change = web
+        .app()
+        .update_subscription(&admin, id, &update)
+        .await
+        .map_err(terms_fault)?;
+    change_answer(
+        change,
+        "Subscription updated",
+        "The update goes on in the background",
+    )
+}
+
+/// `POST /api/admin/organizations/{id}/cancel`.
+pub(super) async fn cancel(
+    State(web): State<Web>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let admin = web.admin_for_change(&headers).await?;
+    let id = organization_id(&id)?;
+    let body = fields::object(&read_body(body).await?)?;
+    let mode =
+        read_cancel_mode(&body).map_err(|violations| terms_fault(Fault::invalid(violations)))?;
+    let change = web
+        .app()
+        .cancel_subscription(&admin, id, mode)
+        .await
+        .map_err(terms_fault)?;
+    change_answer(
+        change,
+        "Subscription canceled",
+        "The cancellation goes on in the background",
+    )
+}
+
+/// The answer to a change: the organization as it stands since, or the operation that goes on.
+fn change_answer(
+    change: Change,
+    done: &'static str,
+    running: &'static str,
+) -> Result<Response, ApiError> {
+    let Change {
+        organization,
+        operation,
+    } = change;
+    let state = operation.as_ref().map(|operation| operation.state);
+    match (state, operation) {
+        (Some(LinkState::Running), Some(operation)) => Ok(json(
+            StatusCode::ACCEPTED,
+            &LinkRunningAnswer {
+                success: true,
+                message: running,
+                operation: operation.into(),
+            },
+        )),
+        // Refusals come as errors.
+        (Some(LinkState::Refused), _) => {
+            Err(Fault::internal("org-svc answered a change with a refused operation").into())
+        }
+        (Some(LinkState::Running | LinkState::Succeeded) | None, _) => Ok(json(
+            StatusCode::OK,
+            &ChangeAnswer {
+                success: true,
+                message: done,
+                organization: organization.into(),
+            },
+        )),
+    }
 }
 
 /// Terms that are wrong are understood and not accepted, which is 422.

@@ -2,7 +2,7 @@
 
 use billing_proto::{
     common::v1::SubscriptionStatus,
-    org::v1::{LinkOperation, LinkOperationState},
+    org::v1::{LinkOperation, LinkOperationKind, LinkOperationState},
 };
 use reqwest::{RequestBuilder, StatusCode};
 use serde_json::{Value, json};
@@ -89,7 +89,7 @@ async fn both_lists_have_the_specifications_fields() {
                     "subscription_status": "trial", "admin_email": "billing@acme.com",
                     "created_at": "2024-11-01T10:00:00Z", "trial_end": "2027-01-19T08:00:00Z",
                     "user_count": null, "last_report_at": null,
-                    "link_operation": {"id": Uuid::from_u128(99), "state": "succeeded",
+                    "link_operation": {"id": Uuid::from_u128(99), "kind": "link", "state": "succeeded",
                         "created_at": "2027-01-15T08:00:00Z", "error": null},
                 }],
             },
@@ -111,6 +111,7 @@ async fn what_an_instance_says_otherwise_and_what_is_wrong_is_shown() {
         organization.link_operation = Some(LinkOperation {
             id: Uuid::from_u128(1).to_string(),
             state: LinkOperationState::Refused.into(),
+            kind: LinkOperationKind::Link.into(),
             create_time: Some(time(1_800_000_000)),
             error_code: "tax_id_invalid".to_owned(),
             error_message: "The tax id is not valid.".to_owned(),
@@ -310,7 +311,7 @@ async fn a_link_that_fails_says_why() {
     assert_eq!(
         answer.json(),
         json!({"success": true, "message": "The link goes on in the background", "operation": {
-            "id": Uuid::from_u128(99), "state": "running", "created_at": "2027-01-15T08:00:00Z",
+            "id": Uuid::from_u128(99), "kind": "link", "state": "running", "created_at": "2027-01-15T08:00:00Z",
             "error": null}})
     );
 }

@@ -30,12 +30,12 @@ use crate::{
 
 const ACME: Uuid = Uuid::from_u128(0xac);
 
-fn channel(world: &World) -> Channel {
+pub(crate) fn channel(world: &World) -> Channel {
     Endpoint::from_shared(world.url("")).unwrap().connect_lazy()
 }
 
 /// The token itself, without the cookie's signature.
-async fn token(world: &World, email: &str) -> String {
+pub(crate) async fn token(world: &World, email: &str) -> String {
     world.sign_in(email).await;
     let sessions = world.org.sessions();
     sessions
@@ -46,7 +46,7 @@ async fn token(world: &World, email: &str) -> String {
         .clone()
 }
 
-fn with<T>(token: &str, message: T) -> Request<T> {
+pub(crate) fn with<T>(token: &str, message: T) -> Request<T> {
     let mut request = Request::new(message);
     let value = format!("Bearer {token}").parse().unwrap();
     request.metadata_mut().insert("authorization", value);

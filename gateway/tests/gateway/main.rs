@@ -18,6 +18,7 @@ mod limits;
 mod org;
 mod reconciliation;
 mod stripe;
+mod subscription_changes;
 mod usage_report;
 mod webhooks;
 mod world;

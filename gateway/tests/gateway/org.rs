@@ -7,17 +7,18 @@ use std::{
 
 use billing_kit::{Fault, Violation, assertion::ADMIN_ASSERTION};
 use billing_proto::{
-    common::v1::{DeploymentType, ErrorReason, PlanType, SubscriptionStatus},
+    common::v1::{CancelMode, DeploymentType, ErrorReason, PlanType, SubscriptionStatus},
     org::v1::{
         self as org, AuthenticateAdminRequest, AuthenticateAdminResponse,
-        CountOrganizationsRequest, CountOrganizationsResponse, GetOrganizationRequest,
-        GetOrganizationResponse, GetSessionRequest, GetSessionResponse, LinkFilter,
-        LinkOperationState, LinkOrganizationRequest, LinkOrganizationResponse,
-        ListOrganizationsRequest, ListOrganizationsResponse, ObserveOrganizationsRequest,
-        ObserveOrganizationsResponse, SignInRequest, SignInResponse, SignOutRequest,
-        SignOutResponse, UnlinkOrganizationRequest, UnlinkOrganizationResponse,
-        WatchOrganizationsRequest, WatchOrganizationsResponse,
-        admin_session_service_server::AdminSessionService,
+        CancelSubscriptionRequest, CancelSubscriptionResponse, ConfirmDrainedRequest,
+        ConfirmDrainedResponse, CountOrganizationsRequest, CountOrganizationsResponse,
+        GetOrganizationRequest, GetOrganizationResponse, GetSessionRequest, GetSessionResponse,
+        LinkFilter, LinkOperationKind, LinkOperationState, LinkOrganizationRequest,
+        LinkOrganizationResponse, ListOrganizationsRequest, ListOrganizationsResponse,
+        ObserveOrganizationsRequest, ObserveOrganizationsResponse, SignInRequest, SignInResponse,
+        SignOutRequest, SignOutResponse, UnlinkOrganizationRequest, UnlinkOrganizationResponse,
+        UpdateSubscriptionRequest, UpdateSubscriptionResponse, WatchOrganizationsRequest,
+        WatchOrganizationsResponse, admin_session_service_server::AdminSessionService,
         organization_service_server::OrganizationService,
     },
 };
@@ -301,6 +302,7 @@ impl OrganizationService for Org {
             state: state.into(),
             terms: Some(terms),
             create_time: Some(time(1_800_000_000)),
+            kind: LinkOperationKind::Link.into(),
             ..org::LinkOperation::default()
         };
         organization.link_operation = Some(operation.clone());
@@ -338,6 +340,92 @@ impl OrganizationService for Org {
         }))
     }
 
+    async fn update_subscription(
+        &self,
+        request: Request<UpdateSubscriptionRequest>,
+    ) -> Result<Response<UpdateSubscriptionResponse>, Status> {
+        require_assertion(request.metadata())?;
+        let UpdateSubscriptionRequest {
+            organization_id,
+            admin_email,
+            deployment_type,
+            plan_type,
+        } = request.into_inner();
+        let id = Uuid::parse_str(&organization_id).unwrap();
+        let mut all = self.organizations.lock().unwrap();
+        let organization = all.get_mut(&id).ok_or_else(not_found)?;
+        going_on(organization)?;
+        let mut changed = organization.clone();
+        changed.admin_email = admin_email.unwrap_or(changed.admin_email);
+        changed.deployment_type = deployment_type.unwrap_or(changed.deployment_type);
+        changed.plan_type = plan_type.unwrap_or(changed.plan_type);
+        // What the gateway lets through is known.
+        assert_ne!(changed.deployment_type(), DeploymentType::Unspecified);
+        assert_ne!(changed.plan_type(), PlanType::Unspecified);
+        if changed == *organization {
+            return Ok(Response::new(UpdateSubscriptionResponse {
+                organization: Some(changed),
+                operation: None,
+            }));
+        }
+        let refused = |reason, message: &str| Err(Fault::new(reason, message).into());
+        let operation = match changed.admin_email.as_str() {
+            REFUSED => return refused(ErrorReason::StripeRefused, "No such tax region."),
+            UNPRICED => return refused(ErrorReason::PriceNotFound, "There is no price for this."),
+            SLOW => operation(LinkOperationKind::Update, LinkOperationState::Running),
+            _ => {
+                *organization = changed;
+                operation(LinkOperationKind::Update, LinkOperationState::Succeeded)
+            }
+        };
+        organization.link_operation = Some(operation.clone());
+        Ok(Response::new(UpdateSubscriptionResponse {
+            organization: Some(organization.clone()),
+            operation: Some(operation),
+        }))
+    }
+
+    async fn cancel_subscription(
+        &self,
+        request: Request<CancelSubscriptionRequest>,
+    ) -> Result<Response<CancelSubscriptionResponse>, Status> {
+        require_assertion(request.metadata())?;
+        let message = request.into_inner();
+        let id = Uuid::parse_str(&message.organization_id).unwrap();
+        let mut all = self.organizations.lock().unwrap();
+        let organization = all.get_mut(&id).ok_or_else(not_found)?;
+        going_on(organization)?;
+        let kind = LinkOperationKind::Cancel;
+        let operation = match message.mode() {
+            CancelMode::Unspecified => panic!("what the gateway lets through is known"),
+            CancelMode::AtPeriodEnd => {
+                organization.cancel_time = Some(time(1_802_678_400));
+                operation(kind, LinkOperationState::Succeeded)
+            }
+            CancelMode::Now => org::LinkOperation {
+                error_code: "draining".to_owned(),
+                error_message: "What was reported until now is delivered first.".to_owned(),
+                ..operation(kind, LinkOperationState::Running)
+            },
+        };
+        let operation = org::LinkOperation {
+            cancel_mode: message.mode,
+            ..operation
+        };
+        organization.link_operation = Some(operation.clone());
+        Ok(Response::new(CancelSubscriptionResponse {
+            organization: Some(organization.clone()),
+            operation: Some(operation),
+        }))
+    }
+
+    async fn confirm_drained(
+        &self,
+        _: Request<ConfirmDrainedRequest>,
+    ) -> Result<Response<ConfirmDrainedResponse>, Status> {
+        Err(Status::permission_denied("not for the gateway"))
+    }
+
     type WatchOrganizationsStream = tokio_stream::Empty<Result<WatchOrganizationsResponse, Status>>;
 
     async fn watch_organizations(
@@ -371,6 +459,26 @@ fn link(
     organization.subscription_status = SubscriptionStatus::Trial.into();
     organization.trial_end_time = Some(time(1_800_345_600));
     Ok(LinkOperationState::Succeeded)
+}
+
+fn operation(kind: LinkOperationKind, state: LinkOperationState) -> org::LinkOperation {
+    org::LinkOperation {
+        id: Uuid::from_u128(98).to_string(),
+        state: state.into(),
+        kind: kind.into(),
+        create_time: Some(time(1_800_000_000)),
+        ..org::LinkOperation::default()
+    }
+}
+
+/// Only what is linked and has not ended can be changed.
+fn going_on(organization: &org::Organization) -> Result<(), Status> {
+    let ended = [SubscriptionStatus::Pending, SubscriptionStatus::Canceled];
+    if ended.contains(&organization.subscription_status()) {
+        let message = "The organization has no subscription that goes on.";
+        return Err(Fault::new(ErrorReason::LinkConflict, message).into());
+    }
+    Ok(())
 }
 
 fn not_found() -> Status {

@@ -1,7 +1,7 @@
 //! Messages from domain values.
 
 use billing_kit::proto_time::to_proto;
-use billing_proto::org::v1 as proto;
+use billing_proto::{common::v1::CancelMode, org::v1 as proto};
 
 use crate::{
     app::{Described, watch_organizations::Changes},
@@ -111,6 +111,8 @@ pub(super) fn link_operation(operation: &LinkOperation) -> proto::LinkOperation 
         admin_user_id: admin_user_id.0.clone(),
         error_code: error_code.to_owned(),
         error_message: error_message.to_owned(),
+        kind: proto::LinkOperationKind::Link.into(),
+        cancel_mode: CancelMode::Unspecified.into(),
     }
 }
 
@@ -147,6 +149,7 @@ pub(super) fn standing(standing: Standing) -> proto::OrganizationStanding {
         billing_start_time: billing_start_at.map(to_proto),
         standing_version,
         billable,
+        draining: false,
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use billing_kit::{Fault, access::Caller, assertion::Verifier, proto_time};
+use billing_proto::common::v1::ErrorReason;
 use billing_proto::org::v1 as proto;
 use billing_proto::org::v1::organization_service_server::OrganizationService;
 use chrono::{DurationRound, TimeDelta};
@@ -133,6 +134,29 @@ impl OrganizationService for OrganizationsService {
         Ok(Response::new(proto::UnlinkOrganizationResponse {
             organization: Some(messages::organization(&described)),
         }))
+    }
+
+    async fn update_subscription(
+        &self,
+        request: Request<proto::UpdateSubscriptionRequest>,
+    ) -> Result<Response<proto::UpdateSubscriptionResponse>, Status> {
+        self.verifier.admin(request.metadata())?;
+        Err(Fault::new(ErrorReason::NotFound, "This release cannot do it yet.").into())
+    }
+
+    async fn cancel_subscription(
+        &self,
+        request: Request<proto::CancelSubscriptionRequest>,
+    ) -> Result<Response<proto::CancelSubscriptionResponse>, Status> {
+        self.verifier.admin(request.metadata())?;
+        Err(Fault::new(ErrorReason::NotFound, "This release cannot do it yet.").into())
+    }
+
+    async fn confirm_drained(
+        &self,
+        _request: Request<proto::ConfirmDrainedRequest>,
+    ) -> Result<Response<proto::ConfirmDrainedResponse>, Status> {
+        Err(Fault::new(ErrorReason::NotFound, "This release cannot do it yet.").into())
     }
 
     type WatchOrganizationsStream =
