@@ -2,7 +2,7 @@
 
 use std::{env, error::Error, fs, path::PathBuf};
 
-const PROTO_FILES: [&str; 11] = [
+const PROTO_FILES: [&str; 12] = [
     "billing/admin/v1/admin_service.proto",
     "billing/common/v1/error_reason.proto",
     "billing/common/v1/field_violation.proto",
@@ -11,6 +11,7 @@ const PROTO_FILES: [&str; 11] = [
     "billing/ingest/v1/usage_report_service.proto",
     "billing/org/v1/admin_session_service.proto",
     "billing/org/v1/organization_service.proto",
+    "billing/stripe/v1/customer_service.proto",
     "billing/stripe/v1/meter_event_service.proto",
     "billing/stripe/v1/subscription_service.proto",
     "billing/stripe/v1/webhook_service.proto",

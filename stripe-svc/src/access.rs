@@ -25,6 +25,8 @@ pub(crate) fn table() -> AccessTable {
         )
         // What Stripe told, as it came to the gateway; and what became of it, for admins.
         .allow("/billing.stripe.v1.WebhookService/", ["gateway"])
+        // What a link would make, and what Stripe holds for a customer, for admins.
+        .allow("/billing.stripe.v1.CustomerService/", ["gateway"])
         // Usage, as ingest-svc recorded it.
         .allow(
             "/billing.stripe.v1.MeterEventService/RecordMeterEvents",

@@ -33,6 +33,7 @@ use billing_kit::{
     Clock, Ids, client::MESSAGE_BYTES_MAX, health, health::Health, process::Lifecycle, server,
 };
 use billing_proto::stripe::v1::{
+    customer_service_server::{self, CustomerServiceServer},
     meter_event_service_server::{self, MeterEventServiceServer},
     subscription_service_server::{self, SubscriptionServiceServer},
     webhook_service_server::{self, WebhookServiceServer},
@@ -44,7 +45,7 @@ pub use domain::{catalog::Catalog, catalog_file::parse as parse_catalog};
 use crate::{
     app::App,
     config::DB_ROLE,
-    grpc::{StripeDoor, WebhookDoor},
+    grpc::{CustomerDoor, StripeDoor, WebhookDoor},
     stripe::{Stripe, Transport},
 };
 
@@ -103,10 +104,15 @@ pub async fn start(config: Config, deps: Deps, life: Lifecycle) -> Result<Runnin
     worker::spawn_all(&app, config.sweep_period);
     let inbox = WebhookDoor {
         app: Arc::clone(&app),
+        verifier: verifier.clone(),
+    };
+    let customers = CustomerDoor {
+        app: Arc::clone(&app),
         verifier,
     };
     let door = StripeDoor(app);
     let services = [
+        customer_service_server::SERVICE_NAME,
         subscription_service_server::SERVICE_NAME,
         meter_event_service_server::SERVICE_NAME,
         webhook_service_server::SERVICE_NAME,
@@ -119,6 +125,9 @@ pub async fn start(config: Config, deps: Deps, life: Lifecycle) -> Result<Runnin
         )
         .add_service(
             MeterEventServiceServer::new(door).max_decoding_message_size(MESSAGE_BYTES_MAX),
+        )
+        .add_service(
+            CustomerServiceServer::new(customers).max_decoding_message_size(MESSAGE_BYTES_MAX),
         )
         .add_service(WebhookServiceServer::new(inbox).max_decoding_message_size(MESSAGE_BYTES_MAX));
     let (tls, stop) = (config.listen.tls, life.stop.clone());

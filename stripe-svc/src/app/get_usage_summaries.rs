@@ -1,14 +1,12 @@
 //! `GetUsageSummaries`: what Stripe's meter counts for a customer, day by day.
 
 use billing_kit::Fault;
-use billing_proto::common::v1::ErrorReason;
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 
 use crate::{
-    app::App,
+    app::{App, list_invoices::read_fault},
     domain::{catalog::Formula, ids::CustomerId, usage_days::UsageDays},
-    stripe::ReadError,
 };
 
 /// What the meter counts.
@@ -31,12 +29,7 @@ pub(crate) async fn get_usage_summaries(
 ) -> Result<Usage, Fault> {
     let meter = app.stripe.meter(&app.catalog.meter.event_name).await?;
     let days = app.stripe.metered_by_day(&meter, customer, days).await;
-    let days = days.map_err(|error| match error {
-        ReadError::Unknown(unknown) => unknown.into(),
-        ReadError::Refused(refusal) => Fault::new(ErrorReason::StripeRefused, refusal.message)
-            .with("stripe_code", refusal.code)
-            .with("stripe_request_id", refusal.request_id.unwrap_or_default()),
-    })?;
+    let days = days.map_err(read_fault)?;
     let resend_safe = match app.catalog.meter.formula {
         Formula::Sum => true,
         // An earlier day that comes after a later one would stand for the whole period.

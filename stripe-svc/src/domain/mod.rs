@@ -9,9 +9,11 @@ pub(crate) mod catalog_diff;
 pub(crate) mod catalog_file;
 pub(crate) mod change;
 pub(crate) mod ids;
+pub(crate) mod invoice;
 pub(crate) mod meter_error;
 pub(crate) mod meter_event;
 pub(crate) mod page;
+pub(crate) mod preview;
 #[cfg(test)]
 mod properties;
 pub(crate) mod provision;

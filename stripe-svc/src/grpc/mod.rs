@@ -1,6 +1,7 @@
 //! Between the wire and the use cases: messages become domain types and back, faults statuses.
 
 mod changes;
+mod customer_service;
 mod meter_event_service;
 mod subscription_service;
 mod webhook_service;
@@ -11,6 +12,7 @@ use billing_proto::stripe::v1::StripeRefusal;
 
 use crate::{app::App, domain::refusal::Refusal};
 
+pub(crate) use customer_service::CustomerDoor;
 pub(crate) use webhook_service::WebhookDoor;
 
 /// Both services that bring something to Stripe.

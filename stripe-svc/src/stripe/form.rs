@@ -16,6 +16,17 @@ pub(super) fn to_stored(request: RequestBuilder) -> CallRequest {
     CallRequest::new(request.path, pairs)
 }
 
+/// A request with these pairs.
+pub(super) fn post(path: &str, form: &[(&str, &str)]) -> RequestBuilder {
+    let mut body = form_urlencoded::Serializer::new(String::new());
+    RequestBuilder {
+        query: None,
+        body: Some(body.extend_pairs(form).finish()),
+        path: path.to_owned(),
+        method: StripeMethod::Post,
+    }
+}
+
 /// The request that was stored, pair by pair in their order.
 pub(crate) fn to_sent(request: &CallRequest) -> RequestBuilder {
     let mut body = form_urlencoded::Serializer::new(String::new());

@@ -11,14 +11,17 @@
 //! Architecture invariant: no secret and no body is ever logged or put into an error.
 
 mod catalog;
+mod customer_invoices;
 pub(crate) mod customers;
 mod form;
 mod meter_events;
 mod meters;
 mod objects;
 mod pace;
+mod portal;
 mod prices;
 mod remembered;
+mod similar_customers;
 mod subscription_state;
 pub(crate) mod subscriptions;
 mod thin_events;

@@ -149,7 +149,7 @@ impl Stripe {
     }
 }
 
-fn get(path: &str, query: &[(&str, &str)]) -> RequestBuilder {
+pub(super) fn get(path: &str, query: &[(&str, &str)]) -> RequestBuilder {
     let text = form_urlencoded::Serializer::new(String::new())
         .extend_pairs(query)
         .finish();
@@ -222,16 +222,16 @@ pub(crate) fn read_subscription(value: &Value) -> Result<Subscription, Unknown> 
     })
 }
 
-fn times(seconds: Option<i64>) -> Result<Option<DateTime<Utc>>, Unknown> {
+pub(super) fn times(seconds: Option<i64>) -> Result<Option<DateTime<Utc>>, Unknown> {
     seconds.map(time).transpose()
 }
 
-fn time(seconds: i64) -> Result<DateTime<Utc>, Unknown> {
+pub(super) fn time(seconds: i64) -> Result<DateTime<Utc>, Unknown> {
     DateTime::from_timestamp(seconds, 0)
         .ok_or_else(|| unreadable("Stripe answered a time outside of the calendar.".to_owned()))
 }
 
-fn unreadable(message: String) -> Unknown {
+pub(super) fn unreadable(message: String) -> Unknown {
     Unknown::new(UnknownKind::Unreadable, "unreadable_answer", message)
 }
 

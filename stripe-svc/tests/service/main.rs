@@ -6,6 +6,8 @@ mod access;
 mod catalog;
 #[cfg(test)]
 mod changes;
+#[cfg(test)]
+mod customers;
 mod feed;
 #[cfg(test)]
 mod meter_events;

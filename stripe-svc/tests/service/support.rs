@@ -272,6 +272,13 @@ impl World {
         customer["id"].as_str().unwrap().to_owned()
     }
 
+    /// One that nobody takes for Acme.
+    pub(crate) async fn customer_of_another_address(&self) {
+        let form = [("name", "Globex"), ("email", "billing@globex.example")];
+        self.stripe(reqwest::Method::POST, "/v1/customers", &form)
+            .await;
+    }
+
     /// The one row of a query.
     pub(crate) async fn row(&self, sql: &str) -> QueryResult {
         let statement = Statement::from_string(DbBackend::Postgres, sql);
