@@ -16,6 +16,7 @@ mod access;
 mod app;
 pub mod cli;
 mod config;
+pub mod conformance;
 mod domain;
 mod grpc;
 #[cfg(any(

@@ -16,6 +16,7 @@ use crate::layout;
 use crate::processes::say;
 use crate::run::{self, Stopped};
 use crate::stop::StopSignals;
+use crate::stripe_conformance;
 
 /// The gateway holds no data: it must not even be able to.
 const NOT_FOR_THE_GATEWAY: [&str; 2] = ["sqlx", "sea-orm"];
@@ -28,17 +29,19 @@ enum Step {
     ProtoLint,
     Manifests,
     Dependencies,
+    Conformance,
     Tests,
     EndToEnd,
     Chaos,
 }
 
-const STEPS: [(&str, Step); 8] = [
+const STEPS: [(&str, Step); 9] = [
     ("fmt", Step::Format),
     ("clippy", Step::Clippy),
     ("buf", Step::ProtoLint),
     ("k8s", Step::Manifests),
     ("deps", Step::Dependencies),
+    ("conformance", Step::Conformance),
     ("test", Step::Tests),
     ("e2e", Step::EndToEnd),
     ("chaos", Step::Chaos),
@@ -55,6 +58,7 @@ impl Step {
             | Self::ProtoLint
             | Self::Manifests
             | Self::Dependencies
+            | Self::Conformance
             | Self::Tests
             | Self::EndToEnd => true,
             Self::Chaos => false,
@@ -108,8 +112,8 @@ fn sum_up(outcomes: &[Outcome]) -> ExitCode {
     for Outcome { name, took, error } in outcomes {
         let seconds = took.as_secs();
         match error {
-            None => println!("ok      {name:8} {seconds:5} s"),
-            Some(error) => println!("FAILED  {name:8} {seconds:5} s  {error:#}"),
+            None => println!("ok      {name:11} {seconds:5} s"),
+            Some(error) => println!("FAILED  {name:11} {seconds:5} s  {error:#}"),
         }
     }
     let failed = outcomes.iter().filter(|o| o.error.is_some()).count();
@@ -138,6 +142,7 @@ async fn perform(step: Step, stop: &mut StopSignals) -> anyhow::Result<()> {
         Step::ProtoLint => proto_lint(stop).await,
         Step::Manifests => manifests(stop).await,
         Step::Dependencies => dependencies().await,
+        Step::Conformance => stripe_conformance::check(stop).await,
         Step::Tests => {
             let mut command = Command::new(layout::own()?);
             run::to_success(command.args(["test", "--no-fail-fast"]), stop).await

@@ -1,5 +1,5 @@
 //! The project's tasks: `cargo xtask up`, `cargo xtask test`, `cargo xtask ci`, `cargo
-//! xtask chaos`.
+//! xtask chaos`, `cargo xtask stripe-conformance`.
 //!
 //! Architecture invariant: xtask links none of the services. It builds their binaries and runs them
 //! as anybody would, so that what it shows is what is shipped.
@@ -20,6 +20,7 @@ mod ready;
 mod run;
 mod settings;
 mod stop;
+mod stripe_conformance;
 mod test;
 mod up;
 
@@ -60,7 +61,14 @@ enum Task {
     },
     /// Let faults strike the real services, and compare what was told, stored and billed.
     Chaos(chaos::Options),
-    /// Run the checks fmt, clippy, buf, k8s, deps, test and e2e, or those that are named; chaos is one
+    /// Assert what we rely on of Stripe: of the simulator, or of Stripe's test mode where
+    /// STRIPE_SECRET_KEY is a key of it.
+    StripeConformance {
+        /// `--real`, `--simulator`, `--list`, and the names of assertions; none is all.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Run the checks fmt, clippy, buf, k8s, deps, conformance, test and e2e, or those that are named; chaos is one
     /// that runs only when it is named.
     Ci {
         /// The checks to run.
@@ -97,6 +105,9 @@ async fn run(task: Task) -> anyhow::Result<ExitCode> {
         }
         Task::Test { arguments } => test::test(&arguments, &mut stop).await,
         Task::Chaos(options) => chaos::chaos(&options, &mut stop).await,
+        Task::StripeConformance { arguments } => {
+            stripe_conformance::stripe_conformance(&arguments, &mut stop).await
+        }
         Task::Ci { only } => ci::ci(&only, &mut stop).await,
     }
 }

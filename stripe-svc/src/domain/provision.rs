@@ -20,6 +20,9 @@ pub(crate) const EMAIL_CHARS_MAX: usize = 512;
 pub(crate) struct TrialDays(u32);
 
 impl TrialDays {
+    /// No trial.
+    pub(crate) const NONE: Self = Self(0);
+
     /// `None` outside of 0 to [`TRIAL_DAYS_MAX`].
     pub(crate) fn new(days: i32) -> Option<Self> {
         u32::try_from(days)

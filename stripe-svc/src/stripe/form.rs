@@ -41,8 +41,13 @@ pub(crate) fn to_sent(request: &CallRequest) -> RequestBuilder {
 
 /// A stored call as it is sent.
 pub(crate) fn call_to_sent(call: &Call) -> RequestBuilder {
-    let request = to_sent(&call.request);
-    if call.step.is_delete() {
+    call_to_sent_as(&call.request, call.step.is_delete())
+}
+
+/// A stored request as it is sent, a DELETE or a POST.
+pub(crate) fn call_to_sent_as(request: &CallRequest, is_delete: bool) -> RequestBuilder {
+    let request = to_sent(request);
+    if is_delete {
         RequestBuilder {
             method: StripeMethod::Delete,
             ..request

@@ -34,7 +34,7 @@ use stripe_client_core::{RequestBuilder, StripeMethod};
 
 use crate::domain::ids::{MeterId, PriceId};
 
-pub(crate) use form::call_to_sent;
+pub(crate) use form::{call_to_sent, call_to_sent_as};
 pub(crate) use objects::{CreatedObject, StatusObject, SubscriptionObject, from_json, from_text};
 pub(crate) use pace::CallRates;
 pub(crate) use subscription_state::{SubscriptionPage, read_subscription};
