@@ -31,6 +31,7 @@ use crate::{
     app::App,
     dashboard,
     grpc::{self, WatchedHealth},
+    reference,
     rest::{self, answer::ApiError},
     web::Web,
 };
@@ -66,6 +67,7 @@ pub(crate) async fn open(
     let http = Router::new()
         .merge(rest::routes(web.clone()))
         .merge(dashboard::routes(web))
+        .merge(reference::routes())
         .merge(health.http_routes())
         .fallback(rest::answer::not_found)
         .method_not_allowed_fallback(rest::answer::method_not_allowed)

@@ -3,7 +3,7 @@
 //! Architecture invariant: it holds no data and links no database crate. What is true is asked of
 //! ingest-svc and org-svc with every request.
 //! Architecture invariant: REST (`rest`), the dashboard (`dashboard`) and gRPC (`grpc`) never call
-//! each other. Each translates its own form, and all call the verbs in `app`.
+//! each other; `reference` is a page made of REST's document. Each translates its own form, and all call the verbs in `app`.
 //! Architecture invariant: who may do what is decided by org-svc; what is decided here (`domain`) is
 //! how bodies are read, and whose tokens, cookies and origins are believed.
 
@@ -14,6 +14,7 @@ mod domain;
 mod doors;
 mod grpc;
 mod limits;
+mod reference;
 mod rest;
 mod server;
 mod upstream;

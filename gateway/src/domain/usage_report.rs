@@ -47,6 +47,17 @@ pub(crate) enum Delivery {
 }
 
 impl Delivery {
+    /// Every one of them.
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Waiting,
+        Self::Queued,
+        Self::Sent,
+        Self::Superseded,
+        Self::Refused,
+        Self::NotBilled,
+        Self::TooLate,
+    ];
+
     /// Its word.
     pub(crate) fn word(self) -> &'static str {
         match self {

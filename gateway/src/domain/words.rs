@@ -9,7 +9,8 @@ pub(crate) const PLAN_TYPES: &str = "managed-cloud, self-hosted";
 /// When a subscription that is canceled may end, for a message.
 pub(crate) const CANCEL_MODES: &str = "at_period_end, now";
 
-const STATUSES: [SubscriptionStatus; 9] = [
+/// Every status that has a word.
+pub(crate) const STATUSES: [SubscriptionStatus; 9] = [
     SubscriptionStatus::Pending,
     SubscriptionStatus::Trial,
     SubscriptionStatus::Active,

@@ -5,6 +5,9 @@ use billing_kit::{Fault, context::RequestContext};
 use billing_proto::common::v1::ErrorReason;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::openapi::words;
 
 /// `Retry-After` is spread over so many seconds, so that those who were turned away together do not
 /// come back together.
@@ -17,23 +20,37 @@ pub(crate) struct ApiError {
     status: StatusCode,
 }
 
-#[derive(Serialize)]
-struct Body<'a> {
+/// An error, in the one shape of ours.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ErrorAnswer)]
+pub(super) struct Body<'a> {
+    /// Always false.
     success: bool,
     error: Error<'a>,
 }
 
-#[derive(Serialize)]
+/// Why a request failed.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ErrorDetail)]
 struct Error<'a> {
+    /// For programs; docs/ERRORS.md explains each.
+    #[schema(schema_with = words::error_codes)]
     code: &'a str,
+    /// For people.
     message: &'a str,
+    /// Every field at fault.
     fields: Vec<Field<'a>>,
+    /// The way from this answer to the log.
     request_id: &'a str,
 }
 
-#[derive(Serialize)]
+/// A field that is missing or wrong.
+#[derive(Serialize, ToSchema)]
+#[schema(as = FieldViolation)]
 struct Field<'a> {
+    /// The field, as the caller wrote it.
     field: &'a str,
+    /// What is wrong with it.
     message: &'a str,
 }
 

@@ -1,8 +1,13 @@
 //! Organizations and reports as the specification's JSON.
 
 use serde::Serialize;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{RefOr, Schema, schema::AnyOfBuilder},
+};
 use uuid::Uuid;
 
+use super::openapi::words as schema_words;
 use crate::domain::{
     organization::{LinkKind, LinkOperation, Organization, Summary, Trouble},
     time_text,
@@ -18,38 +23,75 @@ pub(super) enum OrganizationJson {
     Linked(LinkedJson),
 }
 
-#[derive(Serialize)]
+// By hand: what a pending one has a linked one has too, so it is any of the two and not one of them.
+impl PartialSchema for OrganizationJson {
+    fn schema() -> RefOr<Schema> {
+        AnyOfBuilder::new()
+            .item(LinkedJson::schema())
+            .item(PendingJson::schema())
+            .description(Some(
+                "An organization: a pending one has no Stripe fields yet.",
+            ))
+            .into()
+    }
+}
+
+impl ToSchema for OrganizationJson {
+    fn name() -> std::borrow::Cow<'static, str> {
+        "Organization".into()
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        LinkedJson::schemas(schemas);
+        PendingJson::schemas(schemas);
+    }
+}
+
+/// An organization that is not linked to Stripe.
+#[derive(Serialize, ToSchema)]
+#[schema(as = PendingOrganization)]
 pub(super) struct PendingJson {
     id: Uuid,
     name: String,
     instance_url: Option<String>,
+    #[schema(schema_with = schema_words::statuses)]
     subscription_status: &'static str,
+    #[schema(format = DateTime)]
     created_at: String,
     #[serde(flatten)]
     more: MoreJson,
 }
 
-#[derive(Serialize)]
+/// An organization that is linked to Stripe.
+#[derive(Serialize, ToSchema)]
+#[schema(as = LinkedOrganization)]
 pub(super) struct LinkedJson {
     id: Uuid,
     name: String,
     instance_url: Option<String>,
     stripe_customer_id: Option<String>,
     stripe_subscription_id: Option<String>,
+    #[schema(schema_with = schema_words::deployment_types_or_null)]
     deployment_type: Option<&'static str>,
+    #[schema(schema_with = schema_words::plan_types_or_null)]
     plan_type: Option<&'static str>,
+    #[schema(schema_with = schema_words::statuses)]
     subscription_status: &'static str,
     admin_email: Option<String>,
+    #[schema(format = DateTime)]
     created_at: String,
+    #[schema(format = DateTime)]
     trial_end: Option<String>,
     #[serde(flatten)]
     more: MoreJson,
 }
 
 /// What the specification's samples do not have.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = OrganizationFacts)]
 struct MoreJson {
     user_count: Option<i64>,
+    #[schema(format = DateTime)]
     last_report_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reported_name: Option<String>,
@@ -60,8 +102,10 @@ struct MoreJson {
     #[serde(skip_serializing_if = "Option::is_none")]
     link_operation: Option<LinkOperationJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     cancel_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     current_period_end: Option<String>,
 }
 
@@ -128,13 +172,16 @@ impl From<Organization> for OrganizationJson {
 }
 
 /// An organization in the answer to its link: exactly the specification's sample.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = JustLinkedOrganization)]
 pub(super) struct JustLinkedJson {
     id: Uuid,
     name: String,
     stripe_customer_id: Option<String>,
     stripe_subscription_id: Option<String>,
+    #[schema(schema_with = schema_words::statuses)]
     subscription_status: &'static str,
+    #[schema(format = DateTime)]
     trial_end: Option<String>,
 }
 
@@ -151,13 +198,19 @@ impl From<Organization> for JustLinkedJson {
     }
 }
 
-#[derive(Serialize)]
+/// A link as it was asked for.
+#[derive(Serialize, ToSchema)]
+#[schema(as = LinkOperation)]
 pub(super) struct LinkOperationJson {
     id: Uuid,
+    #[schema(schema_with = schema_words::link_kinds)]
     kind: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = schema_words::cancel_modes)]
     cancel_mode: Option<&'static str>,
+    #[schema(schema_with = schema_words::link_states)]
     state: &'static str,
+    #[schema(format = DateTime)]
     created_at: String,
     error: Option<TroubleJson>,
 }
@@ -185,7 +238,9 @@ impl From<LinkOperation> for LinkOperationJson {
     }
 }
 
-#[derive(Serialize)]
+/// What went wrong on the way to Stripe.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Trouble)]
 pub(super) struct TroubleJson {
     code: String,
     message: String,
@@ -197,7 +252,9 @@ impl From<Trouble> for TroubleJson {
     }
 }
 
-#[derive(Serialize)]
+/// How many organizations there are, whatever the filters.
+#[derive(Serialize, ToSchema)]
+#[schema(as = OrganizationsSummary)]
 pub(super) struct SummaryJson {
     total: i64,
     linked: i64,
@@ -219,13 +276,21 @@ impl From<Summary> for SummaryJson {
     }
 }
 
-#[derive(Serialize)]
+/// A report as it is recorded.
+#[derive(Serialize, ToSchema)]
+#[schema(as = UsageReport)]
 pub(super) struct UsageReportJson {
     id: Uuid,
     user_count: i64,
+    /// `unassigned` while the organization was pending.
+    #[schema(schema_with = schema_words::recorded_deployment_types)]
     deployment_type: &'static str,
+    #[schema(format = DateTime)]
     reported_at: String,
+    #[schema(format = DateTime)]
     received_at: Option<String>,
+    /// Where it is on its way to Stripe.
+    #[schema(schema_with = schema_words::deliveries)]
     delivery_state: &'static str,
     stripe_meter_event_id: Option<String>,
     error: Option<TroubleJson>,

@@ -7,53 +7,53 @@
 //! | `/api/usage-report` | instances, by their token |
 //! | `/api/webhooks/stripe` | Stripe, by its signature |
 //! | `/api/auth/…` | anybody; changes by Better Auth's origin rule |
-//! | `/api/admin/…` | admins, by their session's cookie; changes by the origin rule too |
+//! | `/api/admin/…` | admins, by their session's cookie, changes by the origin rule too; or by the session's token as a bearer token |
+//! | `/api/openapi.json` | anybody |
 
 pub(crate) mod answer;
 pub(crate) mod auth;
 mod json;
+pub(crate) mod openapi;
 mod organizations;
 pub(crate) mod query;
 mod reconciliation;
 mod usage_report;
 mod webhooks;
 
-use axum::{
-    Router,
-    middleware::map_response,
-    response::Response,
-    routing::{get, patch, post},
-};
+use axum::{Router, middleware::map_response, response::Response};
 use http::{HeaderValue, header::CACHE_CONTROL};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::web::Web;
 
 /// All of REST.
 pub(crate) fn routes(web: Web) -> Router {
-    let admin = Router::new()
-        .route("/", get(organizations::list))
-        .route("/{id}", get(organizations::get))
-        .route("/{id}/usage", get(organizations::usage))
-        .route("/{id}/link", post(organizations::link))
-        .route("/{id}/unlink", post(organizations::unlink))
-        .route("/{id}/subscription", patch(organizations::update))
-        .route("/{id}/cancel", post(organizations::cancel))
+    let (router, _document) = table().split_for_parts();
+    router.with_state(web)
+}
+
+/// Every route, each with what the document says of it: a route that is not documented cannot be
+/// written here.
+fn table() -> OpenApiRouter<Web> {
+    let admin = OpenApiRouter::new()
+        .routes(routes!(organizations::list))
+        .routes(routes!(organizations::get))
+        .routes(routes!(organizations::usage))
+        .routes(routes!(organizations::link))
+        .routes(routes!(organizations::unlink))
+        .routes(routes!(organizations::update))
+        .routes(routes!(organizations::cancel))
+        .routes(routes!(reconciliation::reconciliation))
+        .routes(routes!(webhooks::list))
+        .routes(routes!(webhooks::retry))
+        .routes(routes!(webhooks::meter_errors))
         .layer(map_response(keep_nothing));
-    let reconciliation = get(reconciliation::reconciliation).layer(map_response(keep_nothing));
-    let webhook_events = Router::new()
-        .route("/", get(webhooks::list))
-        .route("/{id}/retry", post(webhooks::retry))
-        .layer(map_response(keep_nothing));
-    let meter_errors = get(webhooks::meter_errors).layer(map_response(keep_nothing));
-    Router::new()
-        .route("/api/usage-report", post(usage_report::report))
-        .nest("/api/admin/organizations", admin)
-        .route("/api/admin/reconciliation", reconciliation)
-        .route("/api/webhooks/stripe", post(webhooks::receive))
-        .nest("/api/admin/webhook-events", webhook_events)
-        .route("/api/admin/meter-errors", meter_errors)
+    OpenApiRouter::with_openapi(openapi::head())
+        .routes(routes!(usage_report::report))
+        .routes(routes!(webhooks::receive))
+        .routes(routes!(openapi::serve))
+        .merge(admin)
         .merge(auth::routes())
-        .with_state(web)
 }
 
 /// What only admins may see stays in no cache on its way.

@@ -9,11 +9,13 @@ use billing_kit::Fault;
 use billing_proto::common::v1::ErrorReason;
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
     answer::{ApiError, json},
     json::{JustLinkedJson, LinkOperationJson, OrganizationJson, SummaryJson, UsageReportJson},
+    openapi::{self, words},
     query::{Query, organization_id},
 };
 use crate::{
@@ -29,22 +31,60 @@ use crate::{
     web::{Web, read_body},
 };
 
-#[derive(Serialize)]
-struct ListAnswer {
+/// The two lists, a page of each.
+#[derive(Serialize, ToSchema)]
+#[schema(as = OrganizationLists)]
+pub(super) struct ListAnswer {
     summary: SummaryJson,
     organizations: Lists,
+    /// Where the next page of pending ones begins; null after the last.
     next_pending_cursor: Option<String>,
+    /// Where the next page of linked ones begins; null after the last.
     next_linked_cursor: Option<String>,
+    /// Whether user counts are known now.
     reporting_available: bool,
 }
 
-#[derive(Serialize)]
+/// Pending and linked organizations.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Organizations)]
 struct Lists {
     pending: Vec<OrganizationJson>,
     linked: Vec<OrganizationJson>,
 }
 
-/// `GET /api/admin/organizations`.
+/// Lists organizations, pending and linked, the newest first.
+#[utoipa::path(
+    get,
+    path = "/api/admin/organizations",
+    operation_id = "listOrganizations",
+    tag = openapi::ADMINS,
+    params(
+        ("q" = Option<String>, Query, description = "Text in the id, name, URL or e-mail, in any case."),
+        ("status" = Option<String>, Query, description = "Statuses, divided by commas."),
+        ("limit" = Option<i32>, Query, description = "Rows of a page.", minimum = 1, maximum = 500),
+        ("pending_cursor" = Option<String>, Query, description = "`next_pending_cursor` of the page before."),
+        ("linked_cursor" = Option<String>, Query, description = "`next_linked_cursor` of the page before."),
+    ),
+    responses((status = 200, description = "A page of each list.", body = ListAnswer, example = json!({
+        "summary": {"total": 2, "linked": 1, "pending": 1},
+        "organizations": {
+            "pending": [{
+                "id": "0192f0c1-7c8e-7b1a-9d2b-3c3f0f3a9a10", "name": "Acme Corp", "instance_url": "acme.vaultai.eu",
+                "subscription_status": "pending", "created_at": "2024-11-01T10:00:00Z",
+                "user_count": 45, "last_report_at": "2024-11-03T03:00:00Z",
+            }],
+            "linked": [{
+                "id": "0192f0c1-7c8e-7b1a-9d2b-3c3f0f3a9a11", "name": "Client Existant", "instance_url": "client.vaultai.eu",
+                "stripe_customer_id": "cus_ABC123", "stripe_subscription_id": "sub_XYZ456",
+                "deployment_type": "on-premise", "plan_type": "managed-cloud", "subscription_status": "active",
+                "admin_email": "billing@client.com", "created_at": "2024-10-01T09:00:00Z", "trial_end": null,
+                "user_count": 120, "last_report_at": "2024-11-03T03:00:00Z",
+            }],
+        },
+        "next_pending_cursor": null, "next_linked_cursor": null, "reporting_available": true,
+    }))),
+)]
 pub(super) async fn list(
     State(web): State<Web>,
     RawQuery(query): RawQuery,
@@ -99,12 +139,25 @@ fn overview_request(query: &Query) -> Result<OverviewRequest, Fault> {
     }
 }
 
-#[derive(Serialize)]
-struct GetAnswer {
+/// One organization.
+#[derive(Serialize, ToSchema)]
+#[schema(as = OrganizationAnswer)]
+pub(super) struct GetAnswer {
     organization: OrganizationJson,
 }
 
-/// `GET /api/admin/organizations/{id}`.
+/// Gets one organization.
+#[utoipa::path(
+    get,
+    path = "/api/admin/organizations/{id}",
+    operation_id = "getOrganization",
+    tag = openapi::ADMINS,
+    params(("id" = Uuid, Path, description = "The organization.")),
+    responses(
+        (status = 200, description = "The organization.", body = GetAnswer),
+        (status = 404, description = "There is no such organization.", body = openapi::ErrorAnswer),
+    ),
+)]
 pub(super) async fn get(
     State(web): State<Web>,
     Path(id): Path<String>,
@@ -121,14 +174,31 @@ pub(super) async fn get(
     ))
 }
 
-#[derive(Serialize)]
-struct UsageAnswer {
+/// A page of reports, the latest first.
+#[derive(Serialize, ToSchema)]
+#[schema(as = UsageReports)]
+pub(super) struct UsageAnswer {
     organization_id: Uuid,
     reports: Vec<UsageReportJson>,
     next_cursor: Option<String>,
 }
 
-/// `GET /api/admin/organizations/{id}/usage`.
+/// Lists an organization's reports, the latest first.
+#[utoipa::path(
+    get,
+    path = "/api/admin/organizations/{id}/usage",
+    operation_id = "listUsageReports",
+    tag = openapi::ADMINS,
+    params(
+        ("id" = Uuid, Path, description = "The organization."),
+        ("limit" = Option<i32>, Query, description = "Rows of a page.", minimum = 1, maximum = 500),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before."),
+    ),
+    responses(
+        (status = 200, description = "A page of reports.", body = UsageAnswer),
+        (status = 404, description = "There is no such organization.", body = openapi::ErrorAnswer),
+    ),
+)]
 pub(super) async fn usage(
     State(web): State<Web>,
     Path(id): Path<String>,
@@ -162,21 +232,70 @@ pub(super) async fn usage(
     ))
 }
 
-#[derive(Serialize)]
-struct LinkAnswer {
+/// The terms of a link, which the admin sets and the instance never knows.
+#[derive(ToSchema)]
+#[schema(as = LinkTerms)]
+#[expect(
+    dead_code,
+    reason = "it describes the body, which is read field by field"
+)]
+pub(super) struct LinkBody {
+    /// The address that invoices go to.
+    admin_email: String,
+    #[schema(schema_with = words::deployment_types)]
+    deployment_type: String,
+    #[schema(schema_with = words::plan_types)]
+    plan_type: String,
+    /// Length of the trial in days; 0 is none.
+    #[schema(minimum = 0, maximum = 730)]
+    trial_days: i32,
+}
+
+/// A link that is made.
+#[derive(Serialize, ToSchema)]
+#[schema(as = LinkAnswer)]
+pub(super) struct LinkAnswer {
     success: bool,
     message: &'static str,
     organization: JustLinkedJson,
 }
 
-#[derive(Serialize)]
-struct LinkRunningAnswer {
+/// A link that goes on in the background.
+#[derive(Serialize, ToSchema)]
+pub(super) struct LinkRunningAnswer {
     success: bool,
     message: &'static str,
     operation: LinkOperationJson,
 }
 
-/// `POST /api/admin/organizations/{id}/link`.
+/// Links an organization to Stripe: creates its customer and its subscription.
+///
+/// Idempotent on the same terms.
+#[utoipa::path(
+    post,
+    path = "/api/admin/organizations/{id}/link",
+    operation_id = "linkOrganization",
+    tag = openapi::ADMINS,
+    params(("id" = Uuid, Path, description = "The organization.")),
+    request_body(content = LinkBody, example = json!({
+        "admin_email": "billing@acme.com", "deployment_type": "on-premise", "plan_type": "managed-cloud", "trial_days": 4,
+    })),
+    responses(
+        (status = 200, description = "It is linked.", body = LinkAnswer, example = json!({
+            "success": true,
+            "message": "Organization linked to Stripe successfully",
+            "organization": {
+                "id": "0192f0c1-7c8e-7b1a-9d2b-3c3f0f3a9a10", "name": "Acme Corp",
+                "stripe_customer_id": "cus_NEW123", "stripe_subscription_id": "sub_NEW789",
+                "subscription_status": "trial", "trial_end": "2024-11-07T03:00:00Z",
+            },
+        })),
+        (status = 202, description = "It goes on in the background.", body = LinkRunningAnswer),
+        (status = 404, description = "There is no such organization.", body = openapi::ErrorAnswer),
+        (status = 409, description = "It is linked, or being linked, on other terms.", body = openapi::ErrorAnswer),
+        (status = 422, description = "Terms that are wrong, each named; or Stripe's refusal with its reason.", body = openapi::ErrorAnswer),
+    ),
+)]
 pub(super) async fn link(
     State(web): State<Web>,
     Path(id): Path<String>,
@@ -221,14 +340,43 @@ pub(super) async fn link(
     })
 }
 
-#[derive(Serialize)]
-struct UnlinkAnswer {
+/// Why an organization is unlinked.
+#[derive(ToSchema)]
+#[schema(as = Unlink)]
+#[expect(
+    dead_code,
+    reason = "it describes the body, which is read field by field"
+)]
+pub(super) struct UnlinkBody {
+    /// For those who come later.
+    #[schema(min_length = 1, max_length = 500)]
+    reason: String,
+}
+
+/// An organization that is pending again.
+#[derive(Serialize, ToSchema)]
+#[schema(as = UnlinkAnswer)]
+pub(super) struct UnlinkAnswer {
     success: bool,
     message: &'static str,
     organization: OrganizationJson,
 }
 
-/// `POST /api/admin/organizations/{id}/unlink`.
+/// Unlinks an organization whose subscription has ended, so that it may be linked again.
+#[utoipa::path(
+    post,
+    path = "/api/admin/organizations/{id}/unlink",
+    operation_id = "unlinkOrganization",
+    tag = openapi::ADMINS,
+    params(("id" = Uuid, Path, description = "The organization.")),
+    request_body(content = UnlinkBody, example = json!({"reason": "The contract ended."})),
+    responses(
+        (status = 200, description = "It is pending again.", body = UnlinkAnswer),
+        (status = 404, description = "There is no such organization.", body = openapi::ErrorAnswer),
+        (status = 409, description = "Its subscription goes on, or it was never linked.", body = openapi::ErrorAnswer),
+        (status = 422, description = "A reason that is missing or too long.", body = openapi::ErrorAnswer),
+    ),
+)]
 pub(super) async fn unlink(
     State(web): State<Web>,
     Path(id): Path<String>,
@@ -260,14 +408,59 @@ pub(super) async fn unlink(
     ))
 }
 
-#[derive(Serialize)]
-struct ChangeAnswer {
+/// What is to change; what is left out stays.
+#[derive(ToSchema)]
+#[schema(as = SubscriptionUpdate)]
+#[expect(
+    dead_code,
+    reason = "it describes the body, which is read field by field"
+)]
+pub(super) struct UpdateBody {
+    /// The address that invoices go to.
+    admin_email: Option<String>,
+    #[schema(schema_with = words::deployment_types)]
+    deployment_type: Option<String>,
+    #[schema(schema_with = words::plan_types)]
+    plan_type: Option<String>,
+}
+
+/// When a subscription ends.
+#[derive(ToSchema)]
+#[schema(as = Cancellation)]
+#[expect(
+    dead_code,
+    reason = "it describes the body, which is read field by field"
+)]
+pub(super) struct CancelBody {
+    #[schema(schema_with = words::cancel_modes)]
+    mode: String,
+}
+
+/// The organization as it stands since.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ChangeAnswer)]
+pub(super) struct ChangeAnswer {
     success: bool,
     message: &'static str,
     organization: OrganizationJson,
 }
 
-/// `PATCH /api/admin/organizations/{id}/subscription`.
+/// Changes what an organization's subscription is: e-mail, deployment type, plan.
+#[utoipa::path(
+    patch,
+    path = "/api/admin/organizations/{id}/subscription",
+    operation_id = "updateSubscription",
+    tag = openapi::ADMINS,
+    params(("id" = Uuid, Path, description = "The organization.")),
+    request_body(content = UpdateBody, example = json!({"plan_type": "self-hosted", "deployment_type": "on-premise"})),
+    responses(
+        (status = 200, description = "It is changed.", body = ChangeAnswer),
+        (status = 202, description = "It goes on in the background.", body = LinkRunningAnswer),
+        (status = 404, description = "There is no such organization.", body = openapi::ErrorAnswer),
+        (status = 409, description = "It is not linked, or another operation is under way.", body = openapi::ErrorAnswer),
+        (status = 422, description = "What is wrong, each named; or Stripe's refusal with its reason.", body = openapi::ErrorAnswer),
+    ),
+)]
 pub(super) async fn update(
     State(web): State<Web>,
     Path(id): Path<String>,
@@ -291,7 +484,22 @@ pub(super) async fn update(
     )
 }
 
-/// `POST /api/admin/organizations/{id}/cancel`.
+/// Ends an organization's subscription, with its period or at once.
+#[utoipa::path(
+    post,
+    path = "/api/admin/organizations/{id}/cancel",
+    operation_id = "cancelSubscription",
+    tag = openapi::ADMINS,
+    params(("id" = Uuid, Path, description = "The organization.")),
+    request_body(content = CancelBody, example = json!({"mode": "at_period_end"})),
+    responses(
+        (status = 200, description = "It is canceled, or ends with its period.", body = ChangeAnswer),
+        (status = 202, description = "It goes on in the background.", body = LinkRunningAnswer),
+        (status = 404, description = "There is no such organization.", body = openapi::ErrorAnswer),
+        (status = 409, description = "It is not linked, or another operation is under way.", body = openapi::ErrorAnswer),
+        (status = 422, description = "A mode that is missing or not known; or Stripe's refusal with its reason.", body = openapi::ErrorAnswer),
+    ),
+)]
 pub(super) async fn cancel(
     State(web): State<Web>,
     Path(id): Path<String>,

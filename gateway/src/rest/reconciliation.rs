@@ -7,10 +7,12 @@ use axum::{
 use billing_kit::{Fault, Violation};
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
     answer::{ApiError, json},
+    openapi,
     query::Query,
 };
 use crate::{
@@ -24,27 +26,38 @@ use crate::{
     web::Web,
 };
 
-#[derive(Serialize)]
-struct ReconciliationAnswer {
+/// How reconciliation stands, and a page of its findings.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Reconciliation)]
+pub(super) struct ReconciliationAnswer {
+    #[schema(format = DateTime)]
     last_full_pass_at: Option<String>,
+    /// Organizations that the last full pass could not compare.
     skipped_count: i32,
+    #[schema(format = DateTime)]
     pass_started_at: Option<String>,
     open_finding_count: i64,
     findings: Vec<FindingJson>,
     next_cursor: Option<String>,
 }
 
-#[derive(Serialize)]
+/// A UTC day on which Stripe's meter differs from what was reported.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Finding)]
 struct FindingJson {
     organization_id: Uuid,
     /// A UTC day.
+    #[schema(format = Date)]
     day: String,
     expected: i64,
     /// A text, because it is a decimal number of any size.
     found: String,
     resend_count: i32,
+    #[schema(format = DateTime)]
     first_seen_at: String,
+    #[schema(format = DateTime)]
     last_seen_at: String,
+    #[schema(format = DateTime)]
     resolved_at: Option<String>,
 }
 
@@ -73,7 +86,19 @@ impl From<Finding> for FindingJson {
     }
 }
 
-/// `GET /api/admin/reconciliation`: the open findings, or with `resolved=true` all.
+/// Tells how the last 35 days' usage compares with Stripe's meter, with the findings.
+#[utoipa::path(
+    get,
+    path = "/api/admin/reconciliation",
+    operation_id = "getReconciliation",
+    tag = openapi::ADMINS,
+    params(
+        ("resolved" = Option<bool>, Query, description = "Whether resolved findings are listed too."),
+        ("limit" = Option<i32>, Query, description = "Rows of a page.", minimum = 1, maximum = 500),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before."),
+    ),
+    responses((status = 200, description = "How it stands.", body = ReconciliationAnswer)),
+)]
 pub(super) async fn reconciliation(
     State(web): State<Web>,
     RawQuery(query): RawQuery,

@@ -3,23 +3,74 @@
 use axum::{Extension, body::Body, extract::State, response::Response};
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::answer::{ApiError, json};
+use super::{
+    answer::{ApiError, json},
+    openapi::{self, words as schema_words},
+};
 use crate::{
     app::Recorded,
     domain::{report_draft::ReportDraft, words},
     web::{Peer, Web, read_body},
 };
 
-#[derive(Serialize)]
-struct Answer<'a> {
+/// A report of how many users an instance has.
+#[derive(ToSchema)]
+#[schema(as = UsageReportBody)]
+#[expect(
+    dead_code,
+    reason = "it describes the body, which is read field by field"
+)]
+pub(super) struct Report {
+    organization_id: Uuid,
+    #[schema(min_length = 1, max_length = 200)]
+    organization_name: String,
+    /// The instance's host, for example `acme.vaultai.eu`.
+    #[schema(min_length = 1, max_length = 255)]
+    instance_url: String,
+    #[schema(minimum = 0)]
+    user_count: i64,
+    /// The moment that the count is of.
+    #[schema(format = DateTime)]
+    timestamp: String,
+}
+
+/// A report that is recorded.
+#[derive(Serialize, ToSchema)]
+#[schema(as = UsageReportAnswer)]
+pub(super) struct Answer<'a> {
     success: bool,
     message: &'a str,
+    /// The same for the same report, however often it is sent.
+    #[schema(format = Uuid)]
     report_id: &'a str,
+    #[schema(schema_with = schema_words::statuses)]
     organization_status: &'a str,
 }
 
+/// Reports how many users an instance has.
+///
+/// The same report may be sent again, and is recorded once. An organization that is not known yet
+/// becomes pending by it.
+#[utoipa::path(
+    post,
+    path = "/api/usage-report",
+    operation_id = "reportUsage",
+    tag = openapi::INSTANCES,
+    request_body(content = Report, example = json!({
+        "organization_id": "0192f0c1-7c8e-7b1a-9d2b-3c3f0f3a9a10", "organization_name": "Acme Corp",
+        "instance_url": "acme.vaultai.eu", "user_count": 45, "timestamp": "2024-11-03T03:00:00Z",
+    })),
+    responses(
+        (status = 200, description = "It is recorded, now or before.", body = Answer<'static>, example = json!({
+            "success": true, "message": "Usage report received",
+            "report_id": "0192f0c1-7c8e-7b1a-9d2b-3c3f0f3a9aff", "organization_status": "pending",
+        })),
+        (status = 409, description = "A report of this organization with this timestamp is recorded, with other content.", body = openapi::ErrorAnswer),
+    ),
+)]
 pub(super) async fn report(
     State(web): State<Web>,
     Extension(peer): Extension<Peer>,

@@ -9,10 +9,12 @@ use billing_kit::Fault;
 use billing_proto::common::v1::ErrorReason;
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{
     answer::{ApiError, json},
     json::TroubleJson,
+    openapi::{self, words},
     query::Query,
 };
 use crate::{
@@ -31,13 +33,24 @@ use crate::{
 const WEBHOOK_BYTES_MAX: usize = 512 * 1024;
 const SIGNATURE: &str = "stripe-signature";
 
-#[derive(Serialize)]
-struct Received {
+/// An event that is stored.
+#[derive(Serialize, ToSchema)]
+#[schema(as = WebhookReceived)]
+pub(super) struct Received {
     received: bool,
 }
 
 /// Takes an event: 200 once it is stored, and nothing else before. Whom it is from is told by its
 /// signature alone, over the body to the letter.
+#[utoipa::path(
+    post,
+    path = "/api/webhooks/stripe",
+    operation_id = "receiveWebhook",
+    tag = openapi::STRIPE,
+    params(("Stripe-Signature" = String, Header, description = "Stripe's signature over the body.")),
+    request_body(content = Object, description = "An event, as Stripe sends it; at most 512 KiB."),
+    responses((status = 200, description = "It is stored.", body = Received)),
+)]
 pub(super) async fn receive(
     State(web): State<Web>,
     headers: HeaderMap,
@@ -56,20 +69,28 @@ pub(super) async fn receive(
     Ok(json(StatusCode::OK, &Received { received: true }))
 }
 
-#[derive(Serialize)]
-struct EventsAnswer {
+/// A page of events, those that came last first.
+#[derive(Serialize, ToSchema)]
+#[schema(as = WebhookEvents)]
+pub(super) struct EventsAnswer {
     events: Vec<EventJson>,
     next_cursor: Option<String>,
 }
 
-#[derive(Serialize)]
+/// An event that Stripe sent.
+#[derive(Serialize, ToSchema)]
+#[schema(as = WebhookEvent)]
 struct EventJson {
     event_id: String,
     event_type: String,
+    #[schema(schema_with = words::webhook_event_states)]
     state: &'static str,
     attempt_count: i32,
+    #[schema(format = DateTime)]
     received_at: String,
+    #[schema(format = DateTime)]
     next_attempt_at: Option<String>,
+    #[schema(format = DateTime)]
     ended_at: Option<String>,
     error: Option<TroubleJson>,
 }
@@ -99,7 +120,19 @@ impl From<WebhookEvent> for EventJson {
     }
 }
 
-/// `GET /api/admin/webhook-events`.
+/// Lists what Stripe sent, and what became of it; those that came last first.
+#[utoipa::path(
+    get,
+    path = "/api/admin/webhook-events",
+    operation_id = "listWebhookEvents",
+    tag = openapi::ADMINS,
+    params(
+        ("state" = Option<String>, Query, description = "`queued`, `processed`, `ignored` or `dead`."),
+        ("limit" = Option<i32>, Query, description = "Rows of a page.", minimum = 1, maximum = 500),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before."),
+    ),
+    responses((status = 200, description = "A page of events.", body = EventsAnswer)),
+)]
 pub(super) async fn list(
     State(web): State<Web>,
     RawQuery(query): RawQuery,
@@ -131,13 +164,23 @@ pub(super) async fn list(
     ))
 }
 
-#[derive(Serialize)]
-struct RetriedAnswer {
+/// An event that is queued again.
+#[derive(Serialize, ToSchema)]
+#[schema(as = WebhookEventRetried)]
+pub(super) struct RetriedAnswer {
     success: bool,
     event: EventJson,
 }
 
-/// `POST /api/admin/webhook-events/{id}/retry`.
+/// Has an event processed anew, whatever became of it before.
+#[utoipa::path(
+    post,
+    path = "/api/admin/webhook-events/{id}/retry",
+    operation_id = "retryWebhookEvent",
+    tag = openapi::ADMINS,
+    params(("id" = String, Path, description = "Stripe's id of the event.")),
+    responses((status = 200, description = "It is queued.", body = RetriedAnswer)),
+)]
 pub(super) async fn retry(
     State(web): State<Web>,
     Path(id): Path<String>,
@@ -154,13 +197,17 @@ pub(super) async fn retry(
     ))
 }
 
-#[derive(Serialize)]
-struct MeterErrorsAnswer {
+/// A page of errors, those that were told last first.
+#[derive(Serialize, ToSchema)]
+#[schema(as = MeterErrors)]
+pub(super) struct MeterErrorsAnswer {
     errors: Vec<MeterErrorJson>,
     next_cursor: Option<String>,
 }
 
-#[derive(Serialize)]
+/// Usage that Stripe took and then did not count, for one reason.
+#[derive(Serialize, ToSchema)]
+#[schema(as = MeterError)]
 struct MeterErrorJson {
     id: String,
     event_id: String,
@@ -168,6 +215,7 @@ struct MeterErrorJson {
     error: TroubleJson,
     error_count: i64,
     sample_identifiers: Vec<String>,
+    #[schema(format = DateTime)]
     found_at: String,
 }
 
@@ -194,7 +242,18 @@ impl From<MeterError> for MeterErrorJson {
     }
 }
 
-/// `GET /api/admin/meter-errors`.
+/// Lists the usage that Stripe took and then did not count.
+#[utoipa::path(
+    get,
+    path = "/api/admin/meter-errors",
+    operation_id = "listMeterErrors",
+    tag = openapi::ADMINS,
+    params(
+        ("limit" = Option<i32>, Query, description = "Rows of a page.", minimum = 1, maximum = 500),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before."),
+    ),
+    responses((status = 200, description = "A page of errors.", body = MeterErrorsAnswer)),
+)]
 pub(super) async fn meter_errors(
     State(web): State<Web>,
     RawQuery(query): RawQuery,

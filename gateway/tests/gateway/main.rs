@@ -15,6 +15,7 @@ mod dashboard;
 mod grpc;
 mod ingest;
 mod limits;
+mod openapi;
 mod org;
 mod reconciliation;
 mod stripe;

@@ -5,6 +5,7 @@ use billing_kit::{Fault, context::RequestContext};
 use billing_proto::common::v1::ErrorReason;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::{
     app::User,
@@ -55,8 +56,10 @@ impl From<OriginFault> for AuthError {
     }
 }
 
-#[derive(Serialize)]
-struct Body<'a> {
+/// An error, as Better Auth tells it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AuthErrorAnswer)]
+pub(crate) struct Body<'a> {
     message: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<&'a str>,
@@ -123,15 +126,18 @@ pub(crate) fn set_cookies(headers: &mut HeaderMap, cookies: Vec<String>) {
 }
 
 /// A user, in the order of Better Auth's fields.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = User)]
 pub(super) struct UserJson {
     name: String,
     email: String,
     #[serde(rename = "emailVerified")]
     email_verified: bool,
     image: Option<String>,
+    #[schema(format = DateTime)]
     #[serde(rename = "createdAt")]
     created_at: String,
+    #[schema(format = DateTime)]
     #[serde(rename = "updatedAt")]
     updated_at: String,
     id: String,

@@ -6,27 +6,35 @@ use axum::{
 };
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::answer::{AuthError, UserJson, set_cookies};
 use crate::{
     app::{CurrentSession, Session},
     domain::time_text,
-    rest::{answer::json, query::Query},
+    rest::{answer::json, openapi, query::Query},
     web::{Web, cookie_jar},
 };
 
-#[derive(Serialize)]
-struct Answer {
+/// A session and its user.
+#[derive(Serialize, ToSchema)]
+#[schema(as = CurrentSession)]
+pub(super) struct Answer {
     session: SessionJson,
     user: UserJson,
 }
 
-#[derive(Serialize)]
+/// A sign-in that lasts.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Session)]
 #[serde(rename_all = "camelCase")]
 struct SessionJson {
+    #[schema(format = DateTime)]
     expires_at: String,
     token: String,
+    #[schema(format = DateTime)]
     created_at: String,
+    #[schema(format = DateTime)]
     updated_at: String,
     ip_address: Option<String>,
     user_agent: Option<String>,
@@ -59,6 +67,16 @@ impl From<Session> for SessionJson {
     }
 }
 
+/// Gets the session of the cookie and extends it when it is due; null where there is none.
+#[utoipa::path(
+    get,
+    path = "/api/auth/get-session",
+    operation_id = "getSession",
+    tag = openapi::BETTER_AUTH,
+    params(("disableRefresh" = Option<String>, Query, description = "Any text leaves the session's end as it is.")),
+    responses((status = 200, description = "The session, or null.", body = Option<Answer>,
+        headers(("Set-Cookie" = String, description = "The session's cookie, where its end moved.")))),
+)]
 pub(super) async fn get_session(
     State(web): State<Web>,
     RawQuery(query): RawQuery,
@@ -108,6 +126,13 @@ fn answer(body: Option<Answer>, cookies: Vec<String>) -> Response {
 }
 
 /// Better Auth takes a POST only where it puts refreshing off, which nothing here does.
+#[utoipa::path(
+    post,
+    path = "/api/auth/get-session",
+    operation_id = "postGetSession",
+    tag = openapi::BETTER_AUTH,
+    responses((status = 405, description = "There is no such method.", body = openapi::AuthErrorAnswer)),
+)]
 pub(super) async fn no_post() -> AuthError {
     AuthError::new(
         StatusCode::METHOD_NOT_ALLOWED,

@@ -6,6 +6,7 @@ use billing_proto::common::v1::ErrorReason;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::{
     answer::{AuthError, UserJson, set_cookies},
@@ -14,12 +15,32 @@ use super::{
 use crate::{
     app::{Credentials, SignedIn},
     domain::sign_in_body::SignInBody,
-    rest::answer::json,
+    rest::{answer::json, openapi},
     web::{Peer, Web, cookie_jar, origin_facts},
 };
 
-#[derive(Serialize)]
-struct Answer<'a> {
+/// What a user signs in with.
+#[derive(ToSchema)]
+#[schema(as = SignIn, rename_all = "camelCase")]
+#[expect(
+    dead_code,
+    reason = "it describes the body, which is read field by field"
+)]
+pub(super) struct SignIn {
+    #[schema(format = Email)]
+    email: String,
+    password: String,
+    /// Whether the session lasts seven days instead of one.
+    remember_me: Option<bool>,
+    /// Where to go on; of a trusted origin.
+    #[schema(rename = "callbackURL")]
+    callback_url: Option<String>,
+}
+
+/// A session that has begun.
+#[derive(Serialize, ToSchema)]
+#[schema(as = SignedIn)]
+pub(super) struct Answer<'a> {
     redirect: bool,
     token: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -27,6 +48,23 @@ struct Answer<'a> {
     user: UserJson,
 }
 
+/// Signs a user in, and sets the session's cookie.
+#[utoipa::path(
+    post,
+    path = "/api/auth/sign-in/email",
+    operation_id = "signIn",
+    tag = openapi::BETTER_AUTH,
+    request_body(
+        content((SignIn = "application/json"), (SignIn = "application/x-www-form-urlencoded")),
+        description = "JSON or a form.",
+    ),
+    responses(
+        (status = 200, description = "The user is signed in; `token` is the session's.", body = Answer<'static>,
+            headers(("Set-Cookie" = String, description = "The session's cookie."))),
+        (status = 401, description = "The address or the password is wrong.", body = openapi::AuthErrorAnswer,
+            example = json!({"message": "Invalid email or password", "code": "INVALID_EMAIL_OR_PASSWORD"})),
+    ),
+)]
 pub(super) async fn sign_in(
     State(web): State<Web>,
     Extension(peer): Extension<Peer>,

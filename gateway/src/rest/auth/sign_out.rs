@@ -3,21 +3,33 @@
 use axum::{body::Body, extract::State, response::Response};
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{
     answer::{AuthError, set_cookies},
     body,
 };
 use crate::{
-    rest::answer::json,
+    rest::{answer::json, openapi},
     web::{Web, cookie_jar, origin_facts},
 };
 
-#[derive(Serialize)]
-struct Answer {
+/// A session that has ended.
+#[derive(Serialize, ToSchema)]
+#[schema(as = SignedOut)]
+pub(super) struct Answer {
     success: bool,
 }
 
+/// Ends the session of the cookie; one that is not there is fine.
+#[utoipa::path(
+    post,
+    path = "/api/auth/sign-out",
+    operation_id = "signOut",
+    tag = openapi::BETTER_AUTH,
+    responses((status = 200, description = "There is no session any more.", body = Answer,
+        headers(("Set-Cookie" = String, description = "The cookies, cleared.")))),
+)]
 pub(super) async fn sign_out(
     State(web): State<Web>,
     headers: HeaderMap,
