@@ -17,7 +17,10 @@ use billing_proto::{
         admin_session_service_client::AdminSessionServiceClient,
         organization_service_client::OrganizationServiceClient,
     },
-    stripe::v1::webhook_service_client::WebhookServiceClient,
+    stripe::v1::{
+        customer_service_client::CustomerServiceClient,
+        webhook_service_client::WebhookServiceClient,
+    },
 };
 use tonic::Status;
 use url::Url;
@@ -30,12 +33,16 @@ const READ_DEADLINE: Duration = Duration::from_secs(5);
 const SIGN_IN_DEADLINE: Duration = Duration::from_secs(10);
 /// A webhook is stored within this time, or Stripe sends it again.
 const INBOX_DEADLINE: Duration = Duration::from_secs(10);
+/// What is asked of Stripe each time: a preview makes several calls.
+const STRIPE_DEADLINE: Duration = Duration::from_secs(15);
 /// A link waits for Stripe; past this it goes on in the background.
 const LINK_DEADLINE: Duration = Duration::from_secs(25);
 
 /// Clients that connect when they are first used. A clone shares the connections.
 #[derive(Debug, Clone)]
 pub(crate) struct Upstream {
+    /// stripe-svc, to look at what Stripe holds.
+    pub customers: CustomerServiceClient<ServiceChannel>,
     /// stripe-svc's inbox.
     pub webhooks: WebhookServiceClient<ServiceChannel>,
     /// ingest-svc, to record.
@@ -68,6 +75,7 @@ impl Upstream {
         let ingest = |deadline| channel(ingest, tls, deadline);
         let org = |deadline| channel(org, tls, deadline);
         Ok(Self {
+            customers: CustomerServiceClient::new(channel(stripe, tls, STRIPE_DEADLINE)?),
             webhooks: WebhookServiceClient::new(channel(stripe, tls, INBOX_DEADLINE)?),
             recording: UsageReportServiceClient::new(ingest(REPORT_DEADLINE)?)
                 .max_encoding_message_size(MESSAGE_BYTES_MAX),

@@ -6,15 +6,18 @@
 
 mod authenticate_admin;
 mod cancel_subscription;
+mod create_portal_session;
 mod get_organization;
 mod get_reconciliation;
 mod get_session;
 mod link_organization;
 mod list_findings;
+mod list_invoices;
 mod list_meter_errors;
 mod list_organizations;
 mod list_usage_reports;
 mod list_webhook_events;
+mod preview_link;
 mod receive_webhook;
 mod report_usage;
 mod retry_webhook_event;
@@ -32,6 +35,7 @@ pub(crate) use authenticate_admin::Admin;
 pub(crate) use get_session::{CurrentSession, Session, User};
 pub(crate) use link_organization::Link;
 pub(crate) use list_findings::FindingsPage;
+pub(crate) use list_invoices::InvoicePage;
 pub(crate) use list_meter_errors::MeterErrorPage;
 pub(crate) use list_organizations::{ListPage, Overview, OverviewRequest, PageRequest};
 pub(crate) use list_usage_reports::UsageReportPage;

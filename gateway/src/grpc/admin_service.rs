@@ -3,11 +3,13 @@
 use billing_kit::{Fault, Violation};
 use billing_proto::{
     admin::v1::{
-        CancelSubscriptionRequest, CancelSubscriptionResponse, GetOrganizationRequest,
-        GetOrganizationResponse, LinkOrganizationRequest, LinkOrganizationResponse,
-        ListOrganizationsRequest, ListOrganizationsResponse, ListUsageReportsRequest,
-        ListUsageReportsResponse, UnlinkOrganizationRequest, UnlinkOrganizationResponse,
-        UpdateSubscriptionRequest, UpdateSubscriptionResponse, admin_service_server::AdminService,
+        CancelSubscriptionRequest, CancelSubscriptionResponse, CreatePortalSessionRequest,
+        CreatePortalSessionResponse, GetOrganizationRequest, GetOrganizationResponse,
+        LinkOrganizationRequest, LinkOrganizationResponse, ListInvoicesRequest,
+        ListInvoicesResponse, ListOrganizationsRequest, ListOrganizationsResponse,
+        ListUsageReportsRequest, ListUsageReportsResponse, PreviewLinkRequest, PreviewLinkResponse,
+        UnlinkOrganizationRequest, UnlinkOrganizationResponse, UpdateSubscriptionRequest,
+        UpdateSubscriptionResponse, admin_service_server::AdminService,
     },
     common::v1::{CancelMode, DeploymentType, ErrorReason, PlanType, SubscriptionStatus},
 };
@@ -16,7 +18,7 @@ use uuid::Uuid;
 
 use super::translate;
 use crate::{
-    app::{Admin, App, Change, Link, PageRequest, UsageReportPage},
+    app::{Admin, App, Change, InvoicePage, Link, PageRequest, UsageReportPage},
     domain::{
         link_terms::LinkTerms,
         organization_filter::OrganizationFilter,
@@ -104,6 +106,67 @@ impl AdminService for AdminFace {
             reports: reports.into_iter().map(translate::usage_report).collect(),
             next_page_token: next_page_token.unwrap_or_default(),
         }))
+    }
+
+    async fn preview_link(
+        &self,
+        request: Request<PreviewLinkRequest>,
+    ) -> Result<Response<PreviewLinkResponse>, Status> {
+        let admin = self.admin(&request).await?;
+        let PreviewLinkRequest {
+            organization_id,
+            admin_email,
+            deployment_type,
+            plan_type,
+            trial_days,
+        } = request.into_inner();
+        // The terms are a link's, and so is what is wrong with them.
+        let (id, terms) = link_request(LinkOrganizationRequest {
+            organization_id,
+            admin_email,
+            deployment_type,
+            plan_type,
+            trial_days,
+        })?;
+        let preview = self.0.preview_link(&admin, id, &terms).await?;
+        Ok(Response::new(PreviewLinkResponse {
+            preview: Some(preview),
+        }))
+    }
+
+    async fn list_invoices(
+        &self,
+        request: Request<ListInvoicesRequest>,
+    ) -> Result<Response<ListInvoicesResponse>, Status> {
+        let admin = self.admin(&request).await?;
+        let ListInvoicesRequest {
+            organization_id,
+            page_size,
+            page_token,
+        } = request.into_inner();
+        let id = organization_id_of(&organization_id).map_err(|v| Fault::invalid(vec![v]))?;
+        let listed = self.0.list_invoices(&admin, id, page_size, page_token);
+        let InvoicePage {
+            invoices,
+            next_page_token,
+            upcoming,
+        } = listed.await?;
+        Ok(Response::new(ListInvoicesResponse {
+            invoices,
+            next_page_token: next_page_token.unwrap_or_default(),
+            upcoming,
+        }))
+    }
+
+    async fn create_portal_session(
+        &self,
+        request: Request<CreatePortalSessionRequest>,
+    ) -> Result<Response<CreatePortalSessionResponse>, Status> {
+        let admin = self.admin(&request).await?;
+        let CreatePortalSessionRequest { organization_id } = request.into_inner();
+        let id = organization_id_of(&organization_id).map_err(|v| Fault::invalid(vec![v]))?;
+        let url = self.0.create_portal_session(&admin, id).await?;
+        Ok(Response::new(CreatePortalSessionResponse { url }))
     }
 
     async fn link_organization(

@@ -17,6 +17,7 @@ pub(crate) mod openapi;
 mod organizations;
 pub(crate) mod query;
 mod reconciliation;
+mod stripe_objects;
 mod usage_report;
 mod webhooks;
 
@@ -40,6 +41,9 @@ fn table() -> OpenApiRouter<Web> {
         .routes(routes!(organizations::get))
         .routes(routes!(organizations::usage))
         .routes(routes!(organizations::link))
+        .routes(routes!(stripe_objects::preview_link))
+        .routes(routes!(stripe_objects::invoices))
+        .routes(routes!(stripe_objects::portal_session))
         .routes(routes!(organizations::unlink))
         .routes(routes!(organizations::update))
         .routes(routes!(organizations::cancel))

@@ -559,7 +559,7 @@ fn change_answer(
 }
 
 /// Terms that are wrong are understood and not accepted, which is 422.
-fn terms_fault(fault: Fault) -> ApiError {
+pub(super) fn terms_fault(fault: Fault) -> ApiError {
     let about_terms = fault.reason == ErrorReason::InvalidArgument;
     let error = ApiError::from(fault);
     if about_terms {

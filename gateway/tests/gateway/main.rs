@@ -19,6 +19,7 @@ mod openapi;
 mod org;
 mod reconciliation;
 mod stripe;
+mod stripe_objects;
 mod subscription_changes;
 mod usage_report;
 mod webhooks;

@@ -1,21 +1,27 @@
-//! stripe-svc's inbox in memory.
+//! stripe-svc in memory: its inbox, and what Stripe holds for a customer.
 
 use std::sync::{Arc, Mutex};
 
 use billing_kit::{Fault, Violation};
 use billing_proto::{
-    common::v1::ErrorReason,
+    common::v1::{
+        BillingInterval, ErrorReason, Invoice, InvoiceLine, InvoiceStatus, PriceUnit,
+        SimilarCustomer, SubscriptionPreview,
+    },
     stripe::v1::{
-        ListMeterErrorsRequest, ListMeterErrorsResponse, ListWebhookEventsRequest,
-        ListWebhookEventsResponse, MeterError, ReceiveWebhookRequest, ReceiveWebhookResponse,
-        RetryWebhookEventRequest, RetryWebhookEventResponse, WebhookEvent, WebhookEventState,
-        webhook_service_server::WebhookService,
+        CreatePortalSessionRequest, CreatePortalSessionResponse, ListInvoicesRequest,
+        ListInvoicesResponse, ListMeterErrorsRequest, ListMeterErrorsResponse,
+        ListWebhookEventsRequest, ListWebhookEventsResponse, MeterError,
+        PreviewSubscriptionRequest, PreviewSubscriptionResponse, ReceiveWebhookRequest,
+        ReceiveWebhookResponse, RetryWebhookEventRequest, RetryWebhookEventResponse, StripeRefusal,
+        WebhookEvent, WebhookEventState, customer_service_server::CustomerService,
+        preview_subscription_response::Outcome, webhook_service_server::WebhookService,
     },
 };
 use prost_types::Timestamp;
 use tonic::{Request, Response, Status};
 
-use crate::org::require_assertion;
+use crate::org::{UNPRICED, require_assertion};
 
 /// The one signature that is believed.
 pub(crate) const SIGNATURE: &str = "t=1800000000,v1=00";
@@ -122,6 +128,111 @@ impl WebhookService for Stripe {
         Ok(Response::new(ListMeterErrorsResponse {
             errors: vec![error],
             next_page_token: String::new(),
+        }))
+    }
+}
+
+fn at(seconds: i64) -> Option<Timestamp> {
+    Some(Timestamp { seconds, nanos: 0 })
+}
+
+fn invoice(id: &str, status: InvoiceStatus) -> Invoice {
+    Invoice {
+        stripe_invoice_id: id.to_owned(),
+        number: String::new(),
+        status: status.into(),
+        currency: "eur".to_owned(),
+        total_amount: 583,
+        remaining_amount: 583,
+        create_time: None,
+        period_start_time: at(1_800_000_000),
+        period_end_time: at(1_802_592_000),
+        due_time: None,
+        hosted_url: String::new(),
+        lines: vec![InvoiceLine {
+            description: "22 × VaultAI".to_owned(),
+            quantity: "22".to_owned(),
+            unit_amount: "26.5".to_owned(),
+            amount: 583,
+            period_start_time: at(1_800_000_000),
+            period_end_time: at(1_802_592_000),
+        }],
+    }
+}
+
+/// Of every price but that of [`UNPRICED`], for as many seats as are asked for.
+#[tonic::async_trait]
+impl CustomerService for Stripe {
+    async fn preview_subscription(
+        &self,
+        request: Request<PreviewSubscriptionRequest>,
+    ) -> Result<Response<PreviewSubscriptionResponse>, Status> {
+        require_assertion(request.metadata())?;
+        let request = request.into_inner();
+        if request.admin_email == UNPRICED {
+            let refusal = StripeRefusal {
+                code: "price_not_found".to_owned(),
+                message: "The catalog has no such price.".to_owned(),
+                ..StripeRefusal::default()
+            };
+            return Ok(Response::new(PreviewSubscriptionResponse {
+                outcome: Some(Outcome::Refusal(refusal)),
+            }));
+        }
+        let preview = SubscriptionPreview {
+            price_lookup_key: "key".to_owned(),
+            stripe_price_id: "price_1".to_owned(),
+            currency: "eur".to_owned(),
+            unit_amount: "26.5".to_owned(),
+            unit: PriceUnit::SeatDay.into(),
+            interval: BillingInterval::Month.into(),
+            days_until_due: 30,
+            reused_customer_id: String::new(),
+            trial_end_time: at(1_800_000_000),
+            first_period_start_time: at(1_800_000_000),
+            first_period_end_time: at(1_802_592_000),
+            estimated_quantity: request.seat_count.map(|seats| seats * 30),
+            estimated_amount: None,
+            similar_customers: vec![SimilarCustomer {
+                stripe_customer_id: "cus_similar".to_owned(),
+                name: "<b>Acme</b>".to_owned(),
+                email: request.admin_email,
+                create_time: at(1_700_000_000),
+                organization_id: String::new(),
+                stripe_subscription_id: "sub_similar".to_owned(),
+            }],
+        };
+        Ok(Response::new(PreviewSubscriptionResponse {
+            outcome: Some(Outcome::Preview(preview)),
+        }))
+    }
+
+    async fn list_invoices(
+        &self,
+        request: Request<ListInvoicesRequest>,
+    ) -> Result<Response<ListInvoicesResponse>, Status> {
+        require_assertion(request.metadata())?;
+        let request = request.into_inner();
+        if !request.page_token.is_empty() {
+            let violation = Violation::new("page_token", "It is none.");
+            return Err(Fault::invalid(vec![violation]).into());
+        }
+        let id = format!("in_of_{}", request.stripe_customer_id);
+        Ok(Response::new(ListInvoicesResponse {
+            invoices: vec![invoice(&id, InvoiceStatus::Open)],
+            next_page_token: id,
+            upcoming: Some(invoice("", InvoiceStatus::Upcoming)),
+        }))
+    }
+
+    async fn create_portal_session(
+        &self,
+        request: Request<CreatePortalSessionRequest>,
+    ) -> Result<Response<CreatePortalSessionResponse>, Status> {
+        require_assertion(request.metadata())?;
+        let customer = request.into_inner().stripe_customer_id;
+        Ok(Response::new(CreatePortalSessionResponse {
+            url: format!("https://billing.stripe.example/{customer}"),
         }))
     }
 }

@@ -12,7 +12,10 @@ use billing_proto::{
         admin_session_service_server::AdminSessionServiceServer,
         organization_service_server::OrganizationServiceServer,
     },
-    stripe::v1::webhook_service_server::WebhookServiceServer,
+    stripe::v1::{
+        customer_service_server::CustomerServiceServer,
+        webhook_service_server::WebhookServiceServer,
+    },
 };
 use gateway::{Config, Deps};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, header};
@@ -87,7 +90,12 @@ impl World {
         let stripe_addr = if away == Away::Stripe {
             nobody().await
         } else {
-            serve(Server::builder().add_service(WebhookServiceServer::new(stripe.clone()))).await
+            serve(
+                Server::builder()
+                    .add_service(WebhookServiceServer::new(stripe.clone()))
+                    .add_service(CustomerServiceServer::new(stripe.clone())),
+            )
+            .await
         };
         let mut all = vec![
             ("INGEST_SVC_URL", format!("http://{ingest_addr}")),

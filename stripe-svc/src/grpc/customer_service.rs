@@ -3,13 +3,17 @@
 use std::sync::Arc;
 
 use billing_kit::{Fault, Violation, assertion::Verifier, proto_time};
-use billing_proto::stripe::v1::{
-    BillingInterval, CreatePortalSessionRequest, CreatePortalSessionResponse,
-    Invoice as InvoiceMessage, InvoiceLine as InvoiceLineMessage,
-    InvoiceStatus as InvoiceStatusWord, ListInvoicesRequest, ListInvoicesResponse,
-    PreviewSubscriptionRequest, PreviewSubscriptionResponse, PriceUnit,
-    SimilarCustomer as SimilarCustomerMessage, SubscriptionPreview,
-    customer_service_server::CustomerService, preview_subscription_response::Outcome,
+use billing_proto::{
+    common::v1::{
+        BillingInterval, Invoice as InvoiceMessage, InvoiceLine as InvoiceLineMessage,
+        InvoiceStatus as InvoiceStatusWord, PriceUnit, SimilarCustomer as SimilarCustomerMessage,
+        SubscriptionPreview,
+    },
+    stripe::v1::{
+        CreatePortalSessionRequest, CreatePortalSessionResponse, ListInvoicesRequest,
+        ListInvoicesResponse, PreviewSubscriptionRequest, PreviewSubscriptionResponse,
+        customer_service_server::CustomerService, preview_subscription_response::Outcome,
+    },
 };
 use rust_decimal::Decimal;
 use tonic::{Request, Response, Status};

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use billing_kit::{client, proto_time};
-use billing_proto::stripe::v1::{
-    BillingInterval, CreatePortalSessionRequest, InvoiceStatus, ListInvoicesRequest,
-    ListInvoicesResponse, PreviewSubscriptionRequest, PriceUnit, StripeRefusal,
-    SubscriptionPreview, customer_service_client::CustomerServiceClient,
-    preview_subscription_response::Outcome,
+use billing_proto::{
+    common::v1::{BillingInterval, InvoiceStatus, PriceUnit, SubscriptionPreview},
+    stripe::v1::{
+        CreatePortalSessionRequest, ListInvoicesRequest, ListInvoicesResponse,
+        PreviewSubscriptionRequest, StripeRefusal, customer_service_client::CustomerServiceClient,
+        preview_subscription_response::Outcome,
+    },
 };
 use chrono::TimeDelta;
 use reqwest::Method;

@@ -1,7 +1,10 @@
 //! The words of the JSON as schemas: the same lists that the words themselves are written from.
 
 use billing_proto::{
-    common::v1::{CancelMode, DeploymentType, ErrorReason, PlanType},
+    common::v1::{
+        BillingInterval, CancelMode, DeploymentType, ErrorReason, InvoiceStatus, PlanType,
+        PriceUnit,
+    },
     stripe::v1::WebhookEventState,
 };
 use utoipa::openapi::{Object, Type, schema::ObjectBuilder, schema::SchemaType};
@@ -111,4 +114,31 @@ pub(crate) fn webhook_event_states() -> Object {
         WebhookEventState::Dead,
     ];
     one_of(all.map(state_word))
+}
+
+pub(crate) fn price_units_or_null() -> Object {
+    let units = [PriceUnit::SeatDay, PriceUnit::SeatPeriod];
+    one_of_or_null(units.into_iter().filter_map(words::price_unit))
+}
+
+pub(crate) fn billing_intervals_or_null() -> Object {
+    let intervals = [
+        BillingInterval::Day,
+        BillingInterval::Week,
+        BillingInterval::Month,
+        BillingInterval::Year,
+    ];
+    one_of_or_null(intervals.into_iter().filter_map(words::billing_interval))
+}
+
+pub(crate) fn invoice_statuses_or_null() -> Object {
+    let statuses = [
+        InvoiceStatus::Upcoming,
+        InvoiceStatus::Draft,
+        InvoiceStatus::Open,
+        InvoiceStatus::Paid,
+        InvoiceStatus::Uncollectible,
+        InvoiceStatus::Void,
+    ];
+    one_of_or_null(statuses.into_iter().filter_map(words::invoice_status))
 }
