@@ -12,11 +12,10 @@ use crate::layout;
 use crate::processes::say;
 use crate::run;
 use crate::stop::StopSignals;
+use crate::up;
 
 /// The services, each with its feature that lets its clock be wrong.
 const SERVICES: [&str; 4] = ["org-svc", "ingest-svc", "stripe-svc", "gateway"];
-/// What else a run is made of.
-const TOOLS: [&str; 2] = ["migrations", "stripe-sim"];
 /// The run that must find a planted defect.
 const PLANT_SEED: u64 = 1;
 const PLANT_SECONDS: u64 = 30;
@@ -185,35 +184,37 @@ fn home() -> PathBuf {
     layout::target().join("chaos")
 }
 
-/// Builds in a target directory of its own: what has a wrong clock or a planted defect never lies
-/// where anybody else would run it.
+/// Builds what runs, in two calls of cargo, into a directory of its own: what has a wrong clock or a
+/// planted defect never lies where anybody else would run it. What cargo makes on the way it shares
+/// with every other build, so that only our own crates are built again.
 async fn build(plant: Option<&Plant>, stop: &mut StopSignals) -> anyhow::Result<PathBuf> {
-    let target = home().join("build");
-    cargo_build(&target, plant, stop).await?;
-    Ok(target.join("debug"))
+    say("building");
+    let home = home().join("build");
+    let mut features: Vec<_> = SERVICES
+        .iter()
+        .map(|service| format!("{service}/chaos"))
+        .collect();
+    features.extend(plant.map(|Plant { name, service, .. }| format!("{service}/plant-{name}")));
+    let mut product = cargo_build(&home);
+    // The packages of `up`, so that what they stand on has the same features, and is there.
+    for package in up::PACKAGES {
+        product.args(["--package", package]);
+    }
+    product.args(["--features", &features.join(",")]);
+    run::to_success(&mut product, stop).await?;
+    let mut own = cargo_build(&home);
+    own.args(["--package", "billing-chaos"]);
+    run::to_success(&mut own, stop).await?;
+    Ok(home.join("debug"))
 }
 
-async fn cargo_build(
-    target: &Path,
-    plant: Option<&Plant>,
-    stop: &mut StopSignals,
-) -> anyhow::Result<()> {
-    say("building");
+fn cargo_build(home: &Path) -> Command {
     let mut command = layout::cargo();
     command
         .args(["build", "--quiet", "--bins"])
-        .args(["--package", "billing-chaos"])
-        .env("CARGO_TARGET_DIR", target);
-    for package in SERVICES.iter().chain(&TOOLS) {
-        command.args(["--package", package]);
-    }
-    for service in SERVICES {
-        command.args(["--features", &format!("{service}/chaos")]);
-    }
-    if let Some(Plant { name, service, .. }) = plant {
-        command.args(["--features", &format!("{service}/plant-{name}")]);
-    }
-    run::to_success(&mut command, stop).await
+        .env("CARGO_TARGET_DIR", home)
+        .env("CARGO_BUILD_BUILD_DIR", layout::target());
+    command
 }
 
 /// The short run that is one of the checks.

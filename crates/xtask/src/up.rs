@@ -18,7 +18,7 @@ use crate::settings::{self, Settings};
 use crate::stop::StopSignals;
 
 /// What is built, in one call of cargo.
-const PACKAGES: [&str; 7] = [
+pub(crate) const PACKAGES: [&str; 7] = [
     "migrations",
     "org-svc",
     "ingest-svc",
