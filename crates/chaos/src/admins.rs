@@ -1,4 +1,5 @@
-//! Admins who link organizations, with double clicks, two at once, and now and then on other terms.
+//! Admins who link organizations, with double clicks, two at once, and now and then on other terms;
+//! and who unlink those whose subscription has ended, and link them again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,25 +7,41 @@ use std::time::Duration;
 use anyhow::Context as _;
 use rand::rngs::ChaCha12Rng;
 use rand::{RngExt, SeedableRng};
-use reqwest::StatusCode;
 use reqwest::header::{COOKIE, HeaderValue, ORIGIN, SET_COOKIE};
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::journal::{Journal, LinkAnswer, Told};
+use crate::journal::{Journal, LinkAnswer, Told, UnlinkAnswer};
 use crate::schedule::pick;
 use crate::world::{ADMIN_EMAIL, World};
 
 /// A click waits this long for its answer, and then clicks again.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(40);
 const CLICK_AGAIN_AFTER: Duration = Duration::from_millis(300);
+/// How often an admin looks how an organization stands.
+const LOOK_EVERY: Duration = Duration::from_millis(700);
+/// Between an unlinking and the next link. Reports and Stripe tell time in seconds: what was recorded
+/// before is before.
+const PAUSE_BEFORE_RETURN: Duration = Duration::from_secs(3);
 /// Of the organizations so many in a hundred are linked.
 const LINKED_PERCENT: usize = 75;
+/// The first so many of them stay as they are linked; of the others the subscriptions may end.
+const STAYING_PERCENT: usize = 40;
 
-/// Links organizations, spread over `lasting`, and waits for the last answer.
-pub(crate) async fn link_on(
+/// The organizations whose subscriptions may end, and begin again.
+pub(crate) fn ending(organizations: &[Uuid]) -> &[Uuid] {
+    let count = |percent| organizations.len() * percent / 100;
+    organizations
+        .get(count(STAYING_PERCENT)..count(LINKED_PERCENT))
+        .unwrap_or_default()
+}
+
+/// Links organizations, spread over `lasting`, keeps on with those whose subscriptions end, and waits
+/// for the last answer.
+pub(crate) async fn work_on(
     world: Arc<World>,
     journal: Arc<Journal>,
     organizations: Vec<Uuid>,
@@ -42,17 +59,13 @@ pub(crate) async fn link_on(
         cookie: Mutex::new(None),
     });
     let mut clicks = JoinSet::new();
-    for organization in organizations.into_iter().take(count) {
+    for organization in organizations.iter().copied().take(count) {
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             _ = stop.changed() => break,
         }
-        let terms = Terms {
-            deployment_type: pick(&mut rng, &["on-premise", "managed-cloud"], "on-premise"),
-            plan_type: pick(&mut rng, &["managed-cloud", "self-hosted"], "self-hosted"),
-            trial_days: rng.random_range(0..40),
-        };
-        for _ in 0..rng.random_range(1..4) {
+        let terms = Terms::any(&mut rng);
+        for _ in 0..rng.random_range(0..3) {
             clicks.spawn(Arc::clone(&admin).link(organization, terms));
         }
         if rng.random_range(0..5) == 0 {
@@ -61,6 +74,13 @@ pub(crate) async fn link_on(
                 ..terms
             };
             clicks.spawn(Arc::clone(&admin).link(organization, other));
+        }
+        let admin = Arc::clone(&admin);
+        if ending(&organizations).contains(&organization) {
+            let seed = rng.random();
+            clicks.spawn(admin.keep(organization, terms, seed, stop.clone()));
+        } else {
+            clicks.spawn(admin.link(organization, terms));
         }
     }
     while clicks.join_next().await.is_some() {}
@@ -74,6 +94,17 @@ struct Terms {
     trial_days: u32,
 }
 
+impl Terms {
+    /// Trials that end during a run, and some that do not.
+    fn any(rng: &mut ChaCha12Rng) -> Self {
+        Self {
+            deployment_type: pick(rng, &["on-premise", "managed-cloud"], "on-premise"),
+            plan_type: pick(rng, &["managed-cloud", "self-hosted"], "self-hosted"),
+            trial_days: pick(rng, &[0, 0, 1, 2, 40], 0),
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Admin {
     client: reqwest::Client,
@@ -83,10 +114,52 @@ struct Admin {
 }
 
 impl Admin {
+    /// Links, and whenever the subscription has ended unlinks and links again, on other terms.
+    async fn keep(
+        self: Arc<Self>,
+        organization: Uuid,
+        mut terms: Terms,
+        seed: u64,
+        mut stop: watch::Receiver<bool>,
+    ) {
+        let mut rng = ChaCha12Rng::seed_from_u64(seed);
+        loop {
+            Arc::clone(&self).link(organization, terms).await;
+            tokio::select! {
+                () = self.until_ended(organization) => {}
+                _ = stop.changed() => return,
+            }
+            let twice = rng.random_range(0..3) == 0;
+            tokio::join!(self.unlink(organization), async {
+                if twice {
+                    self.unlink(organization).await;
+                }
+            });
+            tokio::select! {
+                () = tokio::time::sleep(PAUSE_BEFORE_RETURN) => {}
+                _ = stop.changed() => return,
+            }
+            terms = Terms::any(&mut rng);
+        }
+    }
+
+    /// Looks until the organization's subscription has ended.
+    async fn until_ended(&self, organization: Uuid) {
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            let path = format!("/api/admin/organizations/{organization}");
+            if let Ok((StatusCode::OK, text)) = self.send(Method::GET, &path, &Value::Null).await
+                && status_in(&text).is_some_and(|status| status == "canceled")
+            {
+                return;
+            }
+        }
+    }
+
     /// Clicks until the answer is a clear one.
     async fn link(self: Arc<Self>, organization: Uuid, terms: Terms) {
         loop {
-            if let Ok(Some(answer)) = self.click(organization, terms).await {
+            if let Ok(Some(answer)) = self.click_link(organization, terms).await {
                 self.journal.note(Told::Link {
                     organization,
                     trial_days: terms.trial_days,
@@ -98,40 +171,82 @@ impl Admin {
         }
     }
 
-    async fn click(&self, organization: Uuid, terms: Terms) -> anyhow::Result<Option<LinkAnswer>> {
-        let cookie = self.cookie().await?;
-        let base_url = &self.world.base_url;
-        let url = format!("{base_url}/api/admin/organizations/{organization}/link");
-        let request = self.client.post(url).header(COOKIE, cookie);
-        let response = request
-            .header(ORIGIN, base_url)
-            .json(&json!({
-                "admin_email": format!("{}@chaos.example", organization.simple()),
-                "deployment_type": terms.deployment_type,
-                "plan_type": terms.plan_type,
-                "trial_days": terms.trial_days,
-            }))
-            .send()
-            .await?;
-        let status = response.status();
-        let text = response.text().await?;
+    async fn click_link(
+        &self,
+        organization: Uuid,
+        terms: Terms,
+    ) -> anyhow::Result<Option<LinkAnswer>> {
+        let path = format!("/api/admin/organizations/{organization}/link");
+        let body = json!({
+            "admin_email": format!("{}@chaos.example", organization.simple()),
+            "deployment_type": terms.deployment_type,
+            "plan_type": terms.plan_type,
+            "trial_days": terms.trial_days,
+        });
+        let (status, text) = self.send(Method::POST, &path, &body).await?;
         Ok(match status {
             StatusCode::OK => Some(linked(&text)?),
-            // It goes on in the background; the same again waits for it.
-            StatusCode::ACCEPTED => None,
             StatusCode::CONFLICT => Some(LinkAnswer::Conflict),
-            StatusCode::UNAUTHORIZED => {
-                *self.cookie.lock().await = None;
-                None
-            }
+            // It goes on in the background: the same again waits for it.
+            StatusCode::ACCEPTED => None,
             // Its first report is not there yet.
-            StatusCode::NOT_FOUND | StatusCode::TOO_MANY_REQUESTS => None,
-            other if other.is_server_error() => None,
+            StatusCode::NOT_FOUND => None,
+            other if is_passing(other) => None,
             other => Some(LinkAnswer::Refused {
                 status: other.as_u16(),
                 detail: text,
             }),
         })
+    }
+
+    async fn unlink(&self, organization: Uuid) {
+        let path = format!("/api/admin/organizations/{organization}/unlink");
+        let body = json!({ "reason": "its subscription has ended" });
+        loop {
+            let answer = match self.send(Method::POST, &path, &body).await {
+                Ok((StatusCode::OK, _)) => Some(UnlinkAnswer::Unlinked),
+                // Somebody linked it meanwhile.
+                Ok((StatusCode::CONFLICT, _)) => Some(UnlinkAnswer::Conflict),
+                Ok((status, detail)) if !is_passing(status) => Some(UnlinkAnswer::Refused {
+                    status: status.as_u16(),
+                    detail,
+                }),
+                Ok(_) | Err(_) => None,
+            };
+            if let Some(answer) = answer {
+                self.journal.note(Told::Unlink {
+                    organization,
+                    answer,
+                });
+                return;
+            }
+            tokio::time::sleep(CLICK_AGAIN_AFTER).await;
+        }
+    }
+
+    /// One request with the admin's session, which is made anew where it is not good any more.
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: &Value,
+    ) -> anyhow::Result<(StatusCode, String)> {
+        let cookie = self.cookie().await?;
+        let base_url = &self.world.base_url;
+        let mut request = self
+            .client
+            .request(method, format!("{base_url}{path}"))
+            .header(COOKIE, cookie)
+            .header(ORIGIN, base_url);
+        if !body.is_null() {
+            request = request.json(body);
+        }
+        let response = request.send().await?;
+        let status = response.status();
+        if status == StatusCode::UNAUTHORIZED {
+            *self.cookie.lock().await = None;
+        }
+        Ok((status, response.text().await?))
     }
 
     async fn cookie(&self) -> anyhow::Result<HeaderValue> {
@@ -154,6 +269,18 @@ impl Admin {
         *cookie = Some(found.clone());
         Ok(found)
     }
+}
+
+/// Whether the same request may be answered otherwise in a moment.
+fn is_passing(status: StatusCode) -> bool {
+    status.is_server_error()
+        || [StatusCode::UNAUTHORIZED, StatusCode::TOO_MANY_REQUESTS].contains(&status)
+}
+
+fn status_in(text: &str) -> Option<String> {
+    let answer: Value = serde_json::from_str(text).ok()?;
+    let status = answer.pointer("/organization/subscription_status")?;
+    status.as_str().map(str::to_owned)
 }
 
 fn linked(text: &str) -> anyhow::Result<LinkAnswer> {

@@ -41,6 +41,12 @@ pub(crate) fn organizations(seed: u64) -> Vec<Uuid> {
         .collect()
 }
 
+/// An organization that is none of those.
+pub(crate) fn newcomer(seed: u64) -> Uuid {
+    let mut rng = ChaCha12Rng::seed_from_u64(seed ^ 0x0E11);
+    uuid::Builder::from_random_bytes(rng.random()).into_uuid()
+}
+
 /// Has an instance report until it is told to stop, and waits for the last answer.
 pub(crate) async fn report_on(
     world: Arc<World>,
@@ -52,12 +58,7 @@ pub(crate) async fn report_on(
     let mut rng = ChaCha12Rng::seed_from_u64(seed);
     let token = SecretString::from(BILLING_API_TOKEN);
     let reporter = Reporter::new(&world.base_url, &token, POLICY)?;
-    let instance = Instance {
-        reporter,
-        journal,
-        organization,
-        room: Arc::new(Semaphore::new(UNDER_WAY_MAX)),
-    };
+    let instance = Instance::new(reporter, journal, organization);
     let mut taken = BTreeSet::new();
     let mut under_way = JoinSet::new();
     while !*stop.borrow() {
@@ -88,15 +89,25 @@ pub(crate) async fn report_on(
     Ok(())
 }
 
+/// An instance of one organization.
 #[derive(Debug, Clone)]
-struct Instance {
+pub(crate) struct Instance {
     reporter: Reporter,
     journal: Arc<Journal>,
-    organization: Uuid,
+    pub(crate) organization: Uuid,
     room: Arc<Semaphore>,
 }
 
 impl Instance {
+    pub(crate) fn new(reporter: Reporter, journal: Arc<Journal>, organization: Uuid) -> Self {
+        Self {
+            reporter,
+            journal,
+            organization,
+            room: Arc::new(Semaphore::new(UNDER_WAY_MAX)),
+        }
+    }
+
     /// Sends a report: in one case of ten twice at once, in one of ten again afterwards, and in one
     /// of twenty with another count afterwards, which must be refused.
     async fn send(self, sent: SentReport, habit: u32) {
@@ -123,7 +134,8 @@ impl Instance {
         }
     }
 
-    async fn once(&self, sent: SentReport) {
+    /// Sends a report until it is answered.
+    pub(crate) async fn once(&self, sent: SentReport) {
         let short = self.organization.simple().to_string();
         let short = short.get(..8).unwrap_or_default();
         let report = UsageReport {

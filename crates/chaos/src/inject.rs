@@ -60,6 +60,7 @@ async fn strike(world: &World, fault: Fault) -> anyhow::Result<()> {
             calls,
             ms,
         } => world.stripe.misbehave(route, mischief, calls, ms).await,
+        Fault::Webhooks(disorder) => world.stripe.deliver_webhooks(disorder).await,
         Fault::StripeClock { seconds } => world.stripe_clock_ahead(seconds).await,
         Fault::Blackout { hours } => {
             let passing = Duration::from_secs(hours * HOUR_S);

@@ -46,6 +46,15 @@ pub(crate) enum LinkAnswer {
     },
 }
 
+/// How a request to unlink was answered in the end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "answer")]
+pub(crate) enum UnlinkAnswer {
+    Unlinked,
+    Conflict,
+    Refused { status: u16, detail: String },
+}
+
 /// One thing that was told to somebody.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "told")]
@@ -60,6 +69,11 @@ pub(crate) enum Told {
         trial_days: u32,
         #[serde(flatten)]
         answer: LinkAnswer,
+    },
+    Unlink {
+        organization: Uuid,
+        #[serde(flatten)]
+        answer: UnlinkAnswer,
     },
     /// Not to them but by us: a fault was injected, or could not be.
     Fault {

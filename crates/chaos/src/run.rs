@@ -13,10 +13,11 @@ use tokio::time::Instant;
 use crate::check::{SHOWN_MAX, Verdict, judge};
 use crate::journal::Journal;
 use crate::world::World;
-use crate::{admins, fleet, inject, logs, records, schedule};
+use crate::{admins, dashboard, fleet, inject, logs, records, recovery, schedule};
 
 /// From the healing until nothing is under way any more.
-const QUIET_TIMEOUT: Duration = Duration::from_secs(90);
+/// Long, because a machine may be busy with something else.
+const QUIET_TIMEOUT: Duration = Duration::from_secs(240);
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// The last leap of the clocks: whatever waits for its next attempt is due after it.
 const LAST_LEAP: Duration = Duration::from_secs(2 * 3_600);
@@ -114,7 +115,13 @@ async fn live(
             stopped.clone(),
         ));
     }
-    actors.spawn(admins::link_on(
+    actors.spawn(dashboard::manage(
+        Arc::clone(world),
+        admins::ending(&organizations).to_vec(),
+        options.seed,
+        stopped.clone(),
+    ));
+    actors.spawn(admins::work_on(
         Arc::clone(world),
         Arc::clone(journal),
         organizations,
@@ -137,12 +144,31 @@ async fn live(
     let in_time = tokio::time::timeout(QUIET_TIMEOUT, answered).await;
     in_time.context("instances and admins wait for answers in vain")??;
     say("waiting for quiet");
-    let deadline = Instant::now() + QUIET_TIMEOUT;
-    while Instant::now() < deadline && !records::unfinished(world).await?.is_empty() {
-        tokio::time::sleep(LOOK_EVERY).await;
+    let mut recovery = None;
+    // Where something never ends, there is a verdict already.
+    if is_quiet_in_time(world).await? {
+        say("measuring how soon reports are taken again");
+        let newcomer = fleet::newcomer(options.seed);
+        recovery = Some(recovery::measure(world, journal, newcomer).await?);
+        is_quiet_in_time(world).await?;
     }
     say("comparing what was told, what is stored and what is billed");
     let error_lines = logs::unexpected(world.logs())?;
     let records = records::read(world, journal, error_lines).await?;
+    if let Some(recovery) = recovery {
+        say(&recovery.to_string());
+    }
     Ok(judge(options.seed, &records))
+}
+
+/// Waits until nothing is under way. What still is by then, the checkers find.
+async fn is_quiet_in_time(world: &World) -> anyhow::Result<bool> {
+    let deadline = Instant::now() + QUIET_TIMEOUT;
+    while !records::is_quiet(world).await? {
+        if Instant::now() >= deadline {
+            return Ok(false);
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    Ok(true)
 }

@@ -87,6 +87,7 @@ pub enum Way {
     IngestToStripeSvc,
     OrgToStripeSvc,
     StripeSvcToStripe,
+    StripeToGateway,
     IngestToPostgres,
     OrgToPostgres,
     StripeSvcToPostgres,
@@ -94,7 +95,7 @@ pub enum Way {
 
 impl Way {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::InstancesToGateway,
         Self::GatewayToIngest,
         Self::GatewayToOrg,
@@ -103,6 +104,7 @@ impl Way {
         Self::IngestToStripeSvc,
         Self::OrgToStripeSvc,
         Self::StripeSvcToStripe,
+        Self::StripeToGateway,
         Self::IngestToPostgres,
         Self::OrgToPostgres,
         Self::StripeSvcToPostgres,
@@ -173,6 +175,29 @@ const ROUTES: [&str; 6] = [
     "*",
 ];
 
+/// How Stripe delivers its webhooks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Disorder {
+    /// Of a hundred so many are delivered twice.
+    pub twice_percent: u8,
+    /// Of a hundred so many are never delivered.
+    pub lost_percent: u8,
+    /// Each waits for up to this long.
+    pub late: Duration,
+    /// Whether they overtake one another.
+    pub shuffled: bool,
+}
+
+impl Disorder {
+    /// Each once, at once and in order.
+    pub const NONE: Self = Self {
+        twice_percent: 0,
+        lost_percent: 0,
+        late: Duration::ZERO,
+        shuffled: false,
+    };
+}
+
 /// One fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
@@ -199,6 +224,8 @@ pub enum Fault {
         calls: u32,
         ms: u64,
     },
+    /// From now on Stripe delivers its webhooks like this.
+    Webhooks(Disorder),
     /// Stripe's clock runs ahead of ours.
     StripeClock { seconds: u64 },
     /// All services are killed at once, and when they start hours have passed.
@@ -236,6 +263,18 @@ impl fmt::Display for Fault {
                 calls,
                 ms,
             } => write!(f, "Stripe: {mischief:?} on {route}, {calls} times, {ms} ms"),
+            Self::Webhooks(Disorder {
+                twice_percent,
+                lost_percent,
+                late,
+                shuffled,
+            }) => write!(
+                f,
+                "Stripe: {twice_percent} % of its webhooks twice, {lost_percent} % never, \
+                 up to {} ms late{}",
+                late.as_millis(),
+                if *shuffled { ", shuffled" } else { "" }
+            ),
             Self::StripeClock { seconds } => {
                 write!(f, "Stripe's clock goes {seconds} s ahead")
             }
@@ -298,8 +337,9 @@ fn any_fault(rng: &mut ChaCha12Rng) -> Fault {
         34..37 => Fault::FillConnections {
             lasting: ms(rng, 300..1_500),
         },
-        37..71 => weather(rng),
-        71..96 => stripe(rng),
+        37..67 => weather(rng),
+        67..92 => stripe(rng),
+        92..96 => Fault::Webhooks(disorder(rng)),
         _ => Fault::StripeClock {
             seconds: rng.random_range(1..15),
         },
@@ -327,6 +367,15 @@ fn stripe(rng: &mut ChaCha12Rng) -> Fault {
         mischief: pick(rng, &Mischief::ALL, Mischief::Refuse),
         calls: rng.random_range(1..5),
         ms: rng.random_range(100..1_500),
+    }
+}
+
+fn disorder(rng: &mut ChaCha12Rng) -> Disorder {
+    Disorder {
+        twice_percent: pick(rng, &[0, 20, 50], 0),
+        lost_percent: pick(rng, &[0, 10, 30], 0),
+        late: ms(rng, 0..2_000),
+        shuffled: rng.random_range(0..2) == 0,
     }
 }
 
@@ -372,9 +421,10 @@ mod tests {
                     Fault::Stripe { .. } => 6,
                     Fault::StripeClock { .. } => 7,
                     Fault::Blackout { .. } => 8,
+                    Fault::Webhooks(_) => 9,
                 })
                 .collect();
-            assert_eq!(kinds.len(), 9, "{seed}: {kinds:?}");
+            assert_eq!(kinds.len(), 10, "{seed}: {kinds:?}");
         }
     }
 }

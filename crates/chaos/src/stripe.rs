@@ -3,12 +3,19 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::schedule::Mischief;
+use crate::schedule::{Disorder, Mischief};
 
 /// The key that the simulator takes.
 pub(crate) const SECRET_KEY: &str = "sk_test_local";
+/// What it signs its webhooks with.
+pub(crate) const WEBHOOK_SECRET: &str = "whsec_local";
+/// Stripe's first wait after a failed delivery is five minutes: by this much shorter here.
+const RETRIES_FASTER: u32 = 600;
+/// How long the last deliveries may take.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(8);
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Clone)]
@@ -48,7 +55,7 @@ impl Stripe {
             fields.insert("route".to_owned(), route.into());
             fields.insert("count".to_owned(), calls.into());
         }
-        self.post("/_sim/faults", &fault).await
+        self.post("/_sim/faults", &fault).await.map(drop)
     }
 
     pub(crate) async fn behave(&self) -> anyhow::Result<()> {
@@ -57,28 +64,72 @@ impl Stripe {
         Ok(())
     }
 
+    pub(crate) async fn deliver_webhooks(&self, disorder: Disorder) -> anyhow::Result<()> {
+        let Disorder {
+            twice_percent,
+            lost_percent,
+            late,
+            shuffled,
+        } = disorder;
+        let settings = json!({
+            "duplicate": share(twice_percent)?,
+            "drop": share(lost_percent)?,
+            "delay_ms": [0, u64::try_from(late.as_millis())?],
+            "shuffle": shuffled,
+            "retry_speedup": RETRIES_FASTER,
+        });
+        self.post("/_sim/webhooks", &settings).await.map(drop)
+    }
+
+    /// Makes the deliveries that wait, and says how many still do: those that failed once more.
+    pub(crate) async fn flush_webhooks(&self) -> anyhow::Result<u64> {
+        let timeout_ms = u64::try_from(FLUSH_TIMEOUT.as_millis())?;
+        let body = json!({ "all": true, "timeout_ms": timeout_ms });
+        let answer = self.post("/_sim/webhooks/flush", &body).await?;
+        let waiting = answer.get("waiting").and_then(Value::as_u64);
+        waiting.context("a flush tells what waits")
+    }
+
+    /// Signatures carry the real time, as do the clocks of those who check them; these are ahead of
+    /// the machine's.
+    pub(crate) async fn sign_ahead(&self, seconds: i64) -> anyhow::Result<()> {
+        let settings = json!({ "signature_skew_s": seconds });
+        self.post("/_sim/webhooks", &settings).await.map(drop)
+    }
+
     pub(crate) async fn advance(&self, seconds: u64) -> anyhow::Result<()> {
         self.post("/_sim/clock/advance", &json!({ "seconds": seconds }))
             .await
+            .map(drop)
     }
 
-    async fn post(&self, path: &str, body: &Value) -> anyhow::Result<()> {
+    async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
         let request = self.client.post(format!("{}{path}", self.base)).json(body);
         let response = request.send().await?;
         let status = response.status();
         let text = response.text().await.unwrap_or_default();
         anyhow::ensure!(status.is_success(), "the simulator answers {path}: {text}");
-        Ok(())
+        Ok(serde_json::from_str(&text)?)
     }
 
-    /// Everything that it has taken in.
-    pub(crate) async fn ledger(&self) -> anyhow::Result<Value> {
-        let url = format!(
-            "{}/_sim/ledger?omit=recent_requests,products,prices",
-            self.base
-        );
+    /// Everything that it has taken in, but for these lists.
+    pub(crate) async fn ledger(&self, omitted: &str) -> anyhow::Result<Value> {
+        let url = format!("{}/_sim/ledger?omit={omitted}", self.base);
         let response = self.client.get(url).send().await?.error_for_status()?;
         Ok(response.json().await?)
+    }
+
+    /// What a person does in Stripe's own dashboard.
+    pub(crate) async fn by_hand(
+        &self,
+        method: Method,
+        path: &str,
+        form: &[(&str, &str)],
+    ) -> anyhow::Result<()> {
+        let request = self.client.request(method, format!("{}{path}", self.base));
+        let request = request.bearer_auth(SECRET_KEY).form(form);
+        request.send().await?.error_for_status()?;
+        Ok(())
     }
 
     /// What a meter counts of a customer, day by day.
@@ -112,4 +163,9 @@ impl Stripe {
             .map(|it| day(it).context("a summary has no start or value"))
             .collect()
     }
+}
+
+/// A percentage as the simulator wants it.
+fn share(percent: u8) -> anyhow::Result<f64> {
+    Ok(format!("0.{percent:02}").parse()?)
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -18,21 +19,24 @@ use chrono::{DateTime, TimeDelta, Utc};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use crate::database::Database;
 use crate::proxy::Proxy;
-use crate::schedule::{Part, Way, Weather};
-use crate::stripe::{SECRET_KEY, Stripe};
+use crate::schedule::{Disorder, Part, Way, Weather};
+use crate::stripe::{SECRET_KEY, Stripe, WEBHOOK_SECRET};
 
 const DATABASE: &str = "billing";
 /// The admin who links.
 pub(crate) const ADMIN_EMAIL: &str = "admin@billing.example";
 /// For processes that are told to end. Most are killed.
 const GRACE_SECONDS: u64 = 5;
-const READY_TIMEOUT: Duration = Duration::from_secs(60);
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// Long, because a machine may be busy with something else.
+const READY_TIMEOUT: Duration = Duration::from_secs(180);
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// Everything that a run goes through.
 #[derive(Debug)]
@@ -116,11 +120,14 @@ impl World {
         let mut simulator = self.layout.command("stripe-sim", "stripe-sim")?;
         simulator.args(["--listen", &address(self.layout.simulator)]);
         simulator.args(["--secret-key", SECRET_KEY]);
+        simulator.args(["--webhook-url", &self.layout.webhook_url()?]);
+        simulator.args(["--webhook-secret", WEBHOOK_SECRET]);
         *lock(&self.simulator) = Some(simulator.spawn()?);
         wait_until("stripe-sim answers", async || {
             self.stripe.behave().await.is_ok()
         })
         .await?;
+        self.stripe.deliver_webhooks(Disorder::NONE).await?;
         let mut catalog = self.service(Part::StripeSvc, 0)?;
         catalog.args(["catalog", "apply"]);
         to_success(catalog, "").await?;
@@ -202,8 +209,9 @@ impl World {
         self.stripe
             .advance(passing_s.saturating_sub(ahead_s))
             .await?;
-        self.clock_offset_s
-            .fetch_add(i64::try_from(passing_s)?, Ordering::Relaxed);
+        let passing_s = i64::try_from(passing_s)?;
+        let before_s = self.clock_offset_s.fetch_add(passing_s, Ordering::Relaxed);
+        self.stripe.sign_ahead(before_s + passing_s).await?;
         for process in &mut locked {
             self.start_locked(process)?;
         }
@@ -216,6 +224,7 @@ impl World {
             self.set(way, Weather::Clear);
         }
         self.stripe.behave().await?;
+        self.stripe.deliver_webhooks(Disorder::NONE).await?;
         self.blackout(passing, Duration::from_secs(2)).await?;
         self.wait_until_ready().await
     }
@@ -231,6 +240,33 @@ impl World {
             wait_until(&format!("{} is ready", part.name()), is_ready).await?;
         }
         Ok(())
+    }
+
+    /// SIGKILL to all of these, and a start at once. Answers when the first of them takes connections
+    /// again.
+    pub(crate) async fn restart(&self, parts: &[Part]) -> anyhow::Result<Instant> {
+        let mut locked = Vec::new();
+        for part in parts {
+            locked.push(self.process(*part)?.lock().await);
+        }
+        for process in &mut locked {
+            process.kill().await?;
+        }
+        for process in &mut locked {
+            self.start_locked(process)?;
+        }
+        let mut ports = Vec::new();
+        for part in parts {
+            ports.push(self.layout.port(*part)?);
+        }
+        let accepts = async || {
+            let connecting = ports
+                .iter()
+                .map(|port| Box::pin(TcpStream::connect((Ipv4Addr::LOCALHOST, *port))));
+            futures::future::select_ok(connecting).await.is_ok()
+        };
+        wait_until("a part that was killed takes connections", accepts).await?;
+        Ok(Instant::now())
     }
 
     /// Ends all that this world started.
@@ -307,7 +343,7 @@ impl Layout {
         Ok(Self {
             bins: bins.to_owned(),
             logs: dir.join("logs"),
-            catalog: catalog.to_owned(),
+            catalog: daily(catalog, dir)?,
             pki: DevPki::ensure(&pki_dir, &IDENTITIES)?,
             signing_key: ensure_signing_key(&pki_dir)?,
             better_auth_secret: files::random_secret(),
@@ -331,6 +367,7 @@ impl Layout {
                     vec![self.port(Part::StripeSvc)?]
                 }
                 Way::StripeSvcToStripe => vec![self.simulator],
+                Way::StripeToGateway => vec![self.port(Part::Gateway)?],
                 Way::IngestToPostgres | Way::OrgToPostgres | Way::StripeSvcToPostgres => {
                     vec![postgres]
                 }
@@ -390,7 +427,12 @@ impl Layout {
                 callees(Way::GatewayToIngest, Way::GatewayToOrg, Way::OrgToStripeSvc)?,
                 &database(Way::OrgToPostgres)?,
             ),
-            Part::StripeSvc => wiring.stripe_svc(place, &database(Way::StripeSvcToPostgres)?),
+            Part::StripeSvc => {
+                let database_url = database(Way::StripeSvcToPostgres)?;
+                let mut variables = wiring.stripe_svc(place, &database_url);
+                variables.push(("STRIPE_WEBHOOK_SECRET", WEBHOOK_SECRET.into()));
+                variables
+            }
         })
     }
 
@@ -408,6 +450,11 @@ impl Layout {
             .process_group(0)
             .kill_on_drop(true);
         Ok(command)
+    }
+
+    fn webhook_url(&self) -> anyhow::Result<String> {
+        let gateway = address(self.way(Way::StripeToGateway)?);
+        Ok(format!("http://{gateway}/api/webhooks/stripe"))
     }
 
     fn way(&self, way: Way) -> anyhow::Result<u16> {
@@ -443,6 +490,22 @@ impl Process {
             let _ = kill(Pid::from_raw(pid), signal);
         }
     }
+}
+
+/// The catalog with invoices every day that are due the day after: a run has days, and no months.
+fn daily(catalog: &Path, dir: &Path) -> anyhow::Result<PathBuf> {
+    let mut text = std::fs::read_to_string(catalog)
+        .with_context(|| format!("{} cannot be read", catalog.display()))?;
+    for (line, daily) in [
+        ("interval = \"month\"", "interval = \"day\""),
+        ("days_until_due = 30", "days_until_due = 1"),
+    ] {
+        anyhow::ensure!(text.contains(line), "the catalog does not say {line}");
+        text = text.replace(line, daily);
+    }
+    let path = dir.join("catalog.toml");
+    std::fs::write(&path, text)?;
+    Ok(path)
 }
 
 async fn to_success(mut command: Command, input: &str) -> anyhow::Result<()> {

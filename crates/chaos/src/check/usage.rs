@@ -1,0 +1,168 @@
+//! Usage: what is to be billed against what Stripe counts.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Court, Harm, Life};
+use crate::records::{LedgerEvent, Period, Records, StoredReport, day_of};
+
+/// What Stripe must count, by customer and UTC day.
+type Due<'r> = BTreeMap<(&'r str, i64), &'r StoredReport>;
+
+impl Court {
+    /// For each UTC day of a subscription that goes on Stripe counts the greatest `reported_at` since
+    /// its start; and nothing where nothing is to be billed.
+    ///
+    /// Of a subscription that has ended is not judged what was not sent any more: only that nothing
+    /// counts from before it.
+    pub(super) fn usage(&mut self, records: &Records) {
+        let lives = Life::of_all(records);
+        let due = due(records, &lives);
+        let mut counted: BTreeMap<(&str, i64), &LedgerEvent> = BTreeMap::new();
+        for event in &records.ledger.meter_events {
+            let day = counted.entry((&event.customer, day_of(event.timestamp)));
+            let last = day.or_insert(event);
+            if event.received_order > last.received_order {
+                *last = event;
+            }
+        }
+        for (key, report) in &due {
+            match counted.get(key) {
+                None => self.find(Harm::Lost, format!("{key:?}: {report:?} is not billed")),
+                Some(event)
+                    if event.timestamp != report.at
+                        || event.value != report.user_count.to_string() =>
+                {
+                    self.wrong(format!("{key:?}: {event:?} counts, {report:?} should"));
+                }
+                Some(_) => {}
+            }
+        }
+        for (key, event) in &counted {
+            let was_billable = lives.values().any(|life| {
+                let ended = life.subscriptions.iter().filter(|it| !it.is_living());
+                ended
+                    .filter(|it| it.customer == event.customer)
+                    .any(|it| it.start_date <= event.timestamp)
+            });
+            if !due.contains_key(key) && !was_billable {
+                self.wrong(format!("{key:?}: nothing is to be billed, {event:?} is"));
+            }
+        }
+        self.summaries(records, &lives, &due);
+        self.invoices(records);
+    }
+
+    /// The meter's own sums are those that follow from the reports.
+    fn summaries(
+        &mut self,
+        records: &Records,
+        lives: &BTreeMap<uuid::Uuid, Life<'_>>,
+        due: &Due<'_>,
+    ) {
+        for (customer, days) in &records.summaries {
+            let has_ended = lives.values().any(|life| {
+                life.has_ended() && life.subscriptions.iter().any(|it| it.customer == *customer)
+            });
+            let expected: BTreeMap<i64, String> = due
+                .iter()
+                .filter(|((of, _), _)| of == customer)
+                .map(|((_, day), report)| (*day, report.user_count.to_string()))
+                .collect();
+            let judged: BTreeMap<i64, String> = days
+                .iter()
+                .filter(|(day, _)| !has_ended || expected.contains_key(day))
+                .map(|(day, value)| (*day, value.clone()))
+                .collect();
+            if judged != expected {
+                self.wrong(format!(
+                    "{customer}: the meter counts {days:?}, the reports are {expected:?}"
+                ));
+            }
+        }
+    }
+
+    /// No time of a customer is on two lines of invoices.
+    fn invoices(&mut self, records: &Records) {
+        let mut lines: BTreeMap<&str, Vec<(Period, &str)>> = BTreeMap::new();
+        for invoice in &records.ledger.invoices {
+            if invoice.status == "void" {
+                continue;
+            }
+            let periods = invoice.lines.data.iter().map(|line| line.period);
+            let of = lines.entry(&invoice.customer).or_default();
+            of.extend(periods.map(|period| (period, invoice.id.as_str())));
+        }
+        for (customer, mut lines) in lines {
+            lines.sort_unstable();
+            let followed = lines.iter().zip(lines.iter().skip(1));
+            for ((period, invoice), (next, other)) in followed {
+                if next.start < period.end {
+                    self.find(
+                        Harm::Doubled,
+                        format!(
+                            "{customer}: {period:?} on {invoice} and {next:?} on {other} overlap"
+                        ),
+                    );
+                }
+            }
+        }
+    }
+
+    /// What is `sent` is in Stripe, as that event; and what is in Stripe is `sent`.
+    pub(super) fn identifiers(&mut self, records: &Records) {
+        let mut sent: BTreeMap<&str, &StoredReport> = BTreeMap::new();
+        for report in &records.reports {
+            if let Some(identifier) = &report.stripe_meter_event_id
+                && let Some(other) = sent.insert(identifier, report)
+            {
+                self.find(
+                    Harm::Doubled,
+                    format!("{report:?} and {other:?} are one event"),
+                );
+            }
+        }
+        let mut moments = BTreeSet::new();
+        let mut events = BTreeMap::new();
+        for event in &records.ledger.meter_events {
+            if !moments.insert((&event.customer, event.timestamp)) {
+                self.find(Harm::Doubled, format!("Stripe has it twice: {event:?}"));
+            }
+            events.insert(event.identifier.as_str(), event);
+            if !sent.contains_key(event.identifier.as_str()) {
+                self.wrong(format!("no report is sent as {event:?}"));
+            }
+        }
+        for (identifier, report) in sent {
+            match events.get(identifier) {
+                None => self.find(Harm::Lost, format!("Stripe has no event of {report:?}")),
+                Some(event)
+                    if event.timestamp != report.at
+                        || event.value != report.user_count.to_string() =>
+                {
+                    self.wrong(format!("{report:?} is {event:?} in Stripe"));
+                }
+                Some(_) => {}
+            }
+        }
+    }
+}
+
+/// Of each customer whose subscription goes on: the last report of each UTC day since its start.
+fn due<'r>(records: &'r Records, lives: &BTreeMap<uuid::Uuid, Life<'r>>) -> Due<'r> {
+    let mut due: Due<'r> = BTreeMap::new();
+    for report in &records.reports {
+        let living = lives.get(&report.organization_id);
+        let Some(living) = living.and_then(|life| life.living) else {
+            continue;
+        };
+        if report.at < living.start_date {
+            continue;
+        }
+        let day = due.entry((&living.customer, day_of(report.at)));
+        let latest = day.or_insert(report);
+        if report.at > latest.at {
+            *latest = report;
+        }
+    }
+    due
+}
