@@ -7,7 +7,7 @@ use billing_kit::{
     tls::TlsFiles,
 };
 use secrecy::{ExposeSecret, SecretString};
-use url::{Host, Url};
+use url::Url;
 
 use crate::{
     domain::{api_tokens::ApiTokens, origin::TrustedOrigins, trusted_proxies::TrustedProxies},
@@ -99,31 +99,9 @@ impl Config {
     }
 }
 
-/// The address of a service of ours: with TLS anywhere, without it on this machine only, because
-/// passwords and sessions go there.
 fn service_url(env: &mut Env, name: &str, tls: Option<&TlsFiles>) -> Url {
-    let url = env.url(
-        name,
-        "the address of the service, for example https://org-svc:50052",
-    );
-    let loopback = match url.host() {
-        Some(Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(Host::Ipv6(ip)) => ip.is_loopback(),
-        // `invalid` is the placeholder of an address that was told of already.
-        Some(Host::Domain(domain)) => domain == "localhost" || domain == "invalid",
-        None => false,
-    };
-    if url.scheme() == "http" && !loopback {
-        env.problem(format!(
-            "{name} is '{url}': plaintext to another machine. Use https, with TLS_CERT_FILE, TLS_KEY_FILE and TLS_CA_FILE."
-        ));
-    }
-    if url.scheme() == "https" && tls.is_none() {
-        env.problem(format!(
-            "{name} is '{url}', which needs TLS. Set TLS_CERT_FILE, TLS_KEY_FILE and TLS_CA_FILE."
-        ));
-    }
-    url
+    let what = "the address of the service, for example https://org-svc:50052";
+    env.service_url(name, what, tls)
 }
 
 /// Better Auth's own order: the first entry of `BETTER_AUTH_SECRETS`, else `BETTER_AUTH_SECRET`,

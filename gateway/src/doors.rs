@@ -21,6 +21,7 @@ use billing_proto::common::v1::ErrorReason;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::{HeaderValue, Request, header};
+use percent_encoding::percent_decode_str;
 use tokio::sync::Semaphore;
 use tonic::service::Routes;
 use tonic_web::{GrpcWebLayer, GrpcWebService};
@@ -78,7 +79,7 @@ pub(crate) async fn open(
         grpc: GrpcWebLayer::new().layer(routes),
         in_flight: Arc::new(Semaphore::new(IN_FLIGHT_MAX)),
     };
-    Ok((ContextLayer.layer(inside), watched))
+    Ok((ContextLayer::public().layer(inside), watched))
 }
 
 impl<B> Service<Request<B>> for Inside
@@ -104,6 +105,13 @@ impl Inside {
     async fn answer(self, mut request: Request<Body>) -> Response {
         name_the_host(&mut request);
         let is_grpc = is_grpc(&request);
+        if !is_text(request.uri().path()) {
+            let fault = Fault::new(
+                ErrorReason::InvalidArgument,
+                "The path, percent-decoded, is no UTF-8 text.",
+            );
+            return ApiError::from(fault).into_response();
+        }
         let Ok(_working) = self.in_flight.try_acquire() else {
             let fault = Fault::unavailable("There are too many requests now.");
             return if is_grpc {
@@ -138,6 +146,11 @@ fn is_grpc(request: &Request<Body>) -> bool {
         .headers()
         .get(header::CONTENT_TYPE)
         .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
+}
+
+/// Whether a path decodes to text. One that does not names nothing, whichever page would be asked.
+fn is_text(path: &str) -> bool {
+    percent_decode_str(path).decode_utf8().is_ok()
 }
 
 /// HTTP/2 names the host in the request's target and HTTP/1.1 in a header: from here on it is there.

@@ -57,7 +57,7 @@ pub(crate) struct Upstream {
     pub linking: OrganizationServiceClient<ServiceChannel>,
     /// org-svc, for a session that is there.
     pub sessions: AdminSessionServiceClient<ServiceChannel>,
-    /// org-svc, for a session that begins.
+    /// org-svc, where a password is hashed.
     pub sign_in: AdminSessionServiceClient<ServiceChannel>,
 }
 
@@ -102,6 +102,9 @@ pub(crate) fn internal_fault(status: Status) -> Fault {
         | ErrorReason::InvalidArgument
         | ErrorReason::MalformedBody
         | ErrorReason::BodyTooLarge
+        | ErrorReason::CallerNotAdmitted
+        | ErrorReason::UserBanned
+        | ErrorReason::SecondFactorNeeded
         | ErrorReason::OriginNotTrusted
         | ErrorReason::OrganizationNotFound
         | ErrorReason::ReportConflict

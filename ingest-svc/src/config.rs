@@ -53,15 +53,17 @@ impl Config {
         let tls = env.tls();
         let config = Self {
             process: env.process(([127, 0, 0, 1], 9101).into()),
-            listen: env.listen(([127, 0, 0, 1], 50051).into(), tls),
+            listen: env.listen(([127, 0, 0, 1], 50051).into(), tls.clone()),
             database: DatabaseConfig::read(&mut env),
-            org_svc_url: env.url(
+            org_svc_url: env.service_url(
                 "ORG_SVC_URL",
                 "where org-svc is, for example https://org-svc:50052",
+                tls.as_ref(),
             ),
-            stripe_svc_url: env.url(
+            stripe_svc_url: env.service_url(
                 "STRIPE_SVC_URL",
                 "where stripe-svc is, for example https://stripe-svc:50053",
+                tls.as_ref(),
             ),
             admin_assertion_public_key: env.required_secret(
                 "ADMIN_ASSERTION_PUBLIC_KEY",

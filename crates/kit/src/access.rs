@@ -123,7 +123,7 @@ where
             caller => {
                 tracing::warn!(path, ?caller, "a call was refused");
                 let fault = Fault::new(
-                    ErrorReason::PermissionDenied,
+                    ErrorReason::CallerNotAdmitted,
                     "This method is not open to you.",
                 );
                 Either::Right(ready(Ok(fault.into_status().into_http())))

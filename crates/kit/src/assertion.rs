@@ -1,6 +1,11 @@
 //! The admin assertion: a statement, signed by org-svc and good for a minute, of whose action a call
 //! is. It travels as metadata beside the caller's own identity; every service that has admin methods
 //! verifies it by itself, with the public half of the key.
+//!
+//! It is addressed to billing as a whole, not to one service: the gateway passes the one it got on to
+//! every service that a request needs. That none of these can use it at another is the access
+//! table's doing, which opens admin methods to the gateway alone. What the audience keeps out is a
+//! token that the same key signed for some other purpose.
 
 use billing_proto::common::v1::ErrorReason;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -18,6 +23,8 @@ pub const LIFETIME: TimeDelta = TimeDelta::seconds(60);
 /// How far the clocks of two machines may be apart.
 const LEEWAY: TimeDelta = TimeDelta::seconds(5);
 const ISSUER: &str = "org-svc";
+/// Whom it is for: the services of billing.
+const AUDIENCE: &str = "billing.vaultai.eu";
 
 /// The admin on whose behalf a call is made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +38,7 @@ pub struct Admin {
 #[derive(Debug, Serialize, Deserialize)]
 struct Claims {
     iss: String,
+    aud: String,
     sub: String,
     email: String,
     exp: i64,
@@ -76,6 +84,7 @@ impl Signer {
     pub fn sign(&self, admin: &Admin, now: DateTime<Utc>) -> Result<String, Fault> {
         let claims = Claims {
             iss: ISSUER.to_owned(),
+            aud: AUDIENCE.to_owned(),
             sub: admin.user_id.clone(),
             email: admin.email.clone(),
             exp: (now + LIFETIME).timestamp(),
@@ -120,6 +129,8 @@ impl Verifier {
             .ok_or_else(|| unauthenticated("This needs an admin."))?;
         let mut validation = Validation::new(Algorithm::EdDSA);
         validation.set_issuer(&[ISSUER]);
+        validation.set_audience(&[AUDIENCE]);
+        validation.set_required_spec_claims(&["iss", "aud", "exp"]);
         // The library would read the machine's clock; the time is compared below.
         validation.validate_exp = false;
         let claims = jsonwebtoken::decode::<Claims>(assertion, &self.key, &validation)
@@ -153,6 +164,34 @@ mod tests {
         let mut metadata = MetadataMap::new();
         metadata.insert(ADMIN_ASSERTION, assertion.parse().unwrap());
         metadata
+    }
+
+    #[test]
+    fn what_is_not_for_billing_is_not_believed() {
+        let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        let (_, clock) = Clock::manual(now);
+        let verifier = Verifier::from_pem(PUBLIC, clock).unwrap();
+        let key = EncodingKey::from_ed_pem(PRIVATE.as_bytes()).unwrap();
+        let judge = |claims: serde_json::Value| {
+            let header = Header::new(Algorithm::EdDSA);
+            let assertion = jsonwebtoken::encode(&header, &claims, &key).unwrap();
+            verifier.admin(&metadata(&assertion)).is_ok()
+        };
+        let claims = serde_json::json!({"iss": ISSUER, "aud": AUDIENCE, "sub": "u1", "email": "a@example.com", "exp": now.timestamp() + 60});
+        assert!(judge(claims.clone()));
+        for (claim, value) in [
+            ("aud", Some("crm.vaultai.eu")),
+            ("aud", None),
+            ("iss", Some("gateway")),
+            ("iss", None),
+        ] {
+            let mut other = claims.clone();
+            match value {
+                Some(value) => other[claim] = value.into(),
+                None => drop(other.as_object_mut().unwrap().remove(claim)),
+            }
+            assert!(!judge(other), "{claim}: {value:?}");
+        }
     }
 
     #[test]

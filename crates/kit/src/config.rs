@@ -11,7 +11,7 @@ use std::{
 
 use secrecy::SecretString;
 use thiserror::Error;
-use url::Url;
+use url::{Host, Url};
 
 use crate::{server::Listen, telemetry::LogFormat, tls::TlsFiles};
 
@@ -131,6 +131,27 @@ impl Env {
         placeholder_url()
     }
 
+    /// The address of a service of ours: with TLS anywhere, without it on this machine only, because
+    /// passwords, sessions and what is billed go there.
+    pub fn service_url(&mut self, name: &str, what: &str, tls: Option<&TlsFiles>) -> Url {
+        let known = self.problems.len();
+        let url = self.url(name, what);
+        if self.problems.len() > known {
+            return url;
+        }
+        if url.scheme() == "http" && !is_loopback(&url) {
+            self.problem(format!(
+                "{name} is '{url}': plaintext to another machine. Use https, with TLS_CERT_FILE, TLS_KEY_FILE and TLS_CA_FILE."
+            ));
+        }
+        if url.scheme() == "https" && tls.is_none() {
+            self.problem(format!(
+                "{name} is '{url}', which needs TLS. Set TLS_CERT_FILE, TLS_KEY_FILE and TLS_CA_FILE."
+            ));
+        }
+        url
+    }
+
     /// A comma-separated list; empty when not set.
     pub fn list(&mut self, name: &str) -> Vec<String> {
         let text = self.optional(name).unwrap_or_default();
@@ -213,6 +234,15 @@ impl Env {
     }
 }
 
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        Some(Host::Domain(domain)) => domain == "localhost",
+        None => false,
+    }
+}
+
 #[expect(clippy::expect_used, reason = "the text is a constant")]
 fn placeholder_url() -> Url {
     Url::parse("http://invalid/").expect("a constant URL")
@@ -256,6 +286,26 @@ mod tests {
             "there is no TLS",
         ] {
             assert!(told.contains(part), "{told}");
+        }
+    }
+
+    #[test]
+    fn plaintext_stays_on_this_machine() {
+        for (address, problems) in [
+            ("http://127.0.0.1:1", 0),
+            ("http://[::1]:1", 0),
+            ("http://localhost:1", 0),
+            ("http://10.0.0.7:1", 1),
+            ("http://org-svc:50052", 1),
+            ("http://localhost.example:1", 1),
+            ("https://org-svc:50052", 1),
+            ("org-svc:50052", 1),
+            ("", 1),
+        ] {
+            let mut env = env(&[("ORG_SVC_URL", address)]);
+            env.service_url("ORG_SVC_URL", "an address", None);
+            let found = env.finish(()).err().map_or(0, |error| error.problems.len());
+            assert_eq!(found, problems, "{address}");
         }
     }
 

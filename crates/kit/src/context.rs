@@ -55,13 +55,31 @@ impl RequestContext {
             trace_id.clone_into(&mut context.request_id);
             context.sampled = sampled;
         }
-        if let Some(id) = text(REQUEST_ID).filter(|id| is_request_id(id)) {
+        if let Some(id) = Self::caller_request_id(headers) {
             id.clone_into(&mut context.request_id);
         }
         if let Some(timeout) = text("grpc-timeout").and_then(parse_grpc_timeout) {
             context.deadline = Instant::now().checked_add(timeout);
         }
         context
+    }
+
+    /// The context of a request from outside. Its id is ours: whoever chose it could pass one request
+    /// off as another in the log and in the audit trail. The trace is taken, as W3C has it.
+    pub fn from_public_headers(headers: &HeaderMap) -> Self {
+        let request_id = Self::fresh().request_id;
+        Self {
+            request_id,
+            ..Self::from_headers(headers)
+        }
+    }
+
+    /// The id that the caller gave the request, if it is in a form that may stand in a log.
+    pub fn caller_request_id(headers: &HeaderMap) -> Option<&str> {
+        headers
+            .get(REQUEST_ID)
+            .and_then(|value| value.to_str().ok())
+            .filter(|id| is_request_id(id))
     }
 
     /// The context of the request that is being served, or a fresh one outside of any.
@@ -176,6 +194,21 @@ mod tests {
                 .unwrap_or(http::HeaderValue::from_static("a b")),
         );
         assert_ne!(RequestContext::from_headers(&headers).request_id, "a b");
+    }
+
+    #[test]
+    fn from_outside_the_id_is_ours_and_the_trace_the_callers() {
+        let mut headers = HeaderMap::new();
+        headers.insert(REQUEST_ID, "chosen-by-a-stranger".parse().unwrap());
+        let sent = format!("00-{TRACE}-00f067aa0ba902b7-01");
+        headers.insert(TRACEPARENT, sent.parse().unwrap());
+        let context = RequestContext::from_public_headers(&headers);
+        assert_eq!(context.trace_id, TRACE);
+        assert!(!["chosen-by-a-stranger", TRACE].contains(&&*context.request_id));
+        let caller = RequestContext::caller_request_id(&headers);
+        assert_eq!(caller, Some("chosen-by-a-stranger"));
+        let between_services = RequestContext::from_headers(&headers);
+        assert_eq!(between_services.request_id, "chosen-by-a-stranger");
     }
 
     #[test]

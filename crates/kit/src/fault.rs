@@ -123,6 +123,11 @@ impl Fault {
             .filter(|info| info.domain == ERROR_DOMAIN)
             .and_then(|info| ErrorReason::from_str_name(&format!("ERROR_REASON_{}", info.reason)))
             .unwrap_or_else(|| reason_of(status.code()));
+        if reason == ErrorReason::CallerNotAdmitted {
+            // It is our own identity that is not let in: whoever asked us can do nothing about it,
+            // and must not take it for a word about themselves.
+            return Self::internal(status);
+        }
         let ours = details
             .error_info()
             .is_some_and(|info| info.domain == ERROR_DOMAIN);
@@ -236,7 +241,9 @@ enum Severity {
 
 fn severity(reason: ErrorReason) -> Severity {
     match reason {
-        ErrorReason::Unspecified | ErrorReason::Internal => Severity::Ours,
+        ErrorReason::Unspecified | ErrorReason::Internal | ErrorReason::CallerNotAdmitted => {
+            Severity::Ours
+        }
         // Stripe goes on sending what is not believed, and nobody else sees why.
         ErrorReason::Unavailable
         | ErrorReason::DeadlineExceeded
@@ -248,6 +255,8 @@ fn severity(reason: ErrorReason) -> Severity {
         | ErrorReason::BodyTooLarge
         | ErrorReason::Unauthenticated
         | ErrorReason::PermissionDenied
+        | ErrorReason::UserBanned
+        | ErrorReason::SecondFactorNeeded
         | ErrorReason::OriginNotTrusted
         | ErrorReason::OrganizationNotFound
         | ErrorReason::NotFound
@@ -265,7 +274,11 @@ fn code_of(reason: ErrorReason) -> Code {
         | ErrorReason::BodyTooLarge
         | ErrorReason::SignatureInvalid => Code::InvalidArgument,
         ErrorReason::Unauthenticated => Code::Unauthenticated,
-        ErrorReason::PermissionDenied | ErrorReason::OriginNotTrusted => Code::PermissionDenied,
+        ErrorReason::PermissionDenied
+        | ErrorReason::CallerNotAdmitted
+        | ErrorReason::UserBanned
+        | ErrorReason::SecondFactorNeeded
+        | ErrorReason::OriginNotTrusted => Code::PermissionDenied,
         ErrorReason::OrganizationNotFound => Code::NotFound,
         ErrorReason::NotFound => Code::Unimplemented,
         ErrorReason::ReportConflict | ErrorReason::LinkConflict => Code::AlreadyExists,
@@ -282,7 +295,6 @@ fn reason_of(code: Code) -> ErrorReason {
     match code {
         Code::InvalidArgument | Code::OutOfRange => ErrorReason::InvalidArgument,
         Code::Unauthenticated => ErrorReason::Unauthenticated,
-        Code::PermissionDenied => ErrorReason::PermissionDenied,
         Code::ResourceExhausted => ErrorReason::RateLimited,
         // The transport says CANCELLED when its own time-out ends a call.
         Code::DeadlineExceeded | Code::Cancelled => ErrorReason::DeadlineExceeded,
@@ -292,9 +304,13 @@ fn reason_of(code: Code) -> ErrorReason {
             ErrorReason::Unavailable
         }
         Code::Unimplemented | Code::NotFound => ErrorReason::NotFound,
-        Code::Ok | Code::AlreadyExists | Code::FailedPrecondition | Code::DataLoss => {
-            ErrorReason::Internal
-        }
+        // Who may do what is our services' to say. Anybody else who denies a call, such as a proxy,
+        // means our process and not the person behind it.
+        Code::PermissionDenied
+        | Code::Ok
+        | Code::AlreadyExists
+        | Code::FailedPrecondition
+        | Code::DataLoss => ErrorReason::Internal,
     }
 }
 
@@ -317,6 +333,9 @@ fn message_of(reason: ErrorReason) -> &'static str {
         | ErrorReason::StripeRefused
         | ErrorReason::PriceNotFound
         | ErrorReason::SignatureInvalid
+        | ErrorReason::CallerNotAdmitted
+        | ErrorReason::UserBanned
+        | ErrorReason::SecondFactorNeeded
         | ErrorReason::Internal => "Something is wrong on our side.",
     }
 }
@@ -339,6 +358,18 @@ mod tests {
             back.violations,
             [Violation::new("user_count", "It is negative.")]
         );
+    }
+
+    /// A gateway with the wrong certificate told people that they were no admins.
+    #[test]
+    fn that_a_service_is_not_let_in_is_no_word_about_who_asked_it() {
+        let closed = Fault::new(
+            ErrorReason::CallerNotAdmitted,
+            "This method is not open to you.",
+        );
+        let status = closed.into_status();
+        assert_eq!(status.code(), Code::PermissionDenied);
+        assert_eq!(Fault::from_status(status).reason, ErrorReason::Internal);
     }
 
     #[test]

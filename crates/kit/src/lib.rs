@@ -21,6 +21,7 @@ pub mod process;
 pub mod proto_time;
 pub mod server;
 pub mod telemetry;
+pub mod text;
 pub mod tls;
 
 pub use clock::Clock;

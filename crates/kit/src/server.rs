@@ -1,9 +1,11 @@
 //! The server stack of a gRPC service.
 
-use std::{convert::Infallible, net::SocketAddr, time::Duration};
+use std::{collections::BTreeSet, convert::Infallible, net::SocketAddr, time::Duration};
 
 use futures::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, Request, Response};
+use prost::Message;
+use prost_types::{FileDescriptorProto, FileDescriptorSet};
 use std::task::{Context, Poll};
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -36,18 +38,48 @@ pub struct Listen {
     pub tls: Option<TlsFiles>,
 }
 
-/// Reflection for these services of ours, as grpcurl and `buf curl` ask for it (v1).
+/// Reflection for these services of ours, as grpcurl and `buf curl` ask for it (v1). It knows their
+/// files and what these import, and nothing of services that are not here.
 ///
 /// # Errors
 /// The descriptors cannot be read.
 pub fn reflection(services: &[&str]) -> Result<Routes, Fault> {
+    let all = FileDescriptorSet::decode(billing_proto::DESCRIPTOR_SET).map_err(Fault::internal)?;
     let mut builder = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(billing_proto::DESCRIPTOR_SET)
+        .register_file_descriptor_set(files_of(services, all))
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
     for service in services.iter().chain(&["grpc.health.v1.Health"]) {
         builder = builder.with_service_name(*service);
     }
     Ok(Routes::new(builder.build_v1().map_err(Fault::internal)?))
+}
+
+/// The files that define these services, with all that they import.
+fn files_of(services: &[&str], all: FileDescriptorSet) -> FileDescriptorSet {
+    let defines = |file: &FileDescriptorProto| {
+        let mut names = file
+            .service
+            .iter()
+            .map(|s| format!("{}.{}", file.package(), s.name()));
+        names.any(|name| services.contains(&name.as_str()))
+    };
+    let mut wanted: BTreeSet<String> = BTreeSet::new();
+    let mut open: Vec<&FileDescriptorProto> = all.file.iter().filter(|f| defines(f)).collect();
+    while let Some(file) = open.pop() {
+        if wanted.insert(file.name().to_owned()) {
+            let imported = |other: &&FileDescriptorProto| {
+                file.dependency.iter().any(|name| name == other.name())
+            };
+            open.extend(all.file.iter().filter(imported));
+        }
+    }
+    let file = all
+        .file
+        .into_iter()
+        .filter(|file| wanted.contains(file.name()));
+    FileDescriptorSet {
+        file: file.collect(),
+    }
 }
 
 /// Serves `routes`, and gRPC's health, until `stop`; then lets the requests in flight end.
@@ -63,7 +95,7 @@ pub async fn serve(
 ) -> Result<(), tonic::transport::Error> {
     let layers = ServiceBuilder::new()
         // Outermost, so that every line that is logged below, and every answer, has the request's id.
-        .layer(ContextLayer)
+        .layer(ContextLayer::between_services())
         // A panic becomes an answer here, where the line that is logged of it still has that id.
         .layer(CatchPanicLayer::custom(panicked))
         // Browsers' gRPC-Web becomes gRPC before anybody looks at the call.
@@ -111,13 +143,30 @@ fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response<Body> {
 
 /// Reads the request's context, keeps it for the length of the call and gives the id back.
 #[derive(Debug, Clone, Copy)]
-pub struct ContextLayer;
+pub struct ContextLayer {
+    is_public: bool,
+}
+
+impl ContextLayer {
+    /// For callers of ours, whose request goes on here under its id.
+    pub fn between_services() -> Self {
+        Self { is_public: false }
+    }
+
+    /// For everybody: the id that a caller sends is logged once, beside our own.
+    pub fn public() -> Self {
+        Self { is_public: true }
+    }
+}
 
 impl<S> Layer<S> for ContextLayer {
     type Service = WithContext<S>;
 
     fn layer(&self, next: S) -> Self::Service {
-        WithContext { next }
+        WithContext {
+            next,
+            is_public: self.is_public,
+        }
     }
 }
 
@@ -125,6 +174,7 @@ impl<S> Layer<S> for ContextLayer {
 #[derive(Debug, Clone)]
 pub struct WithContext<S> {
     next: S,
+    is_public: bool,
 }
 
 impl<S, B, R> Service<Request<B>> for WithContext<S>
@@ -141,12 +191,19 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let context = RequestContext::from_headers(request.headers());
+        let headers = request.headers();
+        let (context, caller_request_id) = if self.is_public {
+            let caller = RequestContext::caller_request_id(headers);
+            (RequestContext::from_public_headers(headers), caller)
+        } else {
+            (RequestContext::from_headers(headers), None)
+        };
         let span = tracing::info_span!(
             "request",
             path = %request.uri().path(),
             request_id = %context.request_id,
             trace_id = %context.trace_id,
+            caller_request_id,
         );
         let request_id = context.request_id.clone();
         let answer = span.in_scope(|| self.next.call(request));
@@ -164,5 +221,27 @@ where
 fn give_back(headers: &mut HeaderMap, request_id: &str) {
     if let Ok(value) = HeaderValue::from_str(request_id) {
         headers.insert(REQUEST_ID, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reflection_knows_a_service_with_its_imports_and_no_other() {
+        let all = FileDescriptorSet::decode(billing_proto::DESCRIPTOR_SET).unwrap();
+        let files = files_of(&["billing.admin.v1.AdminService"], all);
+        let names: Vec<_> = files.file.iter().map(FileDescriptorProto::name).collect();
+        for known in [
+            "billing/admin/v1/admin_service.proto",
+            "billing/common/v1/terms.proto",
+            "google/protobuf/timestamp.proto",
+        ] {
+            assert!(names.contains(&known), "{names:?}");
+        }
+        let ours =
+            |name: &&str| name.starts_with("billing/org/") || name.starts_with("billing/stripe/");
+        assert!(!names.iter().any(ours), "{names:?}");
     }
 }

@@ -251,6 +251,9 @@ pub(super) fn is_away(fault: &Fault) -> bool {
         | ErrorReason::BodyTooLarge
         | ErrorReason::Unauthenticated
         | ErrorReason::PermissionDenied
+        | ErrorReason::CallerNotAdmitted
+        | ErrorReason::UserBanned
+        | ErrorReason::SecondFactorNeeded
         | ErrorReason::OriginNotTrusted
         | ErrorReason::OrganizationNotFound
         | ErrorReason::NotFound

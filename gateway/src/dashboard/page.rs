@@ -72,7 +72,10 @@ impl IntoResponse for PageError {
 fn title_of(reason: ErrorReason) -> &'static str {
     match reason {
         ErrorReason::OrganizationNotFound | ErrorReason::NotFound => "Not found",
-        ErrorReason::PermissionDenied | ErrorReason::OriginNotTrusted => "Not allowed",
+        ErrorReason::PermissionDenied
+        | ErrorReason::UserBanned
+        | ErrorReason::SecondFactorNeeded
+        | ErrorReason::OriginNotTrusted => "Not allowed",
         ErrorReason::Unauthenticated => "Sign in first",
         ErrorReason::Unavailable | ErrorReason::DeadlineExceeded | ErrorReason::RateLimited => {
             "Not now"
@@ -85,7 +88,9 @@ fn title_of(reason: ErrorReason) -> &'static str {
         | ErrorReason::LinkConflict
         | ErrorReason::StripeRefused
         | ErrorReason::PriceNotFound => "That cannot be done",
-        ErrorReason::Unspecified | ErrorReason::Internal => "Something is wrong on our side",
+        ErrorReason::Unspecified | ErrorReason::CallerNotAdmitted | ErrorReason::Internal => {
+            "Something is wrong on our side"
+        }
     }
 }
 

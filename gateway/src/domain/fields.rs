@@ -17,7 +17,10 @@ pub(crate) fn object(body: &[u8]) -> Result<Map<String, Value>, Fault> {
         Ok(
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_),
         ) => Err(malformed("The body is JSON, but not an object.")),
-        Err(error) => Err(malformed("The body is no JSON.").caused_by(error)),
+        Err(error) => {
+            let message = "The body is no JSON, or has a number that no machine can hold.";
+            Err(malformed(message).caused_by(error))
+        }
     }
 }
 
@@ -174,7 +177,16 @@ mod tests {
 
     #[test]
     fn a_body_is_an_object() {
-        for bad in ["", "{", "[]", "7", "null", "\"x\"", "{\"a\":1}x"] {
+        for bad in [
+            "",
+            "{",
+            "[]",
+            "7",
+            "null",
+            "\"x\"",
+            "{\"a\":1}x",
+            "{\"a\":1e999}",
+        ] {
             let fault = object(bad.as_bytes()).unwrap_err();
             assert_eq!(fault.reason, ErrorReason::MalformedBody, "{bad}");
         }

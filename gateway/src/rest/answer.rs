@@ -120,14 +120,19 @@ pub(crate) fn status_of(reason: ErrorReason) -> StatusCode {
         | ErrorReason::SignatureInvalid => StatusCode::BAD_REQUEST,
         ErrorReason::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         ErrorReason::Unauthenticated => StatusCode::UNAUTHORIZED,
-        ErrorReason::PermissionDenied | ErrorReason::OriginNotTrusted => StatusCode::FORBIDDEN,
+        ErrorReason::PermissionDenied
+        | ErrorReason::UserBanned
+        | ErrorReason::SecondFactorNeeded
+        | ErrorReason::OriginNotTrusted => StatusCode::FORBIDDEN,
         ErrorReason::OrganizationNotFound | ErrorReason::NotFound => StatusCode::NOT_FOUND,
         ErrorReason::ReportConflict | ErrorReason::LinkConflict => StatusCode::CONFLICT,
         ErrorReason::StripeRefused | ErrorReason::PriceNotFound => StatusCode::UNPROCESSABLE_ENTITY,
         // A part that hangs is as far away as one that is gone: the same request may come again.
         ErrorReason::Unavailable | ErrorReason::DeadlineExceeded => StatusCode::SERVICE_UNAVAILABLE,
         ErrorReason::RateLimited => StatusCode::TOO_MANY_REQUESTS,
-        ErrorReason::Unspecified | ErrorReason::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        ErrorReason::Unspecified | ErrorReason::CallerNotAdmitted | ErrorReason::Internal => {
+            StatusCode::INTERNAL_SERVER_ERROR
+        }
     }
 }
 
@@ -142,6 +147,9 @@ pub(crate) fn retry_after_seconds(fault: &Fault, request_id: &str) -> Option<u64
         | ErrorReason::BodyTooLarge
         | ErrorReason::Unauthenticated
         | ErrorReason::PermissionDenied
+        | ErrorReason::CallerNotAdmitted
+        | ErrorReason::UserBanned
+        | ErrorReason::SecondFactorNeeded
         | ErrorReason::OriginNotTrusted
         | ErrorReason::OrganizationNotFound
         | ErrorReason::NotFound

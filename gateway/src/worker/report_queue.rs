@@ -187,6 +187,9 @@ fn failure_of(fault: &Fault) -> ReportFailure {
         | ErrorReason::BodyTooLarge
         | ErrorReason::Unauthenticated
         | ErrorReason::PermissionDenied
+        | ErrorReason::CallerNotAdmitted
+        | ErrorReason::UserBanned
+        | ErrorReason::SecondFactorNeeded
         | ErrorReason::OriginNotTrusted
         | ErrorReason::OrganizationNotFound
         | ErrorReason::NotFound

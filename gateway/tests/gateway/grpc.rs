@@ -201,6 +201,39 @@ async fn the_services_are_listed_without_a_session() {
     );
 }
 
+/// Only the list of names was short: who knew a name got the contract between the services.
+#[tokio::test]
+async fn reflection_tells_nothing_of_the_services_behind() {
+    let world = World::new().await;
+    let ask = async |message_request| {
+        let request = ServerReflectionRequest {
+            host: String::new(),
+            message_request: Some(message_request),
+        };
+        let mut reflection = ServerReflectionClient::new(channel(&world));
+        let answers = reflection
+            .server_reflection_info(tokio_stream::iter([request]))
+            .await?;
+        let answer = answers.into_inner().next().await.unwrap()?;
+        Ok::<_, tonic::Status>(answer.message_response.unwrap())
+    };
+    let known = |answer: Result<MessageResponse, _>| {
+        matches!(answer, Ok(MessageResponse::FileDescriptorResponse(_)))
+    };
+    let symbol = |name: &str| MessageRequest::FileContainingSymbol(name.to_owned());
+    let file = |name: &str| MessageRequest::FileByFilename(name.to_owned());
+    assert!(known(ask(symbol("billing.admin.v1.AdminService")).await));
+    assert!(known(ask(file("billing/common/v1/terms.proto")).await));
+    for hidden in [
+        symbol("billing.org.v1.AdminSessionService"),
+        symbol("billing.stripe.v1.SubscriptionService"),
+        file("billing/ingest/v1/usage_report_service.proto"),
+        file("billing/org/v1/organization_service.proto"),
+    ] {
+        assert!(!known(ask(hidden.clone()).await), "{hidden:?}");
+    }
+}
+
 #[tokio::test]
 async fn whoever_watches_health_does_not_hold_up_the_end() {
     use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};

@@ -84,6 +84,11 @@ async fn a_body_that_cannot_be_read_is_refused() {
         ("[]", StatusCode::BAD_REQUEST, "malformed_body"),
         ("7", StatusCode::BAD_REQUEST, "malformed_body"),
         (
+            "{\"user_count\":1e999}",
+            StatusCode::BAD_REQUEST,
+            "malformed_body",
+        ),
+        (
             "{\"a\":\"\\ud800\"}",
             StatusCode::BAD_REQUEST,
             "malformed_body",
@@ -319,10 +324,32 @@ async fn other_paths_and_methods_are_refused_in_our_shape() {
 }
 
 #[tokio::test]
-async fn the_callers_request_id_is_kept() {
+async fn a_stranger_does_not_choose_the_request_id() {
     let world = World::new().await;
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let request = world.get("/api/nothing").header("x-request-id", "abc-1");
-    let answer = Answer::of(request).await;
-    assert_eq!(answer.header("x-request-id"), "abc-1");
+    let answer = Answer::of(request.header("traceparent", trace)).await;
+    let id = answer.header("x-request-id");
+    assert!(
+        id.len() == 32 && id != "4bf92f3577b34da6a3ce929d0e0e4736",
+        "{id}"
+    );
     answer.error();
+}
+
+/// axum's own answer to a path like these is a text in its own words.
+#[tokio::test]
+async fn a_path_that_is_no_text_is_refused_in_our_shape() {
+    let world = World::new().await;
+    let cookie = world.admin().await;
+    for path in [
+        "/api/admin/organizations/%ff",
+        "/api/admin/organizations/%C3%28/usage",
+        "/api/nothing/%80",
+        "/organizations/%ff",
+    ] {
+        let answer = Answer::of(world.get(path).header("cookie", &cookie)).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{path}");
+        assert_eq!(answer.error().0, "invalid_argument", "{path}");
+    }
 }

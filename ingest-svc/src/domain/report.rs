@@ -1,6 +1,6 @@
 //! A usage report, parsed at the door: inside the service a value of these types is valid.
 
-use billing_kit::Violation;
+use billing_kit::{Violation, text::visible_line};
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
@@ -53,39 +53,30 @@ impl Report {
             }
         };
         let organization_id = parse_organization_id(&raw.organization_id);
-        check(
-            "organization_id",
-            organization_id.as_ref().map(|_| ()).map_err(Clone::clone),
-        );
-        let organization_name = raw.organization_name.trim();
-        check(
-            "organization_name",
-            check_text(organization_name, NAME_CHARS_MAX),
-        );
-        let instance_url = raw.instance_url.trim();
-        check("instance_url", check_text(instance_url, URL_CHARS_MAX));
+        check("organization_id", problem_of(&organization_id));
+        let organization_name = parse_line(&raw.organization_name, NAME_CHARS_MAX);
+        check("organization_name", problem_of(&organization_name));
+        let instance_url = parse_line(&raw.instance_url, URL_CHARS_MAX);
+        check("instance_url", problem_of(&instance_url));
         let user_count = parse_user_count(raw.user_count);
-        check(
-            "user_count",
-            user_count.as_ref().map(|_| ()).map_err(Clone::clone),
-        );
+        check("user_count", problem_of(&user_count));
         let reported_at = parse_time(raw.reported_at, now);
-        check(
-            "timestamp",
-            reported_at.as_ref().map(|_| ()).map_err(Clone::clone),
-        );
-        match (organization_id, user_count, reported_at) {
-            (Ok(organization_id), Ok(user_count), Ok(reported_at)) if violations.is_empty() => {
-                Ok(Self {
-                    organization_id,
-                    content: Content {
-                        organization_name: organization_name.to_owned(),
-                        instance_url: instance_url.to_owned(),
-                        user_count,
-                    },
-                    reported_at,
-                })
-            }
+        check("timestamp", problem_of(&reported_at));
+        let content = (organization_name, instance_url, user_count);
+        match (organization_id, content, reported_at) {
+            (
+                Ok(organization_id),
+                (Ok(organization_name), Ok(instance_url), Ok(user_count)),
+                Ok(reported_at),
+            ) => Ok(Self {
+                organization_id,
+                content: Content {
+                    organization_name,
+                    instance_url,
+                    user_count,
+                },
+                reported_at,
+            }),
             _ => Err(violations),
         }
     }
@@ -104,20 +95,23 @@ pub(crate) fn parse_organization_id(text: &str) -> Result<Uuid, String> {
         .ok_or_else(|| "It is no UUID, as in 0193a6f0-5f0e-7d2c-8c1b-1f2e3d4c5b6a.".to_owned())
 }
 
-fn check_text(text: &str, chars_max: usize) -> Result<(), String> {
-    if text.is_empty() {
+/// One line, as a person sees it.
+fn parse_line(text: &str, chars_max: usize) -> Result<String, String> {
+    let line = visible_line(text)?;
+    if line.is_empty() {
         return Err("It is missing or empty.".to_owned());
     }
-    let chars = text.chars().count();
+    let chars = line.chars().count();
     if chars > chars_max {
         return Err(format!(
             "It has {chars} characters; {chars_max} are the most."
         ));
     }
-    if text.chars().any(char::is_control) {
-        return Err("It has control characters.".to_owned());
-    }
-    Ok(())
+    Ok(line.into_owned())
+}
+
+fn problem_of<T>(parsed: &Result<T, String>) -> Result<(), String> {
+    parsed.as_ref().map(|_| ()).map_err(Clone::clone)
 }
 
 fn parse_user_count(count: Option<i64>) -> Result<i32, String> {
@@ -171,6 +165,19 @@ mod tests {
             Ok(_) => Vec::new(),
             Err(violations) => violations.into_iter().map(|v| v.field).collect(),
         }
+    }
+
+    /// A name that was pasted with a character that nobody sees is still that name.
+    #[test]
+    fn what_cannot_be_seen_is_no_part_of_a_name() {
+        let mut raw = good();
+        raw.organization_name = "\u{feff}Ac\u{200b}me Corp\u{202e}".to_owned();
+        let report = Report::parse(&raw, now()).unwrap();
+        assert_eq!(report.content.organization_name, "Acme Corp");
+        let empty = |raw: &mut RawReport| raw.organization_name = "\u{200b}\u{2060}".to_owned();
+        assert_eq!(fields_at_fault(empty), ["organization_name"]);
+        let two_lines = |raw: &mut RawReport| raw.organization_name = "a\u{2028}b".to_owned();
+        assert_eq!(fields_at_fault(two_lines), ["organization_name"]);
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use billing_kit::text::has_invisible;
+
 const ADDRESS_BYTES_MAX: usize = 254;
 const LOCAL_PART_BYTES_MAX: usize = 64;
 
@@ -20,6 +22,9 @@ impl EmailAddress {
         }
         if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
             return Err("It has blanks or control characters.");
+        }
+        if has_invisible(text) {
+            return Err("It has characters that cannot be seen.");
         }
         let Some((local, domain)) = text
             .split_once('@')
@@ -101,6 +106,8 @@ mod tests {
             "a@ac me.com",
             "a@acme.com\n",
             "a\u{0}@acme.com",
+            "bill\u{200b}ing@acme.com",
+            "billing@ac\u{ad}me.com",
             &too_long_local,
             &too_long,
         ] {

@@ -1,5 +1,6 @@
 //! An organization, how it stands with Stripe, and the words for that.
 
+use billing_kit::text::visible_line;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
@@ -24,21 +25,19 @@ impl OrganizationId {
     }
 }
 
-/// An organization's name: 1 to 200 characters, no control characters.
+/// An organization's name: one line of 1 to 200 characters that can be seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct OrganizationName(String);
 
 impl OrganizationName {
     pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
-        let chars = text.chars().count();
-        if text.trim().is_empty() {
+        let text = visible_line(text)?;
+        if text.is_empty() {
             Err("It is empty.")
-        } else if chars > NAME_CHARS_MAX {
+        } else if text.chars().count() > NAME_CHARS_MAX {
             Err("It is longer than 200 characters.")
-        } else if text.chars().any(char::is_control) {
-            Err("It has control characters.")
         } else {
-            Ok(Self(text.to_owned()))
+            Ok(Self(text.into_owned()))
         }
     }
 
@@ -52,21 +51,19 @@ impl OrganizationName {
     }
 }
 
-/// Where an instance lives, as it says itself: 1 to 255 characters, no control characters.
+/// Where an instance lives, as it says itself: one line of 1 to 255 characters that can be seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct InstanceUrl(String);
 
 impl InstanceUrl {
     pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
-        let chars = text.chars().count();
-        if text.trim().is_empty() {
+        let text = visible_line(text)?;
+        if text.is_empty() {
             Err("It is empty.")
-        } else if chars > INSTANCE_URL_CHARS_MAX {
+        } else if text.chars().count() > INSTANCE_URL_CHARS_MAX {
             Err("It is longer than 255 characters.")
-        } else if text.chars().any(char::is_control) {
-            Err("It has control characters.")
         } else {
-            Ok(Self(text.to_owned()))
+            Ok(Self(text.into_owned()))
         }
     }
 
@@ -332,7 +329,7 @@ pub(crate) mod tests {
 
     #[test]
     fn names_and_urls_have_bounds() {
-        for bad in ["", " ", "a\u{0}b", "tab\there"] {
+        for bad in ["", " ", "a\u{0}b", "tab\there", "\u{200b}", "a\u{2028}b"] {
             assert!(OrganizationName::parse(bad).is_err(), "{bad:?}");
             assert!(InstanceUrl::parse(bad).is_err(), "{bad:?}");
         }

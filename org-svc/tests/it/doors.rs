@@ -4,7 +4,6 @@ use std::path::Path;
 
 use billing_devkit::pki::DevPki;
 use billing_kit::{
-    Fault,
     client::{self, ServiceChannel},
     server::Listen,
     tls::TlsFiles,
@@ -18,7 +17,7 @@ use billing_proto::{
         organization_service_client::OrganizationServiceClient,
     },
 };
-use tonic::{Request, Status};
+use tonic::{Code, Request, Status};
 use url::Url;
 
 use crate::support::{World, fault, nowhere};
@@ -41,23 +40,16 @@ struct Visitor {
 }
 
 /// Whether the door was open: whatever was said behind it.
-fn is_open<T: std::fmt::Debug>(answer: Result<T, Status>) -> Result<(), ErrorReason> {
-    match answer.map_err(Fault::from_status) {
-        Ok(_) => Ok(()),
-        Err(fault) => {
-            let closed = [ErrorReason::PermissionDenied, ErrorReason::Unauthenticated];
-            if closed.contains(&fault.reason) {
-                Err(fault.reason)
-            } else {
-                Ok(())
-            }
-        }
+fn is_open<T: std::fmt::Debug>(answer: Result<T, Status>) -> Result<(), Code> {
+    match answer.map_err(|status| status.code()) {
+        Err(closed @ (Code::PermissionDenied | Code::Unauthenticated)) => Err(closed),
+        Ok(_) | Err(_) => Ok(()),
     }
 }
 
 impl Visitor {
     /// Observe, List, Count, Watch, Link, GetSession.
-    async fn doors(&self, world: &World, as_admin: bool) -> [Result<(), ErrorReason>; 6] {
+    async fn doors(&self, world: &World, as_admin: bool) -> [Result<(), Code>; 6] {
         fn with<T>(world: &World, as_admin: bool, message: T) -> Request<T> {
             if as_admin {
                 world.as_admin(message)
@@ -85,9 +77,9 @@ impl Visitor {
 
 #[tokio::test]
 async fn each_identity_has_its_doors() {
-    const OPEN: Result<(), ErrorReason> = Ok(());
-    const CLOSED: Result<(), ErrorReason> = Err(ErrorReason::PermissionDenied);
-    const NO_ADMIN: Result<(), ErrorReason> = Err(ErrorReason::Unauthenticated);
+    const OPEN: Result<(), Code> = Ok(());
+    const CLOSED: Result<(), Code> = Err(Code::PermissionDenied);
+    const NO_ADMIN: Result<(), Code> = Err(Code::Unauthenticated);
 
     let world = World::new().await;
     let dir = tempfile::tempdir().unwrap();
