@@ -13,6 +13,8 @@ use std::net::SocketAddr;
 use tonic::metadata::MetadataMap;
 use url::Url;
 
+use crate::domain::attempts::AttemptLimit;
+
 const LISTEN_DEFAULT: ([u8; 4], u16) = ([127, 0, 0, 1], 50_052);
 const HEALTH_DEFAULT: ([u8; 4], u16) = ([127, 0, 0, 1], 9_102);
 
@@ -35,6 +37,8 @@ pub struct Config {
     pub admin_assertion_public_key: Option<String>,
     /// Identities of other internal services that may read organizations.
     pub org_readers: Vec<String>,
+    /// How often one address may try a password.
+    pub attempt_limit: AttemptLimit,
 }
 
 impl Config {
@@ -46,15 +50,17 @@ impl Config {
         let process = env.process(SocketAddr::from(HEALTH_DEFAULT));
         let tls = env.tls();
         let listen = env.listen(SocketAddr::from(LISTEN_DEFAULT), tls.clone());
+        let stripe_svc_url = env.service_url(
+            "STRIPE_SVC_URL",
+            "the address of stripe-svc, for example http://127.0.0.1:50053",
+            tls.as_ref(),
+        );
         let config = Self {
             process,
             listen,
             tls,
             database: DatabaseConfig::read(&mut env),
-            stripe_svc_url: env.url(
-                "STRIPE_SVC_URL",
-                "the address of stripe-svc, for example http://127.0.0.1:50053",
-            ),
+            stripe_svc_url,
             admin_assertion_private_key: env.required_secret(
                 "ADMIN_ASSERTION_PRIVATE_KEY",
                 "an Ed25519 private key in PKCS#8 PEM",
@@ -63,6 +69,11 @@ impl Config {
                 .optional_secret("ADMIN_ASSERTION_PUBLIC_KEY")
                 .map(|key| key.expose_secret().to_owned()),
             org_readers: env.list("ORG_READERS"),
+            attempt_limit: env.parsed(
+                "AUTH_ATTEMPT_LIMIT",
+                AttemptLimit::default(),
+                "ATTEMPTS/SECONDS, for example 3/10, or to off",
+            ),
         };
         let has_key = !config
             .admin_assertion_private_key
@@ -161,6 +172,12 @@ mod tests {
             ),
             ("STRIPE_SVC_URL", "stripe", "STRIPE_SVC_URL"),
             ("DATABASE_URL", "mysql://x", "DATABASE_URL"),
+            ("AUTH_ATTEMPT_LIMIT", "3", "AUTH_ATTEMPT_LIMIT"),
+            (
+                "STRIPE_SVC_URL",
+                "http://stripe-svc:50053",
+                "plaintext to another machine",
+            ),
             ("LISTEN_ADDR", "0.0.0.0:50052", "there is no TLS"),
         ] {
             let error = read(&[(variable, value)]).unwrap_err().to_string();

@@ -47,9 +47,13 @@ use crate::{
 };
 
 pub use config::Config;
+pub use domain::attempts::AttemptLimit;
 
 /// The database role of this service.
 const ROLE: &str = "billing_org";
+
+/// Why nobody could sign in.
+const ELSEWHERE: &str = "Better Auth's tables seem to be called users, sessions and accounts here (usePlural), and nobody is in \"user\", which the migrations made. Put views with Better Auth's own names over them, as docs/OPERATIONS.md says under \"Renamed tables and columns\"; or, if these tables are something else, begin with: org-svc admin create EMAIL";
 
 /// What is not configured but taken from the world.
 #[derive(Debug, Clone)]
@@ -87,7 +91,12 @@ pub async fn start(config: Config, deps: Deps, life: Lifecycle) -> Result<Runnin
     let Deps { clock, ids } = deps;
     let (signer, verifier) = config.assertion_keys(clock.clone())?;
     let db = connect(&config.database).await?;
-    let admins = Arc::new(Admins::new(db.clone(), clock.clone(), ids.clone()));
+    let admins = Arc::new(Admins::new(
+        db.clone(),
+        clock.clone(),
+        ids.clone(),
+        config.attempt_limit,
+    ));
     check_tables(&admins).await?;
     let organizations = Arc::new(Organizations {
         db: db.clone(),
@@ -136,7 +145,14 @@ async fn connect(database: &billing_kit_db::DatabaseConfig) -> Result<DatabaseCo
 /// needed.
 async fn check_tables(admins: &Admins) -> Result<(), String> {
     match admins.tables().await {
-        Ok(_) => Ok(()),
+        Ok(tables) => match tables.are_elsewhere(&admins.db).await {
+            Ok(true) => Err(ELSEWHERE.to_owned()),
+            Ok(false) => Ok(()),
+            Err(fault) => {
+                fault.log();
+                Ok(())
+            }
+        },
         Err(DetectError::Unsupported(problem)) => Err(problem),
         Err(DetectError::Database(fault)) => {
             fault.log();

@@ -16,4 +16,4 @@ mod host;
 mod system;
 
 pub use host::Service;
-pub use system::{ADMIN_EMAIL, ADMIN_PASSWORD, STRIPE_KEY, System, WEBHOOK_SECRET};
+pub use system::{ADMIN_EMAIL, ADMIN_PASSWORD, AUTH_SECRET, STRIPE_KEY, System, WEBHOOK_SECRET};

@@ -28,6 +28,9 @@ pub const STRIPE_KEY: &str = "sk_test_local";
 /// What the simulator signs its webhooks with.
 pub const WEBHOOK_SECRET: &str = "whsec_sample";
 
+/// What session cookies are signed with.
+pub const AUTH_SECRET: &str = "a-secret-for-tests-0123456789abcdef";
+
 /// Another internal service, which may read org-svc.
 const READER: &str = "developer";
 
@@ -180,6 +183,8 @@ impl System {
                     text(self.signing_key.public.clone()),
                 ),
                 ("ORG_READERS", READER.to_owned()),
+                // All sign-ins of a test come from one address, within a second.
+                ("AUTH_ATTEMPT_LIMIT", "off".to_owned()),
             ],
             Service::Stripe => vec![
                 ("DATABASE_URL", self.database.url().to_owned()),
@@ -199,10 +204,7 @@ impl System {
                 ("INGEST_SVC_URL", url(Service::Ingest)),
                 ("ORG_SVC_URL", url(Service::Org)),
                 ("STRIPE_SVC_URL", url(Service::Stripe)),
-                (
-                    "BETTER_AUTH_SECRET",
-                    "a-secret-for-tests-0123456789abcdef".to_owned(),
-                ),
+                ("BETTER_AUTH_SECRET", AUTH_SECRET.to_owned()),
                 ("BETTER_AUTH_URL", self.base_url()),
                 ("NEXT_PUBLIC_BETTER_AUTH_URL", self.base_url()),
                 // One machine stands for all instances.

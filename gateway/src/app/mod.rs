@@ -6,6 +6,7 @@
 
 mod authenticate_admin;
 mod cancel_subscription;
+mod change_password;
 mod create_portal_session;
 mod get_organization;
 mod get_reconciliation;
@@ -32,6 +33,7 @@ use billing_kit::Clock;
 use crate::{upstream::Upstream, worker::report_queue::ReportQueue};
 
 pub(crate) use authenticate_admin::Admin;
+pub(crate) use change_password::{NewPassword, PasswordChange};
 pub(crate) use get_session::{CurrentSession, Session, User};
 pub(crate) use link_organization::Link;
 pub(crate) use list_findings::FindingsPage;

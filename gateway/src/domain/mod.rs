@@ -6,6 +6,7 @@
 //! would only be a copy.
 
 pub(crate) mod api_tokens;
+pub(crate) mod change_password_body;
 pub(crate) mod email;
 pub(crate) mod fields;
 pub(crate) mod link_terms;

@@ -94,7 +94,8 @@ impl SignInBody {
     }
 }
 
-fn text(object: &Map<String, Value>, name: &str, problems: &mut Vec<String>) -> String {
+/// A field that must be there; one that is not is empty, with its problem noted.
+pub(super) fn text(object: &Map<String, Value>, name: &str, problems: &mut Vec<String>) -> String {
     let value = object.get(name);
     let text = value.and_then(Value::as_str);
     if text.is_none() {
@@ -103,7 +104,8 @@ fn text(object: &Map<String, Value>, name: &str, problems: &mut Vec<String>) -> 
     text.unwrap_or_default().to_owned()
 }
 
-fn optional<'a, T>(
+/// A field that may be left out.
+pub(super) fn optional<'a, T>(
     object: &'a Map<String, Value>,
     name: &str,
     kind: &str,
@@ -118,7 +120,8 @@ fn optional<'a, T>(
     read
 }
 
-fn expected(place: &str, kind: &str, value: Option<&Value>) -> String {
+/// What Better Auth says of a value of the wrong type.
+pub(super) fn expected(place: &str, kind: &str, value: Option<&Value>) -> String {
     let received = match value {
         None => "undefined",
         Some(Value::Null) => "null",

@@ -10,12 +10,13 @@ use billing_proto::{
     common::v1::{CancelMode, DeploymentType, ErrorReason, PlanType, SubscriptionStatus},
     org::v1::{
         self as org, AuthenticateAdminRequest, AuthenticateAdminResponse,
-        CancelSubscriptionRequest, CancelSubscriptionResponse, ConfirmDrainedRequest,
-        ConfirmDrainedResponse, CountOrganizationsRequest, CountOrganizationsResponse,
-        GetOrganizationRequest, GetOrganizationResponse, GetSessionRequest, GetSessionResponse,
-        LinkFilter, LinkOperationKind, LinkOperationState, LinkOrganizationRequest,
-        LinkOrganizationResponse, ListOrganizationsRequest, ListOrganizationsResponse,
-        ObserveOrganizationsRequest, ObserveOrganizationsResponse, SignInRequest, SignInResponse,
+        CancelSubscriptionRequest, CancelSubscriptionResponse, ChangePasswordRequest,
+        ChangePasswordResponse, ConfirmDrainedRequest, ConfirmDrainedResponse,
+        CountOrganizationsRequest, CountOrganizationsResponse, GetOrganizationRequest,
+        GetOrganizationResponse, GetSessionRequest, GetSessionResponse, LinkFilter,
+        LinkOperationKind, LinkOperationState, LinkOrganizationRequest, LinkOrganizationResponse,
+        ListOrganizationsRequest, ListOrganizationsResponse, ObserveOrganizationsRequest,
+        ObserveOrganizationsResponse, PasswordRefusal, SignInRequest, SignInResponse,
         SignOutRequest, SignOutResponse, UnlinkOrganizationRequest, UnlinkOrganizationResponse,
         UpdateSubscriptionRequest, UpdateSubscriptionResponse, WatchOrganizationsRequest,
         WatchOrganizationsResponse, admin_session_service_server::AdminSessionService,
@@ -28,6 +29,9 @@ use uuid::Uuid;
 
 pub(crate) const ADMIN: &str = "admin@example.com";
 pub(crate) const NO_ADMIN: &str = "user@example.com";
+/// Whom org-svc refuses though the password is right.
+pub(crate) const BANNED: &str = "banned@example.com";
+pub(crate) const TWO_FACTORS: &str = "two-factors@example.com";
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 const ASSERTION: &str = "signed-by-org-svc";
 
@@ -134,7 +138,16 @@ impl AdminSessionService for Org {
         } = request.into_inner();
         let email = email.to_lowercase();
         if *self.rate_limited.lock().unwrap() {
-            return Err(Fault::new(ErrorReason::RateLimited, "Too many.").into());
+            let mut fault = Fault::new(ErrorReason::RateLimited, "Too many.");
+            fault.retry_after = Some(std::time::Duration::from_secs(7));
+            return Err(fault.into());
+        }
+        match email.as_str() {
+            BANNED => return Err(Fault::new(ErrorReason::UserBanned, "Banned.").into()),
+            TWO_FACTORS => {
+                return Err(Fault::new(ErrorReason::SecondFactorNeeded, "A second one.").into());
+            }
+            _ => {}
         }
         if ![ADMIN, NO_ADMIN].contains(&email.as_str()) || password != PASSWORD {
             return Err(Fault::new(ErrorReason::Unauthenticated, "Wrong.").into());
@@ -180,6 +193,53 @@ impl AdminSessionService for Org {
         Ok(Response::new(GetSessionResponse {
             user: session.as_ref().map(|session| user(&session.user_id)),
             refreshed: session.is_some() && *self.refresh.lock().unwrap() && !disable_refresh,
+            session,
+        }))
+    }
+
+    async fn change_password(
+        &self,
+        request: Request<ChangePasswordRequest>,
+    ) -> Result<Response<ChangePasswordResponse>, Status> {
+        let ChangePasswordRequest {
+            session_token,
+            current_password,
+            new_password,
+            revoke_other_sessions,
+            ip_address,
+            user_agent,
+        } = request.into_inner();
+        let refused =
+            |reason| Status::from(Fault::new(reason, "There is no session, or it has ended."));
+        let mut session = self
+            .session(&session_token)
+            .ok_or_else(|| refused(ErrorReason::Unauthenticated))?;
+        let refusal = match (new_password.len(), current_password.as_str()) {
+            (0..8, _) => PasswordRefusal::TooShort,
+            (129.., _) => PasswordRefusal::TooLong,
+            (_, "none") => PasswordRefusal::NoneSet,
+            (_, PASSWORD) => PasswordRefusal::Unspecified,
+            _ => PasswordRefusal::CurrentWrong,
+        };
+        if refusal != PasswordRefusal::Unspecified {
+            return Ok(Response::new(ChangePasswordResponse {
+                refusal: refusal.into(),
+                ..ChangePasswordResponse::default()
+            }));
+        }
+        let user = user(&session.user_id);
+        let session = revoke_other_sessions.then(|| {
+            let mut sessions = self.sessions.lock().unwrap();
+            sessions.clear();
+            session.token = format!("renewed{:025}", 1);
+            session.ip_address = Some(ip_address);
+            session.user_agent = Some(user_agent);
+            sessions.insert(session.token.clone(), session.clone());
+            session
+        });
+        Ok(Response::new(ChangePasswordResponse {
+            refusal: refusal.into(),
+            user: Some(user),
             session,
         }))
     }

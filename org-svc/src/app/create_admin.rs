@@ -6,10 +6,10 @@ use sea_orm::{DatabaseTransaction, TransactionTrait};
 use secrecy::SecretString;
 use serde_json::json;
 
-use super::{Admins, random_id};
+use super::Admins;
 use crate::{
     domain::{
-        account::{User, UserId, UserName, to_millis},
+        account::{NewUser, UserId, UserName, to_millis},
         email::EmailAddress,
     },
     store::{
@@ -49,17 +49,13 @@ pub(crate) async fn create_admin(
         Some(user) => user,
         None => {
             let name = name.map_or_else(|| email.local_part(), UserName::as_str);
-            let user = User {
-                id: UserId(random_id()),
+            let user = NewUser {
                 name: name.to_owned(),
                 email: email.to_lowercase().as_str().to_owned(),
-                email_verified: false,
-                image: None,
                 created_at: now,
-                updated_at: now,
             };
-            tables.insert_user(&transaction, &user).await?;
-            user
+            let id = app.new_id(tables.user_ids());
+            tables.insert_user(&transaction, id, user).await?
         }
     };
     set_password(app, &transaction, tables, &user.id, &hash).await?;
@@ -84,7 +80,8 @@ pub(crate) async fn create_admin(
     Ok(created)
 }
 
-async fn set_password(
+/// Sets a user's password, whether there was one or not.
+pub(super) async fn set_password(
     app: &Admins,
     transaction: &DatabaseTransaction,
     tables: Tables,
@@ -96,8 +93,9 @@ async fn set_password(
         .set_password_hash(transaction, user_id, hash, now)
         .await?;
     if !replaced {
+        let id = app.new_id(tables.account_ids());
         tables
-            .insert_credential_account(transaction, random_id(), user_id, hash, now)
+            .insert_credential_account(transaction, id, user_id, hash, now)
             .await?;
     }
     Ok(())

@@ -3,8 +3,11 @@
 
 pub(crate) mod adopt_admins;
 pub(crate) mod authenticate_admin;
+pub(crate) mod change_password;
+mod count_attempt;
 pub(crate) mod count_organizations;
 pub(crate) mod create_admin;
+pub(crate) mod disable_admin;
 pub(crate) mod get_organization;
 pub(crate) mod get_session;
 pub(crate) mod keep_subscriptions;
@@ -13,6 +16,7 @@ pub(crate) mod list_admins;
 pub(crate) mod list_organizations;
 pub(crate) mod observe_organizations;
 mod passwords;
+pub(crate) mod reset_password;
 pub(crate) mod run_link_operation;
 pub(crate) mod sign_in;
 pub(crate) mod sign_out;
@@ -26,8 +30,10 @@ use tokio::sync::{Notify, OnceCell};
 
 use crate::{
     app::passwords::Passwords,
-    domain::{account::ID_CHARS, link::LinkOperation, organization::Organization},
-    store::better_auth::{DetectError, Tables},
+    domain::{
+        account::ID_CHARS, attempts::AttemptLimit, link::LinkOperation, organization::Organization,
+    },
+    store::better_auth::{DetectError, IdKind, Tables},
     stripe_svc::StripeSvc,
 };
 
@@ -57,16 +63,18 @@ pub(crate) struct Admins {
     pub(crate) db: DatabaseConnection,
     pub(crate) clock: Clock,
     pub(crate) ids: Ids,
+    limit: AttemptLimit,
     tables: OnceCell<Tables>,
     passwords: Passwords,
 }
 
 impl Admins {
-    pub(crate) fn new(db: DatabaseConnection, clock: Clock, ids: Ids) -> Self {
+    pub(crate) fn new(db: DatabaseConnection, clock: Clock, ids: Ids, limit: AttemptLimit) -> Self {
         Self {
             db,
             clock,
             ids,
+            limit,
             tables: OnceCell::new(),
             passwords: Passwords::new(),
         }
@@ -84,9 +92,19 @@ impl Admins {
     async fn known_tables(&self) -> Result<Tables, Fault> {
         self.tables().await.map_err(Fault::from)
     }
+
+    /// The id of a new row, as the deployment's Better Auth would make it; `None` where the database
+    /// does.
+    fn new_id(&self, kind: IdKind) -> Option<String> {
+        match kind {
+            IdKind::Text => Some(random_id()),
+            IdKind::Uuid => Some(self.ids.next().to_string()),
+            IdKind::Serial => None,
+        }
+    }
 }
 
-/// An id or a token as Better Auth makes them: the distribution draws again where a number falls
+/// An id or a session's token as Better Auth makes them: the distribution draws again where a number falls
 /// outside of the alphabet, from the operating system's seed.
 fn random_id() -> String {
     Alphanumeric.sample_string(&mut rand::rng(), ID_CHARS)

@@ -2,11 +2,13 @@
 
 use billing_kit::{Fault, Violation};
 use billing_proto::common::v1::ErrorReason;
+use chrono::{DateTime, Utc};
 use secrecy::SecretString;
 
-use super::{Admins, random_id};
+use super::{Admins, count_attempt::count_attempt, random_id};
 use crate::domain::{
-    account::{Session, SessionToken, User, UserId, to_millis},
+    account::{NewSession, Restrictions, Session, SessionToken, User, UserId, to_millis},
+    attempts::Attempt,
     email::EmailAddress,
     password::{self, StoredHash},
     session,
@@ -34,6 +36,7 @@ pub(crate) async fn sign_in(app: &Admins, asked: SignIn) -> Result<(Session, Use
         ip_address,
         user_agent,
     } = asked;
+    count_attempt(app, Attempt::SignIn, &ip_address).await?;
     if password::is_too_long(&password) {
         let violation = Violation::new("password", "It is longer than 128 characters.");
         return Err(Fault::invalid(vec![violation]));
@@ -60,23 +63,53 @@ pub(crate) async fn sign_in(app: &Admins, asked: SignIn) -> Result<(Session, Use
         ));
     };
     let now = to_millis(app.clock.now());
-    let session = Session {
-        id: random_id(),
+    admit(tables.restrictions(&app.db, &user.id).await?, now)?;
+    let session = new_session(&user.id, now, remember, ip_address, &user_agent);
+    let id = app.new_id(tables.session_ids());
+    let session = tables.insert_session(&app.db, id, session).await?;
+    Ok((session, user))
+}
+
+/// A session that begins now.
+pub(super) fn new_session(
+    user_id: &UserId,
+    now: DateTime<Utc>,
+    remember: bool,
+    ip_address: String,
+    user_agent: &str,
+) -> NewSession {
+    NewSession {
         token: SessionToken::new(random_id()),
-        user_id: user.id.clone(),
+        user_id: user_id.clone(),
         expires_at: session::end_of_new(now, remember),
         created_at: now,
-        updated_at: now,
-        ip_address: Some(ip_address),
-        user_agent: Some(user_agent.chars().take(USER_AGENT_CHARS_MAX).collect()),
-    };
-    tables.insert_session(&app.db, &session).await?;
-    Ok((session, user))
+        ip_address,
+        user_agent: user_agent.chars().take(USER_AGENT_CHARS_MAX).collect(),
+    }
+}
+
+/// What stands against a user who showed the right password. Nobody else learns of it.
+fn admit(restrictions: Restrictions, now: DateTime<Utc>) -> Result<(), Fault> {
+    if restrictions.is_banned(now) {
+        return Err(banned());
+    }
+    if restrictions.second_factor {
+        return Err(Fault::new(
+            ErrorReason::SecondFactorNeeded,
+            "This account has a second factor, which is not checked here. Sign in where it was set up: that session is good here too.",
+        ));
+    }
+    Ok(())
+}
+
+/// The refusal of a user who is banned.
+pub(super) fn banned() -> Fault {
+    Fault::new(ErrorReason::UserBanned, "This user is banned.")
 }
 
 /// A deployment can hash its passwords in a way of its own. Who is affected cannot sign in here, and
 /// the operator must know why.
-fn recognise(user_id: &UserId, text: &str) -> Option<StoredHash> {
+pub(super) fn recognise(user_id: &UserId, text: &str) -> Option<StoredHash> {
     let stored = StoredHash::parse(text);
     if stored.is_none() {
         tracing::error!(

@@ -1,7 +1,10 @@
 //! `org-svc admin …`: who may administer billing.
 #![expect(clippy::print_stdout, reason = "a command answers on standard output")]
 
-use std::{io::Read, process::ExitCode};
+use std::{
+    io::{IsTerminal, Read},
+    process::ExitCode,
+};
 
 use billing_kit::{
     Clock, Ids,
@@ -10,16 +13,23 @@ use billing_kit::{
 };
 use billing_kit_db::DatabaseConfig;
 use clap::{Args, Subcommand};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
     app::{
         Admins,
         adopt_admins::{Whom, adopt_admins},
         create_admin::{Created, create_admin},
+        disable_admin::{Disabled, Who, disable_admin},
         list_admins::list_admins,
+        reset_password::reset_password,
     },
-    domain::{account::UserName, email::EmailAddress, password},
+    domain::{
+        account::{UserId, UserName},
+        attempts::AttemptLimit,
+        email::EmailAddress,
+        password,
+    },
 };
 
 /// More than any password takes, in bytes: what is longer is some other file.
@@ -31,7 +41,11 @@ pub(crate) enum AdminCommand {
     Create(Create),
     /// Make users of an existing Better Auth deployment admins.
     Adopt(Adopt),
-    /// Show the admins.
+    /// Give a user a new password and end their sessions.
+    ResetPassword(ResetPassword),
+    /// Take billing away from an admin and end their sessions; the account stays.
+    Disable(Disable),
+    /// Show the admins: address, name, since when, when last seen, id.
     List,
 }
 
@@ -42,9 +56,31 @@ pub(crate) struct Create {
     /// The name of a new user; what stands before the @ by default.
     #[arg(long)]
     name: Option<String>,
-    /// Read the password from standard input: 8 to 128 characters, up to the end of its first line.
-    #[arg(long, required = true)]
+    #[command(flatten)]
+    password: PasswordSource,
+}
+
+/// Where a password comes from; never from an argument, which every user of the machine can read.
+#[derive(Debug, Args)]
+struct PasswordSource {
+    /// Read the password from standard input instead of asking for it: 8 to 128 characters, up to the
+    /// end of its first line.
+    #[arg(long)]
     password_stdin: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ResetPassword {
+    /// The e-mail address of the user.
+    email: String,
+    #[command(flatten)]
+    password: PasswordSource,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Disable {
+    /// The e-mail address of the admin, or the id where the user was deleted.
+    admin: String,
 }
 
 #[derive(Debug, Args)]
@@ -106,6 +142,8 @@ async fn obey(command: AdminCommand) -> Result<(), Problem> {
     match command {
         AdminCommand::Create(arguments) => create(arguments).await,
         AdminCommand::Adopt(arguments) => adopt(arguments).await,
+        AdminCommand::ResetPassword(arguments) => reset(arguments).await,
+        AdminCommand::Disable(arguments) => disable(arguments).await,
         AdminCommand::List => list().await,
     }
 }
@@ -119,7 +157,9 @@ fn database() -> Result<DatabaseConfig, Problem> {
 
 async fn connect(database: &DatabaseConfig) -> Result<Admins, Problem> {
     let db = crate::connect(database).await.map_err(Problem::Failed)?;
-    let admins = Admins::new(db, Clock::system(), Ids::random());
+    // The operator signs nobody in: nothing is counted here.
+    let limit = AttemptLimit::default();
+    let admins = Admins::new(db, Clock::system(), Ids::random(), limit);
     admins.tables().await?;
     Ok(admins)
 }
@@ -128,9 +168,10 @@ async fn create(arguments: Create) -> Result<(), Problem> {
     let Create {
         email,
         name,
-        password_stdin: _,
+        password,
     } = arguments;
-    let password = read_password()?;
+    parse_email(&email)?;
+    let password = password.read(&email)?;
     let created = create_on(&database()?, &email, name.as_deref(), password).await?;
     let email = email.to_lowercase();
     match created {
@@ -146,12 +187,12 @@ pub(super) async fn create_on(
     name: Option<&str>,
     password: SecretString,
 ) -> Result<Created, Problem> {
+    password::check_new(&password).map_err(|problem| Problem::Usage(problem.to_string()))?;
     let email = parse_email(email)?;
     let name = name
         .map(UserName::parse)
         .transpose()
         .map_err(|problem| Problem::Usage(format!("--name: {problem}")))?;
-    password::check_new(&password).map_err(|problem| Problem::Usage(problem.to_owned()))?;
     let admins = connect(database).await?;
     Ok(create_admin(&admins, &email, name.as_ref(), password).await?)
 }
@@ -165,10 +206,7 @@ async fn adopt(arguments: Adopt) -> Result<(), Problem> {
     let admins = connect(&database()?).await?;
     let adopted = adopt_admins(&admins, whom).await?;
     if adopted.is_empty() {
-        return Err(Problem::Failed(
-            "there is no such user. Create one: org-svc admin create EMAIL --password-stdin"
-                .to_owned(),
-        ));
+        return Err(no_such_user());
     }
     for (user, is_new) in adopted {
         let became = if is_new { "is now" } else { "already was" };
@@ -177,23 +215,61 @@ async fn adopt(arguments: Adopt) -> Result<(), Problem> {
     Ok(())
 }
 
+async fn reset(arguments: ResetPassword) -> Result<(), Problem> {
+    let ResetPassword { email, password } = arguments;
+    let address = parse_email(&email)?;
+    let password = password.read(&email)?;
+    password::check_new(&password).map_err(|problem| Problem::Usage(problem.to_string()))?;
+    let admins = connect(&database()?).await?;
+    if !reset_password(&admins, &address, password).await? {
+        return Err(no_such_user());
+    }
+    println!(
+        "{} has the new password, and no session any more",
+        email.to_lowercase()
+    );
+    Ok(())
+}
+
+async fn disable(arguments: Disable) -> Result<(), Problem> {
+    let Disable { admin } = arguments;
+    let who = if admin.contains('@') {
+        Who::Email(parse_email(&admin)?)
+    } else {
+        Who::Id(UserId(admin.clone()))
+    };
+    let admins = connect(&database()?).await?;
+    match disable_admin(&admins, who).await? {
+        Disabled::Yes(sessions) => {
+            println!("{admin} is no admin any more; sessions ended: {sessions}");
+            Ok(())
+        }
+        Disabled::NoSuchAdmin => Err(Problem::Failed(
+            "there is no such admin. See who there is: org-svc admin list".to_owned(),
+        )),
+    }
+}
+
 async fn list() -> Result<(), Problem> {
     let admins = connect(&database()?).await?;
     let listed = list_admins(&admins).await?;
     if listed.is_empty() {
         println!("there are no admins yet");
     }
-    for admin in listed {
-        let (email, name) = admin
-            .user
+    for (admin, user) in listed {
+        let (email, name) = user
             .as_ref()
             .map_or(("(the user was deleted)", ""), |user| {
                 (user.email.as_str(), user.name.as_str())
             });
+        let seen = admin.last_seen_at.map_or_else(
+            || "never seen".to_owned(),
+            |seen| format!("last seen {}", seen.format("%Y-%m-%d %H:%M UTC")),
+        );
         println!(
-            "{email}\t{name}\t{}\tsince {}",
-            admin.user_id.0,
-            admin.since.format("%Y-%m-%d")
+            "{email}\t{name}\tsince {}\t{seen}\t{}",
+            admin.since.format("%Y-%m-%d"),
+            admin.user_id.0
         );
     }
     Ok(())
@@ -203,7 +279,40 @@ fn parse_email(text: &str) -> Result<EmailAddress, Problem> {
     EmailAddress::parse(text).map_err(|problem| Problem::Usage(format!("'{text}': {problem}")))
 }
 
-fn read_password() -> Result<SecretString, Problem> {
+fn no_such_user() -> Problem {
+    Problem::Failed("there is no such user. Create one: org-svc admin create EMAIL".to_owned())
+}
+
+impl PasswordSource {
+    /// The password, asked for twice where a person types it.
+    fn read(&self, email: &str) -> Result<SecretString, Problem> {
+        if self.password_stdin {
+            return read_stdin();
+        }
+        if !std::io::stdin().is_terminal() {
+            return Err(Problem::Usage(
+                "there is no terminal to ask for the password at. Send it on standard input, with --password-stdin"
+                    .to_owned(),
+            ));
+        }
+        let first = ask(&format!("New password for {email}: "))?;
+        let second = ask("The same again: ")?;
+        if first.expose_secret() == second.expose_secret() {
+            Ok(first)
+        } else {
+            Err(Problem::Usage("these are two passwords".to_owned()))
+        }
+    }
+}
+
+/// Asks at the terminal, which does not show what is typed.
+fn ask(question: &str) -> Result<SecretString, Problem> {
+    rpassword::prompt_password(question)
+        .map(SecretString::from)
+        .map_err(|error| Problem::Usage(format!("the password cannot be read: {error}")))
+}
+
+fn read_stdin() -> Result<SecretString, Problem> {
     let mut text = String::new();
     std::io::stdin()
         .lock()

@@ -5,6 +5,7 @@
 //! as a value, and what follows from it goes out as one.
 
 pub(crate) mod account;
+pub(crate) mod attempts;
 pub(crate) mod email;
 pub(crate) mod link;
 #[cfg(test)]

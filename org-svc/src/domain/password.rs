@@ -32,12 +32,21 @@ pub(crate) fn is_too_long(password: &SecretString) -> bool {
     length(password) > LENGTH_MAX
 }
 
+/// What is wrong with a password that is about to be set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NewPasswordFault {
+    #[error("The password is shorter than 8 characters.")]
+    TooShort,
+    #[error("The password is longer than 128 characters.")]
+    TooLong,
+}
+
 /// Checks a password that is about to be set.
-pub(crate) fn check_new(password: &SecretString) -> Result<(), &'static str> {
+pub(crate) fn check_new(password: &SecretString) -> Result<(), NewPasswordFault> {
     match length(password) {
         LENGTH_MIN..=LENGTH_MAX => Ok(()),
-        0..LENGTH_MIN => Err("The password is shorter than 8 characters."),
-        _ => Err("The password is longer than 128 characters."),
+        0..LENGTH_MIN => Err(NewPasswordFault::TooShort),
+        _ => Err(NewPasswordFault::TooLong),
     }
 }
 

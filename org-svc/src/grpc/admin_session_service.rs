@@ -12,6 +12,7 @@ use crate::{
     app::{
         Admins,
         authenticate_admin::authenticate_admin,
+        change_password::{ChangePassword, Changed, change_password},
         get_session::get_session,
         sign_in::{SignIn, sign_in},
         sign_out::sign_out,
@@ -78,6 +79,41 @@ impl AdminSessionService for AdminSessions {
                 refreshed: found.refreshed,
             },
             None => proto::GetSessionResponse::default(),
+        };
+        Ok(Response::new(response))
+    }
+
+    async fn change_password(
+        &self,
+        request: Request<proto::ChangePasswordRequest>,
+    ) -> Result<Response<proto::ChangePasswordResponse>, Status> {
+        let proto::ChangePasswordRequest {
+            session_token,
+            current_password,
+            new_password,
+            revoke_other_sessions,
+            ip_address,
+            user_agent,
+        } = request.into_inner();
+        let asked = ChangePassword {
+            token: SessionToken::new(session_token),
+            current: current_password.into(),
+            new: new_password.into(),
+            revoke_other_sessions,
+            ip_address,
+            user_agent,
+        };
+        let response = match change_password(&self.app, asked).await? {
+            Ok(Changed { user, session }) => proto::ChangePasswordResponse {
+                refusal: proto::PasswordRefusal::Unspecified.into(),
+                user: Some(messages::user(user)),
+                session: session.map(messages::session),
+            },
+            Err(refusal) => proto::ChangePasswordResponse {
+                refusal: messages::password_refusal(refusal).into(),
+                user: None,
+                session: None,
+            },
         };
         Ok(Response::new(response))
     }

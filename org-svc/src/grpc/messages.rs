@@ -4,7 +4,7 @@ use billing_kit::proto_time::to_proto;
 use billing_proto::{common::v1::CancelMode, org::v1 as proto};
 
 use crate::{
-    app::{Described, watch_organizations::Changes},
+    app::{Described, change_password, watch_organizations::Changes},
     domain::{
         account::{Session, User},
         link::{LinkOperation, LinkTerms, OperationState, Refusal, Setback},
@@ -167,6 +167,15 @@ pub(super) fn counts(counts: Counts) -> proto::CountOrganizationsResponse {
         total_count: total,
         linked_count: linked,
         pending_count: total - linked,
+    }
+}
+
+pub(super) fn password_refusal(refusal: change_password::Refusal) -> proto::PasswordRefusal {
+    match refusal {
+        change_password::Refusal::TooShort => proto::PasswordRefusal::TooShort,
+        change_password::Refusal::TooLong => proto::PasswordRefusal::TooLong,
+        change_password::Refusal::CurrentWrong => proto::PasswordRefusal::CurrentWrong,
+        change_password::Refusal::NoneSet => proto::PasswordRefusal::NoneSet,
     }
 }
 

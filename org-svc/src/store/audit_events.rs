@@ -20,6 +20,7 @@ pub(crate) enum Action {
     SubscriptionChanged,
     AdminCreated,
     AdminAdopted,
+    AdminDisabled,
     AdminPasswordSet,
 }
 
@@ -33,6 +34,7 @@ impl Action {
             Self::SubscriptionChanged => "subscription.changed",
             Self::AdminCreated => "admin.created",
             Self::AdminAdopted => "admin.adopted",
+            Self::AdminDisabled => "admin.disabled",
             Self::AdminPasswordSet => "admin.password_set",
         }
     }

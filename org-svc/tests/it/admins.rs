@@ -268,12 +268,16 @@ async fn times_without_a_zone_are_utc() {
 async fn a_variant_that_is_not_supported_is_named_at_start() {
     for (change, told) in [
         (
-            r#"ALTER TABLE "session" RENAME "expiresAt" TO expires_at"#,
-            "snake_case",
+            r#"ALTER TABLE "session" RENAME "expiresAt" TO valid_until"#,
+            "Renamed tables",
         ),
         (
-            r#"ALTER TABLE "session" ALTER "id" TYPE uuid USING gen_random_uuid()"#,
-            "uuid",
+            r#"ALTER TABLE "session" DROP CONSTRAINT "session_userId_fkey"; ALTER TABLE "session" ALTER "userId" TYPE uuid USING gen_random_uuid()"#,
+            "Give it that type",
+        ),
+        (
+            r#"ALTER TABLE "session" ALTER "id" TYPE integer USING 1"#,
+            "IDENTITY",
         ),
         (
             r#"ALTER TABLE "session" ADD tenant text NOT NULL"#,

@@ -30,25 +30,32 @@ fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
-/// Signs in and asks to be vouched for.
-async fn admit(org_svc: &OrgSvc, email: &str, password: &str) -> Result<(), ErrorReason> {
+async fn sign_in(org_svc: &OrgSvc, email: &str, password: &str) -> Result<String, ErrorReason> {
     let request = SignInRequest {
         email: email.to_owned(),
         password: password.to_owned(),
         ..SignInRequest::default()
     };
-    let mut sessions = org_svc.sessions.clone();
-    let session = match sessions.sign_in(request).await {
-        Ok(response) => response.into_inner().session.unwrap(),
-        refused => return Err(fault(refused).reason),
-    };
+    match org_svc.sessions.clone().sign_in(request).await {
+        Ok(response) => Ok(response.into_inner().session.unwrap().token),
+        refused => Err(fault(refused).reason),
+    }
+}
+
+async fn authenticate(org_svc: &OrgSvc, token: &str) -> Result<(), ErrorReason> {
     let request = AuthenticateAdminRequest {
-        session_token: session.token,
+        session_token: token.to_owned(),
     };
-    match sessions.authenticate_admin(request).await {
+    match org_svc.sessions.clone().authenticate_admin(request).await {
         Ok(_) => Ok(()),
         refused => Err(fault(refused).reason),
     }
+}
+
+/// Signs in and asks to be vouched for.
+async fn admit(org_svc: &OrgSvc, email: &str, password: &str) -> Result<(), ErrorReason> {
+    let token = sign_in(org_svc, email, password).await?;
+    authenticate(org_svc, &token).await
 }
 
 #[tokio::test]
@@ -114,6 +121,106 @@ async fn existing_users_are_adopted_one_or_all() {
     let unknown = run(&world, &["admin", "adopt", "three@example.com"], "");
     assert_eq!(unknown.status.code(), Some(1));
     assert!(said(&unknown).contains("no such user"));
+}
+
+#[tokio::test]
+async fn an_admin_gets_a_new_password_and_is_disabled() {
+    let world = World::new().await;
+    let org_svc = world.start_alone().await;
+    let email = "ops@vaultai.example";
+    run(
+        &world,
+        &["admin", "create", email, "--password-stdin"],
+        "first password",
+    );
+    let listed = said(&run(&world, &["admin", "list"], ""));
+    assert!(listed.contains("never seen"), "{listed}");
+    let session = sign_in(&org_svc, email, "first password").await.unwrap();
+    assert_eq!(authenticate(&org_svc, &session).await, Ok(()));
+    let seen = format!("last seen {}", world.now().format("%Y-%m-%d %H:%M UTC"));
+    let listed = said(&run(&world, &["admin", "list"], ""));
+    assert!(listed.contains(email) && listed.contains(&seen), "{listed}");
+
+    let reset = ["admin", "reset-password", email, "--password-stdin"];
+    let done = run(&world, &reset, "second password");
+    assert!(done.status.success(), "{}", said(&done));
+    let ended = authenticate(&org_svc, &session).await;
+    assert_eq!(ended, Err(ErrorReason::Unauthenticated));
+    assert_eq!(admit(&org_svc, email, "second password").await, Ok(()));
+    let unknown = [
+        "admin",
+        "reset-password",
+        "no@body.example",
+        "--password-stdin",
+    ];
+    let refused = run(&world, &unknown, "second password");
+    assert!(
+        said(&refused).contains("no such user"),
+        "{}",
+        said(&refused)
+    );
+
+    let session = sign_in(&org_svc, email, "second password").await.unwrap();
+    let disabled = run(&world, &["admin", "disable", "Ops@VaultAI.example"], "");
+    assert!(disabled.status.success(), "{}", said(&disabled));
+    let ended = authenticate(&org_svc, &session).await;
+    assert_eq!(ended, Err(ErrorReason::Unauthenticated));
+    // The account is Better Auth's and stays; it is no admin's.
+    let refused = admit(&org_svc, email, "second password").await;
+    assert_eq!(refused, Err(ErrorReason::PermissionDenied));
+    let again = run(&world, &["admin", "disable", email], "");
+    assert_eq!(again.status.code(), Some(1), "{}", said(&again));
+    let audited = "SELECT count(*) FROM audit_events WHERE action = 'admin.disabled'";
+    assert_eq!(world.count(audited).await, 1);
+}
+
+/// Better Auth may delete a user; what is left is an id.
+#[tokio::test]
+async fn an_admin_whose_user_is_gone_is_disabled_by_id() {
+    let world = World::new().await;
+    world
+        .as_owner_run("INSERT INTO admins (user_id, created_at) VALUES ('u9', now())")
+        .await;
+    let listed = said(&run(&world, &["admin", "list"], ""));
+    assert!(listed.contains("the user was deleted"), "{listed}");
+    let disabled = run(&world, &["admin", "disable", "u9"], "");
+    assert!(disabled.status.success(), "{}", said(&disabled));
+    assert_eq!(world.count("SELECT count(*) FROM admins").await, 0);
+}
+
+/// `script` is the terminal; it is part of Debian's base system, and of every other's.
+#[tokio::test]
+async fn at_a_terminal_the_password_is_asked_for_twice_and_not_shown() {
+    let world = World::new().await;
+    let at_a_terminal = |typed: &str| {
+        let command = format!(
+            "{} admin create ops@vaultai.example",
+            env!("CARGO_BIN_EXE_org-svc")
+        );
+        let mut child = Command::new("script")
+            .args(["--quiet", "--return", "--command", &command, "/dev/null"])
+            .env("DATABASE_URL", world.database_url())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut input = child.stdin.take().unwrap();
+        input.write_all(typed.as_bytes()).unwrap();
+        // Left open: its end would end the terminal.
+        let output = child.wait_with_output().unwrap();
+        drop(input);
+        output
+    };
+    let two = at_a_terminal("a password\nanother password\n");
+    assert_eq!(two.status.code(), Some(64), "{}", said(&two));
+    assert!(said(&two).contains("two passwords"), "{}", said(&two));
+    let made = at_a_terminal("a good password\na good password\n");
+    assert!(made.status.success(), "{}", said(&made));
+    assert!(said(&made).contains("created the admin"), "{}", said(&made));
+    let org_svc = world.start_alone().await;
+    let admitted = admit(&org_svc, "ops@vaultai.example", "a good password").await;
+    assert_eq!(admitted, Ok(()));
 }
 
 /// Versions 1.7.0 to 1.7.2 of Better Auth want an issuer.

@@ -25,9 +25,9 @@ pub(crate) async fn receive_webhook(
     signature: &str,
 ) -> Result<(), Fault> {
     if app.webhook_secrets.is_empty() {
-        return Err(Fault::unavailable(
-            "Webhooks cannot be verified: stripe-svc has no STRIPE_WEBHOOK_SECRET.",
-        ));
+        // Anybody may ask: what is not configured is the log's.
+        return Err(Fault::unavailable("Webhooks cannot be taken now.")
+            .caused_by("stripe-svc has no STRIPE_WEBHOOK_SECRET"));
     }
     let now = app.clock.now();
     let secrets = app.webhook_secrets.iter().map(ExposeSecret::expose_secret);

@@ -81,10 +81,13 @@ impl IntoResponse for AuthError {
             Self::Fault(fault) => {
                 fault.log();
                 let request_id = RequestContext::current().request_id;
-                let wait = retry_after_seconds(&fault, &request_id).map(HeaderValue::from);
+                let wait = retry_after_seconds(&fault, &request_id);
                 if fault.reason == ErrorReason::RateLimited {
-                    return rate_limited(wait);
+                    // To the second, as Better Auth says it: its clients count down.
+                    let known = fault.retry_after.map(|delay| delay.as_secs());
+                    return rate_limited(known.or(wait).map(HeaderValue::from));
                 }
+                let wait = wait.map(HeaderValue::from);
                 let body = Body {
                     message: &fault.message,
                     code: Some(&code_of(fault.reason).to_ascii_uppercase()),

@@ -5,6 +5,7 @@
 
 mod answer;
 mod body;
+mod change_password;
 mod get_session;
 mod sign_in;
 mod sign_out;
@@ -46,6 +47,7 @@ pub(super) fn routes() -> OpenApiRouter<Web> {
     OpenApiRouter::new()
         .routes(routes!(sign_in::sign_in).map(or_nothing))
         .routes(routes!(sign_out::sign_out).map(or_nothing))
+        .routes(routes!(change_password::change_password).map(or_nothing))
         .routes(routes!(get_session::get_session, get_session::no_post).map(or_nothing))
         .routes(routes!(ok).map(or_nothing))
         // No endpoints: what everything else beneath gets.

@@ -133,13 +133,41 @@ fn check_callback(web: &Web, body: Option<&Value>) -> Result<(), AuthError> {
 }
 
 fn refusal(fault: Fault) -> AuthError {
-    if fault.reason == ErrorReason::Unauthenticated {
-        AuthError::new(
+    let (status, message, code) = match fault.reason {
+        ErrorReason::Unauthenticated => (
             StatusCode::UNAUTHORIZED,
             "Invalid email or password",
             "INVALID_EMAIL_OR_PASSWORD",
-        )
-    } else {
-        fault.into()
-    }
+        ),
+        ErrorReason::UserBanned => (
+            StatusCode::FORBIDDEN,
+            "You have been banned from this application. Please contact support if you believe this is an error.",
+            "BANNED_USER",
+        ),
+        // Better Auth would ask for the second factor; here there is nothing that could check it.
+        ErrorReason::SecondFactorNeeded => (
+            StatusCode::FORBIDDEN,
+            &*fault.message,
+            "TWO_FACTOR_REQUIRED",
+        ),
+        ErrorReason::Unspecified
+        | ErrorReason::InvalidArgument
+        | ErrorReason::MalformedBody
+        | ErrorReason::BodyTooLarge
+        | ErrorReason::PermissionDenied
+        | ErrorReason::CallerNotAdmitted
+        | ErrorReason::OriginNotTrusted
+        | ErrorReason::OrganizationNotFound
+        | ErrorReason::NotFound
+        | ErrorReason::ReportConflict
+        | ErrorReason::LinkConflict
+        | ErrorReason::StripeRefused
+        | ErrorReason::PriceNotFound
+        | ErrorReason::Unavailable
+        | ErrorReason::DeadlineExceeded
+        | ErrorReason::RateLimited
+        | ErrorReason::SignatureInvalid
+        | ErrorReason::Internal => return fault.into(),
+    };
+    AuthError::new(status, message, code)
 }

@@ -1,28 +1,30 @@
-//! Better Auth's tables: `user`, `session` and `account`, shared with a running Better Auth.
+//! Better Auth's tables: `user`, `session`, `account` and `rateLimit`, shared with a running Better
+//! Auth.
 //!
 //! They exist in several variants. [`Tables`] is the proof that the variant was looked at and is one
-//! that the statements of this folder fit: there is no other way to them. A variant that is to be
-//! supported is added here.
+//! that the statements of this folder can be put in the words of: there is no other way to them.
 //!
 //! Times may be `timestamp` or `timestamptz` of any precision: every connection of ours runs in UTC,
 //! so that a cast to `timestamptz` and an assignment from one mean the same instant in both.
 
 mod accounts;
+mod layout;
+mod rate_limits;
 mod sessions;
 mod users;
 
 use billing_kit::Fault;
 use billing_kit_db::db_fault;
-use sea_orm::{ConnectionTrait, FromQueryResult};
+use sea_orm::{ConnectionTrait, DbBackend, FromQueryResult, Statement, Value};
 
+use self::layout::{Column, Layout, Table};
 use super::statement;
+
+pub(crate) use layout::IdKind;
 
 /// Better Auth's tables, in a variant that we can read and write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Tables {
-    /// Versions 1.7.0 to 1.7.2 had a column `issuer` in `account` that must be written.
-    account_issuer: bool,
-}
+pub(crate) struct Tables(Layout);
 
 /// Why there are no [`Tables`].
 #[derive(Debug)]
@@ -45,68 +47,33 @@ impl From<DetectError> for Fault {
 const COLUMNS: &str = r#"
     SELECT c.relname::text AS tab, a.attname::text AS col,
            format_type(a.atttypid, a.atttypmod) AS type_name,
-           a.attnotnull AND NOT a.atthasdef AND a.attidentity = '' AS required
+           a.attnotnull AND NOT a.atthasdef AND a.attidentity = '' AS required,
+           a.atthasdef OR a.attidentity <> '' OR c.relkind = 'v' AS filled
     FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid
-    WHERE c.oid IN (to_regclass('"user"'), to_regclass('session'), to_regclass('account'))
+    WHERE c.oid IN (to_regclass('"user"'), to_regclass('session'), to_regclass('account'), to_regclass('"rateLimit"'))
       AND a.attnum > 0 AND NOT a.attisdropped
     ORDER BY c.relname, a.attnum"#;
 
-#[derive(Debug, FromQueryResult)]
-struct Column {
-    tab: String,
-    col: String,
-    type_name: String,
-    required: bool,
+/// A deployment whose tables are called otherwise (`usePlural`, `modelName`): ours were made beside
+/// them, and nobody is in ours.
+const ELSEWHERE: &str = r#"
+    SELECT 1 AS found
+    WHERE obj_description(to_regclass('"user"'), 'pg_class') = 'made by migration 0002_better_auth'
+      AND to_regclass('users') IS NOT NULL AND to_regclass('accounts') IS NOT NULL
+      AND EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('sessions') AND attname = 'token' AND NOT attisdropped)
+      AND NOT EXISTS (SELECT FROM "user")"#;
+
+#[derive(FromQueryResult)]
+struct Found {
+    #[expect(dead_code, reason = "that there is a row is all there is to know")]
+    found: i32,
 }
 
-#[derive(Debug, Clone, Copy)]
-enum Kind {
-    Id,
-    Text,
-    Flag,
-    Time,
+/// The id that the database gave a new row.
+#[derive(FromQueryResult)]
+struct NewId {
+    id: String,
 }
-
-/// What the statements of this folder read and write.
-const EXPECTED: [(&str, &[(&str, Kind)]); 3] = [
-    (
-        "user",
-        &[
-            ("id", Kind::Id),
-            ("name", Kind::Text),
-            ("email", Kind::Text),
-            ("emailVerified", Kind::Flag),
-            ("image", Kind::Text),
-            ("createdAt", Kind::Time),
-            ("updatedAt", Kind::Time),
-        ],
-    ),
-    (
-        "session",
-        &[
-            ("id", Kind::Id),
-            ("expiresAt", Kind::Time),
-            ("token", Kind::Text),
-            ("createdAt", Kind::Time),
-            ("updatedAt", Kind::Time),
-            ("ipAddress", Kind::Text),
-            ("userAgent", Kind::Text),
-            ("userId", Kind::Id),
-        ],
-    ),
-    (
-        "account",
-        &[
-            ("id", Kind::Id),
-            ("accountId", Kind::Text),
-            ("providerId", Kind::Text),
-            ("userId", Kind::Id),
-            ("password", Kind::Text),
-            ("createdAt", Kind::Time),
-            ("updatedAt", Kind::Time),
-        ],
-    ),
-];
 
 impl Tables {
     /// Looks which variant is there.
@@ -115,180 +82,66 @@ impl Tables {
             .all(db)
             .await
             .map_err(|error| DetectError::Database(db_fault(error)))?;
-        Self::recognise(&columns).map_err(DetectError::Unsupported)
+        Layout::recognise(&columns)
+            .map(Self)
+            .map_err(DetectError::Unsupported)
     }
 
-    fn recognise(columns: &[Column]) -> Result<Self, String> {
-        for (tab, expected) in EXPECTED {
-            let present: Vec<_> = columns.iter().filter(|column| column.tab == tab).collect();
-            if present.is_empty() {
-                return Err(format!(
-                    "Better Auth's table \"{tab}\" is not there. Run the migrations first: migrations up"
-                ));
-            }
-            for (name, kind) in expected {
-                let column = present
-                    .iter()
-                    .find(|column| column.col == *name)
-                    .ok_or_else(|| missing(tab, name, &present))?;
-                check_type(column, *kind)?;
-            }
-            for column in present.iter().filter(|column| column.required) {
-                let known = expected.iter().any(|(name, _)| column.col == *name);
-                if !known && !is_account_issuer(column) {
-                    return Err(format!(
-                        "Better Auth's table \"{tab}\" has a required column \"{}\" that org-svc does not know. Make it nullable or give it a default.",
-                        column.col
-                    ));
-                }
-            }
-        }
-        Ok(Self {
-            account_issuer: columns.iter().any(is_account_issuer),
-        })
-    }
-}
-
-fn is_account_issuer(column: &Column) -> bool {
-    column.tab == "account" && column.col == "issuer"
-}
-
-fn missing(tab: &str, name: &str, present: &[&Column]) -> String {
-    let snake: String = name
-        .chars()
-        .flat_map(|c| {
-            let underscore = c.is_ascii_uppercase().then_some('_');
-            underscore.into_iter().chain(c.to_lowercase())
-        })
-        .collect();
-    if snake != name && present.iter().any(|column| column.col == snake) {
-        format!(
-            "Better Auth's table \"{tab}\" has the column names of Drizzle's snake_case variant (\"{snake}\" for \"{name}\"), which org-svc does not support yet."
-        )
-    } else {
-        format!(
-            "Better Auth's table \"{tab}\" has no column \"{name}\": a variant with renamed columns, which org-svc does not support yet."
-        )
-    }
-}
-
-fn check_type(column: &Column, kind: Kind) -> Result<(), String> {
-    let Column {
-        tab,
-        col,
-        type_name,
-        required: _,
-    } = column;
-    let is_text = type_name == "text" || type_name.starts_with("character varying");
-    let (fits, variant) = match kind {
-        Kind::Id => (
-            is_text,
-            match type_name.as_str() {
-                "uuid" => "the variant generateId \"uuid\"",
-                "integer" | "bigint" => "the variant generateId \"serial\"",
-                _ => "a variant with ids of another type",
-            },
-        ),
-        Kind::Text => (is_text, "a variant with a column of another type"),
-        Kind::Flag => (
-            type_name == "boolean",
-            "a variant with a column of another type",
-        ),
-        Kind::Time => (
-            type_name.starts_with("timestamp"),
-            "a variant with times of another type",
-        ),
-    };
-    if fits {
-        Ok(())
-    } else {
-        Err(format!(
-            "Better Auth's column \"{tab}\".\"{col}\" is of type {type_name}: {variant}, which org-svc does not support yet."
-        ))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn columns(change: impl Fn(&mut Column)) -> Vec<Column> {
-        EXPECTED
-            .iter()
-            .flat_map(|(tab, expected)| expected.iter().map(move |column| (tab, column)))
-            .map(|(tab, (col, kind))| {
-                let mut column = Column {
-                    tab: (*tab).to_owned(),
-                    col: (*col).to_owned(),
-                    type_name: match kind {
-                        Kind::Id | Kind::Text => "text",
-                        Kind::Flag => "boolean",
-                        Kind::Time => "timestamp with time zone",
-                    }
-                    .to_owned(),
-                    required: true,
-                };
-                change(&mut column);
-                column
-            })
-            .collect()
+    /// Whether the deployment's own tables have other names, so that nobody could sign in here.
+    pub(crate) async fn are_elsewhere(&self, db: &impl ConnectionTrait) -> Result<bool, Fault> {
+        let found = Found::find_by_statement(statement(ELSEWHERE, []))
+            .one(db)
+            .await
+            .map_err(db_fault)?;
+        Ok(found.is_some())
     }
 
-    #[test]
-    fn times_with_and_without_a_zone_are_fine() {
-        assert!(Tables::recognise(&columns(|_| {})).is_ok());
-        let older = columns(|column| {
-            if column.type_name.starts_with("timestamp") {
-                column.type_name = "timestamp(3) without time zone".to_owned();
-            }
-        });
-        assert!(Tables::recognise(&older).is_ok());
+    /// What the ids of new users are made of.
+    pub(crate) fn user_ids(&self) -> IdKind {
+        self.0.id_kind(Table::User)
     }
 
-    #[test]
-    fn a_variant_that_does_not_fit_is_named() {
-        let uuid = columns(|column| {
-            if column.col == "id" {
-                column.type_name = "uuid".to_owned();
-            }
-        });
-        let snake = columns(|column| {
-            if column.col == "expiresAt" {
-                column.col = "expires_at".to_owned();
-            }
-        });
-        let gone: Vec<_> = columns(|_| {})
-            .into_iter()
-            .filter(|column| column.tab != "account")
-            .collect();
-        for (variant, word) in [
-            (uuid, "uuid"),
-            (snake, "snake_case"),
-            (gone, "migrations up"),
-        ] {
-            let told = Tables::recognise(&variant).unwrap_err();
-            assert!(told.contains(word), "{told}");
-        }
+    /// What the ids of new sessions are made of.
+    pub(crate) fn session_ids(&self) -> IdKind {
+        self.0.id_kind(Table::Session)
     }
 
-    #[test]
-    fn a_required_column_is_written_or_refused() {
-        let with = |tab: &str, col: &str| {
-            let mut columns = columns(|_| {});
-            columns.push(Column {
-                tab: tab.to_owned(),
-                col: col.to_owned(),
-                type_name: "text".to_owned(),
-                required: true,
-            });
-            Tables::recognise(&columns)
-        };
-        assert_eq!(
-            with("account", "issuer"),
-            Ok(Tables {
-                account_issuer: true
-            })
-        );
-        assert!(with("session", "tenant").unwrap_err().contains("tenant"));
+    /// What the ids of new accounts are made of.
+    pub(crate) fn account_ids(&self) -> IdKind {
+        self.0.id_kind(Table::Account)
+    }
+
+    /// What the ids of new counters are made of.
+    pub(crate) fn counter_ids(&self) -> IdKind {
+        self.0.id_kind(Table::RateLimit)
+    }
+
+    /// A statement in the words of the variant, with its values.
+    fn statement(
+        &self,
+        table: Table,
+        sql: &str,
+        values: impl IntoIterator<Item = Value>,
+    ) -> Statement {
+        Statement::from_sql_and_values(DbBackend::Postgres, self.0.sql(table, sql), values)
+    }
+
+    /// Stores a row; answers with its id. `id` comes last among the values, and is `None` where the
+    /// database makes it.
+    async fn insert(
+        &self,
+        db: &impl ConnectionTrait,
+        table: Table,
+        sql: &str,
+        mut values: Vec<Value>,
+        id: Option<String>,
+    ) -> Result<String, Fault> {
+        values.extend(id.map(Value::from));
+        let row = NewId::find_by_statement(self.statement(table, sql, values))
+            .one(db)
+            .await
+            .map_err(db_fault)?;
+        row.map(|row| row.id)
+            .ok_or_else(|| Fault::internal("an INSERT gave no id back"))
     }
 }

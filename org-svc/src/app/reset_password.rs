@@ -1,0 +1,42 @@
+//! Gives a user a new password, by the operator's hand.
+
+use billing_kit::Fault;
+use billing_kit_db::db_fault;
+use sea_orm::TransactionTrait;
+use secrecy::SecretString;
+use serde_json::json;
+
+use super::{Admins, create_admin::set_password};
+use crate::{
+    domain::{account::to_millis, email::EmailAddress},
+    store::audit_events::{self, Action, AuditEvent},
+};
+
+/// Sets the password, whose length was checked, and ends the user's sessions: whoever knew the old
+/// one is out. Says whether there is such a user.
+pub(crate) async fn reset_password(
+    app: &Admins,
+    email: &EmailAddress,
+    password: SecretString,
+) -> Result<bool, Fault> {
+    let tables = app.known_tables().await?;
+    let hash = app.passwords.hash(password).await?;
+    let transaction = app.db.begin().await.map_err(db_fault)?;
+    let Some(user) = tables.user_by_email(&transaction, email).await? else {
+        return Ok(false);
+    };
+    set_password(app, &transaction, tables, &user.id, &hash).await?;
+    tables.delete_sessions_of(&transaction, &user.id).await?;
+    let event = AuditEvent {
+        id: app.ids.next(),
+        occurred_at: to_millis(app.clock.now()),
+        organization_id: None,
+        admin_user_id: Some(&user.id),
+        action: Action::AdminPasswordSet,
+        before: None,
+        after: Some(json!({ "email": user.email })),
+    };
+    audit_events::insert(&transaction, event).await?;
+    transaction.commit().await.map_err(db_fault)?;
+    Ok(true)
+}

@@ -1,0 +1,175 @@
+//! How often somebody may try a password: Better Auth's rule with its default numbers, so that both
+//! count alike.
+
+use std::str::FromStr;
+
+use chrono::TimeDelta;
+
+/// Three attempts, and after ten seconds without one three more.
+const ATTEMPTS_DEFAULT: u32 = 3;
+const WINDOW_DEFAULT: TimeDelta = TimeDelta::seconds(10);
+const ATTEMPTS_LIMIT: u32 = 10_000;
+/// A day.
+const WINDOW_SECONDS_LIMIT: u32 = 86_400;
+/// What an attempt from an address that nobody knows counts under.
+const UNKNOWN_ADDRESS: &str = "no-trusted-ip";
+
+/// How many attempts one address has, and after how long a rest it has as many again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AttemptLimit(Option<Rule>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Rule {
+    attempts: u32,
+    window: TimeDelta,
+}
+
+impl Default for AttemptLimit {
+    fn default() -> Self {
+        Self(Some(Rule {
+            attempts: ATTEMPTS_DEFAULT,
+            window: WINDOW_DEFAULT,
+        }))
+    }
+}
+
+impl AttemptLimit {
+    /// The rule; `None` where attempts are not counted.
+    pub(crate) fn rule(self) -> Option<Rule> {
+        self.0
+    }
+}
+
+impl FromStr for AttemptLimit {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "off" {
+            return Ok(Self(None));
+        }
+        let numbers = text.split_once('/').and_then(|(attempts, seconds)| {
+            let attempts: u32 = attempts.trim().parse().ok()?;
+            let seconds: u32 = seconds.trim().parse().ok()?;
+            Some((attempts, seconds))
+        });
+        match numbers {
+            Some((attempts @ 1..=ATTEMPTS_LIMIT, seconds @ 1..=WINDOW_SECONDS_LIMIT)) => {
+                Ok(Self(Some(Rule {
+                    attempts,
+                    window: TimeDelta::seconds(seconds.into()),
+                })))
+            }
+            Some(_) | None => Err("it is no number of attempts and of seconds"),
+        }
+    }
+}
+
+/// What is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Attempt {
+    SignIn,
+    ChangePassword,
+}
+
+impl Attempt {
+    /// Under which key it is counted: Better Auth's own, the address and the path.
+    pub(crate) fn key(self, ip_address: &str) -> String {
+        let address = if ip_address.is_empty() {
+            UNKNOWN_ADDRESS
+        } else {
+            ip_address
+        };
+        let path = match self {
+            Self::SignIn => "/sign-in/email",
+            Self::ChangePassword => "/change-password",
+        };
+        format!("{address}|{path}")
+    }
+}
+
+/// What was counted so far, in Better Auth's terms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Counted {
+    pub(crate) count: i64,
+    /// When the latest attempt was allowed, in milliseconds since 1970.
+    pub(crate) last_ms: i64,
+}
+
+/// What becomes of an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It may be made, and this is the count with it.
+    Allowed(i64),
+    /// Not before so many milliseconds have passed.
+    Refused(i64),
+}
+
+impl Rule {
+    /// Judges an attempt now. A refused one counts for nothing, or whoever goes on trying would keep
+    /// somebody else of the same address out for ever.
+    pub(crate) fn judge(self, counted: Option<Counted>, now_ms: i64) -> Verdict {
+        let window_ms = self.window.num_milliseconds();
+        match counted {
+            None => Verdict::Allowed(1),
+            Some(counted) if now_ms - counted.last_ms >= window_ms => Verdict::Allowed(1),
+            Some(counted) if counted.count >= i64::from(self.attempts) => {
+                // A clock ahead of ours must not lock anybody out for longer than the window.
+                Verdict::Refused((counted.last_ms + window_ms - now_ms).min(window_ms))
+            }
+            Some(counted) => Verdict::Allowed(counted.count + 1),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule() -> Rule {
+        AttemptLimit::default().rule().unwrap()
+    }
+
+    #[test]
+    fn the_fourth_attempt_waits_until_there_was_none_for_ten_seconds() {
+        let at = |count, last_ms| Some(Counted { count, last_ms });
+        for (counted, now_ms, verdict) in [
+            (None, 50_000, Verdict::Allowed(1)),
+            (at(1, 50_000), 50_000, Verdict::Allowed(2)),
+            (at(2, 50_000), 59_999, Verdict::Allowed(3)),
+            (at(3, 50_000), 50_000, Verdict::Refused(10_000)),
+            (at(3, 50_000), 59_999, Verdict::Refused(1)),
+            (at(3, 50_000), 60_000, Verdict::Allowed(1)),
+            (at(2, 50_000), 60_000, Verdict::Allowed(1)),
+            (at(3, 90_000), 50_000, Verdict::Refused(10_000)),
+        ] {
+            assert_eq!(
+                rule().judge(counted, now_ms),
+                verdict,
+                "{counted:?} {now_ms}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_limit_is_written_as_attempts_and_seconds() {
+        assert_eq!("3/10".parse(), Ok(AttemptLimit::default()));
+        assert_eq!("off".parse::<AttemptLimit>().unwrap().rule(), None);
+        for bad in [
+            "", "3", "0/10", "3/0", "3/10/1", "many/10", "-3/10", "3/86401",
+        ] {
+            assert!(bad.parse::<AttemptLimit>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_attempt_is_counted_under_better_auths_key() {
+        assert_eq!(
+            Attempt::SignIn.key("203.0.113.7"),
+            "203.0.113.7|/sign-in/email"
+        );
+        assert_eq!(
+            Attempt::ChangePassword.key(""),
+            "no-trusted-ip|/change-password"
+        );
+    }
+}
