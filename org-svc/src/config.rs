@@ -8,6 +8,7 @@ use billing_kit::{
     tls::TlsFiles,
 };
 use billing_kit_db::DatabaseConfig;
+use chrono::TimeDelta;
 use secrecy::{ExposeSecret, SecretString};
 use std::net::SocketAddr;
 use tonic::metadata::MetadataMap;
@@ -17,6 +18,10 @@ use crate::domain::attempts::AttemptLimit;
 
 const LISTEN_DEFAULT: ([u8; 4], u16) = ([127, 0, 0, 1], 50_052);
 const HEALTH_DEFAULT: ([u8; 4], u16) = ([127, 0, 0, 1], 9_102);
+/// A day: longer than an outage of Stripe's or of ours that is worth waiting for.
+const CANCEL_DRAIN_SECONDS_DEFAULT: u32 = 86_400;
+/// A week.
+const CANCEL_DRAIN_SECONDS_MAX: u32 = 604_800;
 
 /// What org-svc runs with.
 #[derive(Debug, Clone)]
@@ -39,6 +44,8 @@ pub struct Config {
     pub org_readers: Vec<String>,
     /// How often one address may try a password.
     pub attempt_limit: AttemptLimit,
+    /// How long what was reported may take to be delivered before a cancellation at once is given up.
+    pub cancel_drain: TimeDelta,
 }
 
 impl Config {
@@ -74,6 +81,7 @@ impl Config {
                 AttemptLimit::default(),
                 "ATTEMPTS/SECONDS, for example 3/10, or to off",
             ),
+            cancel_drain: read_cancel_drain(&mut env),
         };
         let has_key = !config
             .admin_assertion_private_key
@@ -102,6 +110,16 @@ impl Config {
         }
         Ok((signer, verifier))
     }
+}
+
+fn read_cancel_drain(env: &mut Env) -> TimeDelta {
+    let what = format!("a number of seconds from 1 to {CANCEL_DRAIN_SECONDS_MAX}");
+    let name = "CANCEL_DRAIN_SECONDS";
+    let seconds = env.parsed(name, CANCEL_DRAIN_SECONDS_DEFAULT, &what);
+    if !(1..=CANCEL_DRAIN_SECONDS_MAX).contains(&seconds) {
+        env.problem(format!("{name} is {seconds}. Set it to {what}."));
+    }
+    TimeDelta::seconds(seconds.into())
 }
 
 /// Whether the one accepts what the other signs. Otherwise every admin would be turned away, by every
@@ -148,6 +166,7 @@ mod tests {
         assert_eq!(config.listen.addr.to_string(), "127.0.0.1:50052");
         assert_eq!(config.process.health_addr.to_string(), "127.0.0.1:9102");
         assert_eq!(config.org_readers, ["crm", "reporting"]);
+        assert_eq!(config.cancel_drain, TimeDelta::hours(24));
         assert!(read(&[("ADMIN_ASSERTION_PUBLIC_KEY", PUBLIC)]).is_ok());
     }
 
@@ -171,6 +190,8 @@ mod tests {
                 "not the public half",
             ),
             ("STRIPE_SVC_URL", "stripe", "STRIPE_SVC_URL"),
+            ("CANCEL_DRAIN_SECONDS", "0", "from 1 to 604800"),
+            ("CANCEL_DRAIN_SECONDS", "a day", "CANCEL_DRAIN_SECONDS"),
             ("DATABASE_URL", "mysql://x", "DATABASE_URL"),
             ("AUTH_ATTEMPT_LIMIT", "3", "AUTH_ATTEMPT_LIMIT"),
             (

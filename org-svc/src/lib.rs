@@ -105,6 +105,8 @@ pub async fn start(config: Config, deps: Deps, life: Lifecycle) -> Result<Runnin
         stripe_svc: StripeSvc::new(&config.stripe_svc_url, config.tls.as_ref())?,
         life: life.clone(),
         changed: Notify::new(),
+        due: Notify::new(),
+        drain_max: config.cancel_drain,
     });
 
     let listener = health::bind("LISTEN_ADDR", config.listen.addr).await?;

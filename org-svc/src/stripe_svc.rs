@@ -1,5 +1,5 @@
-//! The one service that this one calls: stripe-svc, which makes what a link needs and tells of each
-//! subscription how it stands.
+//! The one service that this one calls: stripe-svc, which makes what a link needs, changes and ends it,
+//! and tells of each subscription how it stands.
 //!
 //! Domain values go out and an [`Attempt`] comes back. Whatever is not a clear yes or a clear no is
 //! unknown: the same call is made again, and is done once.
@@ -12,20 +12,25 @@ use billing_kit::{
     proto_time,
     tls::TlsFiles,
 };
+use billing_proto::common::v1::ErrorReason;
 use billing_proto::stripe::v1::{
-    self as proto, ProvisionSubscriptionRequest, ProvisionedSubscription, StripeRefusal,
-    WatchSubscriptionsRequest, WatchSubscriptionsResponse,
+    self as proto, CancelSubscriptionRequest, ProvisionSubscriptionRequest,
+    ProvisionedSubscription, StripeRefusal, UpdateSubscriptionRequest, WatchSubscriptionsRequest,
+    WatchSubscriptionsResponse, cancel_subscription_response::Outcome as CancelOutcome,
     provision_subscription_response::Outcome,
     subscription_service_client::SubscriptionServiceClient,
+    update_subscription_response::Outcome as UpdateOutcome,
 };
-use tonic::Streaming;
+use tonic::{Status, Streaming};
 use url::Url;
 
 use crate::{
     domain::{
-        link::{Attempt, LinkOperation, Provisioned, Refusal, Setback},
+        change::{Cancel, Update},
+        link::{Attempt, LinkOperation, LinkTerms, Provisioned, Refusal, Setback},
         organization::{
-            OrganizationId, StripeCustomerId, StripeSubscriptionId, SubscriptionStatus,
+            Organization, OrganizationId, StripeCustomerId, StripeSubscriptionId,
+            SubscriptionStatus,
         },
         subscription::SubscriptionState,
     },
@@ -62,25 +67,15 @@ impl StripeSvc {
         ))
     }
 
-    /// Has the customer and the subscription of an operation made, each once, however often this is
-    /// called.
-    pub(crate) async fn provision(&self, operation: &LinkOperation) -> Attempt {
-        let LinkOperation {
-            id,
-            organization_id,
-            organization_name,
-            state: _,
-            terms,
-            admin_user_id: _,
-            attempt_count: _,
-            created_at: _,
-        } = operation;
+    /// Has the customer and the subscription of a link made, each once, however often this is called.
+    pub(crate) async fn provision(&self, operation: &LinkOperation, terms: &LinkTerms) -> Attempt {
+        let id = &operation.id;
         #[cfg(feature = "plant-link-restarts")]
         let id = &crate::plant::instead_of(id);
         let request = ProvisionSubscriptionRequest {
             operation_id: id.0.to_string(),
-            organization_id: organization_id.0.to_string(),
-            organization_name: organization_name.as_str().to_owned(),
+            organization_id: operation.organization_id.0.to_string(),
+            organization_name: operation.organization_name.as_str().to_owned(),
             admin_email: terms.admin_email.as_str().to_owned(),
             deployment_type: wire::deployment_type(Some(terms.deployment_type)).into(),
             plan_type: wire::plan_type(Some(terms.plan_type)).into(),
@@ -92,18 +87,85 @@ impl StripeSvc {
                 Some(Outcome::Refusal(refusal)) => Attempt::Refused(refusal.into()),
                 None => not_understood("it tells no outcome"),
             },
-            Err(status) => {
-                let fault = Fault::from_status(status);
-                let reason = fault.reason.as_str_name();
-                let code = reason.trim_start_matches("ERROR_REASON_").to_lowercase();
-                fault.log();
-                Attempt::Unknown(Setback {
-                    code,
-                    message: fault.message,
-                })
-            }
+            Err(status) => no_answer(status),
         }
     }
+
+    /// Has a subscription changed, once, in what differs from how its organization stands: what an
+    /// admin did not ask for is not touched.
+    pub(crate) async fn update(
+        &self,
+        operation: &LinkOperation,
+        update: &Update,
+        organization: &Organization,
+    ) -> Attempt {
+        let terms = &update.terms;
+        let new_price = terms.change_price_of(organization);
+        let admin_email = if terms.change_address_of(organization) {
+            terms.admin_email.as_str()
+        } else {
+            ""
+        };
+        let request = UpdateSubscriptionRequest {
+            operation_id: operation.id.0.to_string(),
+            organization_id: operation.organization_id.0.to_string(),
+            stripe_customer_id: update.subject.stripe_customer_id.0.clone(),
+            stripe_subscription_id: update.subject.stripe_subscription_id.0.clone(),
+            admin_email: admin_email.to_owned(),
+            deployment_type: wire::deployment_type(new_price.then_some(terms.deployment_type))
+                .into(),
+            plan_type: wire::plan_type(new_price.then_some(terms.plan_type)).into(),
+        };
+        match self.calls.clone().update_subscription(request).await {
+            Ok(response) => match response.into_inner().outcome {
+                Some(UpdateOutcome::Subscription(state)) => changed_attempt(state),
+                Some(UpdateOutcome::Refusal(refusal)) => Attempt::Refused(refusal.into()),
+                None => not_understood("it tells no outcome"),
+            },
+            Err(status) => no_answer(status),
+        }
+    }
+
+    /// Has a subscription ended, once.
+    pub(crate) async fn cancel(&self, operation: &LinkOperation, cancel: &Cancel) -> Attempt {
+        let request = CancelSubscriptionRequest {
+            operation_id: operation.id.0.to_string(),
+            organization_id: operation.organization_id.0.to_string(),
+            stripe_subscription_id: cancel.subject.stripe_subscription_id.0.clone(),
+            mode: wire::cancel_mode(Some(cancel.mode)).into(),
+        };
+        match self.calls.clone().cancel_subscription(request).await {
+            Ok(response) => match response.into_inner().outcome {
+                Some(CancelOutcome::Subscription(state)) => changed_attempt(state),
+                Some(CancelOutcome::Refusal(refusal)) => Attempt::Refused(refusal.into()),
+                None => not_understood("it tells no outcome"),
+            },
+            Err(status) => no_answer(status),
+        }
+    }
+}
+
+/// What is known where there is no answer. stripe-svc stores and sends nothing of a request that it
+/// finds invalid, and would find it so again: that is a refusal. Anything else may have been done.
+fn no_answer(status: Status) -> Attempt {
+    let fault = Fault::from_status(status);
+    let reason = fault.reason.as_str_name();
+    let code = reason.trim_start_matches("ERROR_REASON_").to_lowercase();
+    fault.log();
+    if fault.reason == ErrorReason::InvalidArgument {
+        let told = fault.violations.iter();
+        let told = told.map(|at| format!(" {}: {}", at.field, at.message));
+        return Attempt::Refused(Refusal {
+            code,
+            message: std::iter::once(fault.message.clone()).chain(told).collect(),
+            param: None,
+            stripe_request_id: None,
+        });
+    }
+    Attempt::Unknown(Setback {
+        code,
+        message: fault.message,
+    })
 }
 
 /// The open feed.
@@ -141,7 +203,7 @@ fn subscription_state(state: proto::SubscriptionState) -> Result<SubscriptionSta
     } = state;
     let status = wire::subscription_status_from(subscription_status)
         .filter(|status| *status != SubscriptionStatus::Pending)
-        .ok_or_else(|| Fault::internal("the feed holds a subscription without a known status"))?;
+        .ok_or_else(|| Fault::internal("a subscription came without a known status"))?;
     let time =
         |time: Option<prost_types::Timestamp>| time.as_ref().and_then(proto_time::from_proto);
     Ok(SubscriptionState {
@@ -165,6 +227,16 @@ fn not_understood(what: &str) -> Attempt {
         code: "internal".to_owned(),
         message: format!("stripe-svc's answer cannot be used: {what}."),
     })
+}
+
+fn changed_attempt(state: proto::SubscriptionState) -> Attempt {
+    match subscription_state(state) {
+        Ok(state) => Attempt::Changed(state),
+        Err(fault) => {
+            fault.log();
+            not_understood("the subscription cannot be read")
+        }
+    }
 }
 
 fn provisioned_attempt(provisioned: ProvisionedSubscription) -> Attempt {

@@ -2,7 +2,10 @@
 
 use billing_proto::common::v1 as proto;
 
-use crate::domain::organization::{DeploymentType, PlanType, SubscriptionStatus};
+use crate::domain::{
+    change::CancelMode,
+    organization::{DeploymentType, PlanType, SubscriptionStatus},
+};
 
 pub(crate) fn deployment_type(deployment: Option<DeploymentType>) -> proto::DeploymentType {
     match deployment {
@@ -35,6 +38,23 @@ pub(crate) fn plan_type_from(value: i32) -> Option<PlanType> {
         proto::PlanType::Unspecified => None,
         proto::PlanType::ManagedCloud => Some(PlanType::ManagedCloud),
         proto::PlanType::SelfHosted => Some(PlanType::SelfHosted),
+    }
+}
+
+pub(crate) fn cancel_mode(mode: Option<CancelMode>) -> proto::CancelMode {
+    match mode {
+        None => proto::CancelMode::Unspecified,
+        Some(CancelMode::AtPeriodEnd) => proto::CancelMode::AtPeriodEnd,
+        Some(CancelMode::Now) => proto::CancelMode::Now,
+    }
+}
+
+/// `None` where it is unspecified, or a word of a newer contract.
+pub(crate) fn cancel_mode_from(value: i32) -> Option<CancelMode> {
+    match proto::CancelMode::try_from(value).ok()? {
+        proto::CancelMode::Unspecified => None,
+        proto::CancelMode::AtPeriodEnd => Some(CancelMode::AtPeriodEnd),
+        proto::CancelMode::Now => Some(CancelMode::Now),
     }
 }
 

@@ -16,7 +16,8 @@ use crate::{
     },
     store::{
         audit_events::{self, Action, AuditEvent},
-        feed_cursors, organization_changes, organizations, unclaimed_subscriptions,
+        feed_cursors, link_operations, organization_changes, organizations,
+        unclaimed_subscriptions,
     },
 };
 
@@ -77,6 +78,10 @@ pub(super) async fn apply(
     let Some(after) = subscription::after(before, state) else {
         return Ok(None);
     };
+    if before.draining && !after.draining {
+        // It ended while it drained: there is nothing left to wait for.
+        link_operations::end_drain(transaction, before.id, now).await?;
+    }
     if subscription::differs(before, &after) {
         organizations::update_subscription(transaction, &after, now).await?;
         let event = AuditEvent {

@@ -3,7 +3,9 @@
 
 pub(crate) mod adopt_admins;
 pub(crate) mod authenticate_admin;
+pub(crate) mod cancel_subscription;
 pub(crate) mod change_password;
+pub(crate) mod confirm_drained;
 mod count_attempt;
 pub(crate) mod count_organizations;
 pub(crate) mod create_admin;
@@ -15,15 +17,18 @@ pub(crate) mod link_organization;
 pub(crate) mod list_admins;
 pub(crate) mod list_organizations;
 pub(crate) mod observe_organizations;
+mod operation;
 mod passwords;
 pub(crate) mod reset_password;
 pub(crate) mod run_link_operation;
 pub(crate) mod sign_in;
 pub(crate) mod sign_out;
 pub(crate) mod unlink_organization;
+pub(crate) mod update_subscription;
 pub(crate) mod watch_organizations;
 
 use billing_kit::{Clock, Fault, Ids, process::Lifecycle};
+use chrono::TimeDelta;
 use rand::distr::{Alphanumeric, SampleString};
 use sea_orm::DatabaseConnection;
 use tokio::sync::{Notify, OnceCell};
@@ -48,9 +53,13 @@ pub(crate) struct Organizations {
     /// Wakes, in this process, whoever waits for a change of a standing or for the end of a link.
     /// Only ever a shortcut: another process's changes are found by looking.
     pub(crate) changed: Notify,
+    /// Wakes, in this process, the worker of operations. Only ever a shortcut too.
+    pub(crate) due: Notify,
+    /// How long what was reported may take to be delivered before a cancellation at once is given up.
+    pub(crate) drain_max: TimeDelta,
 }
 
-/// An organization and the latest link operation that it had.
+/// An organization and the latest operation on its link, or the one that was asked for.
 #[derive(Debug)]
 pub(crate) struct Described {
     pub(crate) organization: Organization,

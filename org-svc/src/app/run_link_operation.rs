@@ -18,9 +18,10 @@ use uuid::Uuid;
 use super::{Organizations, keep_subscriptions};
 use crate::{
     domain::{
-        link::{Attempt, LinkOperation, Provisioned, Refusal, Setback},
+        link::{Attempt, LinkOperation, LinkTerms, Provisioned, Refusal, Setback, Work},
         organization::Organization,
         retry,
+        subscription::SubscriptionState,
     },
     store::{
         audit_events::{self, Action, AuditEvent},
@@ -35,6 +36,11 @@ const LEASE: Duration = Duration::from_secs(6);
 const RENEW_INTERVAL: Duration = Duration::from_secs(2);
 /// A process that is told to stop waits this long for a call that is under way.
 const PATIENCE_AT_STOP: Duration = Duration::from_secs(5);
+
+/// The end of a cancellation at once that could not drain in time.
+const DRAIN_TIMEOUT: &str = "drain_timeout";
+const DRAIN_TIMEOUT_MESSAGE: &str =
+    "What was reported could not be delivered in time. Nothing was canceled.";
 
 /// An operation that this process may carry on, and settle under this token.
 #[derive(Debug)]
@@ -63,16 +69,14 @@ pub(crate) fn lease(app: &Organizations, now: DateTime<Utc>) -> Lease {
     )
 )]
 pub(crate) async fn run_link_operation(app: &Organizations, claimed: Claimed) {
-    let call = app.stripe_svc.provision(&claimed.operation);
     let (attempt, at_once) = tokio::select! {
-        attempt = call => (attempt, false),
-        () = out_of_patience(app) => (stopped(), true),
+        attempt = attempt(app, &claimed.operation) => (attempt, false),
+        () = out_of_patience(app) => (Ok(stopped()), true),
         never = keep_lease(app, &claimed) => match never {},
     };
-    let settled = match &attempt {
-        Attempt::Provisioned(provisioned) => settle_linked(app, &claimed, provisioned).await,
-        Attempt::Refused(refusal) => settle_refused(app, &claimed, refusal).await,
-        Attempt::Unknown(setback) => postpone(app, &claimed, setback, at_once).await,
+    let settled = match attempt {
+        Ok(attempt) => settle(app, &claimed, &attempt, at_once).await,
+        Err(fault) => Err(fault),
     };
     if let Err(fault) = settled {
         // stripe-svc keeps the answer; the next attempt gets it again.
@@ -87,6 +91,51 @@ pub(crate) async fn run_link_operation(app: &Organizations, claimed: Claimed) {
         }
     }
     app.changed.notify_waiters();
+}
+
+/// Has stripe-svc do what the operation is for.
+async fn attempt(app: &Organizations, operation: &LinkOperation) -> Result<Attempt, Fault> {
+    let stripe_svc = &app.stripe_svc;
+    Ok(match &operation.work {
+        Work::Link(terms) => stripe_svc.provision(operation, terms).await,
+        Work::Update(update) => {
+            // It changes by operations alone, of which this one runs: every attempt sees the same.
+            let organization = organizations::get(&app.db, operation.organization_id)
+                .await?
+                .ok_or_else(|| Fault::internal("an organization is gone"))?;
+            stripe_svc.update(operation, update, &organization).await
+        }
+        // Nobody carries it on while it drains, until it has taken too long.
+        Work::Cancel(cancel) if cancel.drains() => Attempt::Refused(Refusal {
+            code: DRAIN_TIMEOUT.to_owned(),
+            message: DRAIN_TIMEOUT_MESSAGE.to_owned(),
+            param: None,
+            stripe_request_id: None,
+        }),
+        Work::Cancel(cancel) => stripe_svc.cancel(operation, cancel).await,
+    })
+}
+
+/// Stores how an attempt ended.
+async fn settle(
+    app: &Organizations,
+    claimed: &Claimed,
+    attempt: &Attempt,
+    at_once: bool,
+) -> Result<(), Fault> {
+    match (attempt, &claimed.operation.work) {
+        (Attempt::Provisioned(provisioned), Work::Link(terms)) => {
+            settle_linked(app, claimed, provisioned, terms).await
+        }
+        (Attempt::Changed(state), Work::Update(_) | Work::Cancel(_)) => {
+            settle_changed(app, claimed, state).await
+        }
+        (Attempt::Refused(refusal), _) => settle_refused(app, claimed, refusal).await,
+        (Attempt::Unknown(setback), _) => postpone(app, claimed, setback, at_once).await,
+        (Attempt::Provisioned(_) | Attempt::Changed(_), _) => Err(Fault::internal(
+            "an operation was answered with another's end",
+        )),
+    }
 }
 
 /// Renews the lease for as long as it is polled. One that was lost stays lost: who took it settles,
@@ -113,7 +162,7 @@ async fn out_of_patience(app: &Organizations) {
 }
 
 fn stopped() -> Attempt {
-    tracing::info!("stopped in the middle of a link; another process goes on");
+    tracing::info!("stopped in the middle of an operation; another process goes on");
     Attempt::Unknown(Setback {
         code: "unavailable".to_owned(),
         message: "The process was stopped; another one goes on.".to_owned(),
@@ -125,6 +174,7 @@ async fn settle_linked(
     app: &Organizations,
     claimed: &Claimed,
     provisioned: &Provisioned,
+    terms: &LinkTerms,
 ) -> Result<(), Fault> {
     let operation = &claimed.operation;
     let now = app.clock.now();
@@ -133,11 +183,8 @@ async fn settle_linked(
     if !link_operations::succeed(&transaction, operation.id, claimed.lease_token, now).await? {
         return Ok(());
     }
-    organizations::update_linked(&transaction, before.id, provisioned, &operation.terms, now)
-        .await?;
-    let after = organizations::get(&transaction, before.id)
-        .await?
-        .ok_or_else(|| Fault::internal("an organization is gone"))?;
+    organizations::update_linked(&transaction, before.id, provisioned, terms, now).await?;
+    let after = read_again(&transaction, &before).await?;
     let event = AuditEvent {
         id: app.ids.next(),
         occurred_at: now,
@@ -157,7 +204,48 @@ async fn settle_linked(
     transaction.commit().await.map_err(db_fault)
 }
 
-/// The operation has ended, and the organization is pending as before.
+/// The subscription is changed, or has its end: it, the operation, the feed and the audit trail say so
+/// together.
+async fn settle_changed(
+    app: &Organizations,
+    claimed: &Claimed,
+    state: &SubscriptionState,
+) -> Result<(), Fault> {
+    let operation = &claimed.operation;
+    let now = app.clock.now();
+    let transaction = app.db.begin().await.map_err(db_fault)?;
+    let before = lock_organization(&transaction, operation).await?;
+    if !link_operations::succeed(&transaction, operation.id, claimed.lease_token, now).await? {
+        return Ok(());
+    }
+    let action = match &operation.work {
+        Work::Update(update) => {
+            organizations::update_terms(&transaction, before.id, &update.terms, now).await?;
+            Action::SubscriptionUpdated
+        }
+        Work::Link(_) | Work::Cancel(_) => {
+            organizations::update_draining(&transaction, before.id, false, now).await?;
+            Action::SubscriptionCanceled
+        }
+    };
+    let changed = read_again(&transaction, &before).await?;
+    keep_subscriptions::apply(app, &transaction, &changed, state, now).await?;
+    let after = read_again(&transaction, &before).await?;
+    let event = AuditEvent {
+        id: app.ids.next(),
+        occurred_at: now,
+        organization_id: Some(before.id),
+        admin_user_id: Some(&operation.admin_user_id),
+        action,
+        before: Some(link_as_json(&before)),
+        after: Some(link_as_json(&after)),
+    };
+    audit_events::insert(&transaction, event).await?;
+    organization_changes::append(&transaction, &[before.id], now).await?;
+    transaction.commit().await.map_err(db_fault)
+}
+
+/// The operation has ended, and the organization is as before.
 async fn settle_refused(
     app: &Organizations,
     claimed: &Claimed,
@@ -166,7 +254,12 @@ async fn settle_refused(
     let operation = &claimed.operation;
     let now = app.clock.now();
     let transaction = app.db.begin().await.map_err(db_fault)?;
-    lock_organization(&transaction, operation).await?;
+    let organization = lock_organization(&transaction, operation).await?;
+    if was_drained_meanwhile(&transaction, operation).await? {
+        // Just in time: Stripe is asked by the next attempt.
+        drop(transaction);
+        return go_on(app, claimed).await;
+    }
     let held = link_operations::refuse(
         &transaction,
         operation.id,
@@ -183,7 +276,11 @@ async fn settle_refused(
         occurred_at: now,
         organization_id: Some(operation.organization_id),
         admin_user_id: Some(&operation.admin_user_id),
-        action: Action::OrganizationLinkRefused,
+        action: match &operation.work {
+            Work::Link(_) => Action::OrganizationLinkRefused,
+            Work::Update(_) => Action::SubscriptionUpdateRefused,
+            Work::Cancel(_) => Action::SubscriptionCancelRefused,
+        },
         before: None,
         after: Some(json!({
             "operation_id": operation.id.0,
@@ -194,7 +291,40 @@ async fn settle_refused(
         })),
     };
     audit_events::insert(&transaction, event).await?;
+    if organization.draining {
+        // It goes on: what waited is sent after all.
+        organizations::update_draining(&transaction, organization.id, false, now).await?;
+        organization_changes::append(&transaction, &[organization.id], now).await?;
+    }
     transaction.commit().await.map_err(db_fault)
+}
+
+/// Whether an operation that drained when it was claimed is drained by now. The organization's row is
+/// locked, under which it is drained.
+async fn was_drained_meanwhile(
+    transaction: &DatabaseTransaction,
+    operation: &LinkOperation,
+) -> Result<bool, Fault> {
+    let drains = |work: &Work| match work {
+        Work::Link(_) | Work::Update(_) => false,
+        Work::Cancel(cancel) => cancel.drains(),
+    };
+    if !drains(&operation.work) {
+        return Ok(false);
+    }
+    let stored = link_operations::get(transaction, operation.id).await?;
+    Ok(stored.is_some_and(|stored| !drains(&stored.work)))
+}
+
+/// Lets an operation go that is due at once.
+async fn go_on(app: &Organizations, claimed: &Claimed) -> Result<(), Fault> {
+    let setback = Setback {
+        code: "unavailable".to_owned(),
+        message: "It goes on.".to_owned(),
+    };
+    postpone(app, claimed, &setback, true).await?;
+    app.due.notify_one();
+    Ok(())
 }
 
 /// Nobody knows yet: lets the operation go until its next attempt.
@@ -233,7 +363,16 @@ async fn lock_organization(
         .ok_or_else(|| Fault::internal("the organization of a link operation is gone"))
 }
 
-/// What of an organization a link changes.
+async fn read_again(
+    transaction: &DatabaseTransaction,
+    organization: &Organization,
+) -> Result<Organization, Fault> {
+    organizations::get(transaction, organization.id)
+        .await?
+        .ok_or_else(|| Fault::internal("an organization is gone"))
+}
+
+/// What of an organization its link's operations change.
 pub(super) fn link_as_json(organization: &Organization) -> serde_json::Value {
     json!({
         "stripe_customer_id": organization.stripe_customer_id.as_ref().map(|id| &id.0),
@@ -245,5 +384,6 @@ pub(super) fn link_as_json(organization: &Organization) -> serde_json::Value {
         "trial_end": organization.trial_end,
         "billing_start_at": organization.billing_start_at,
         "billing_problem": organization.billing_problem,
+        "cancel_at": organization.cancel_at,
     })
 }

@@ -32,11 +32,11 @@ pub(crate) async fn unlink_organization(
     let organization = organizations::lock(&transaction, id)
         .await?
         .ok_or_else(get_organization::not_found)?;
-    let is_linking = link_operations::running_of(&transaction, id)
+    let is_under_way = link_operations::running_of(&transaction, id)
         .await?
         .is_some();
     let was_unlinked = link_operations::was_unlinked(&transaction, id).await?;
-    match decide(&organization, is_linking, was_unlinked) {
+    match decide(&organization, is_under_way, was_unlinked) {
         Decision::Unlink => {
             unlink(app, &transaction, &organization, admin, reason).await?;
             transaction.commit().await.map_err(db_fault)?;

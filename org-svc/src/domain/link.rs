@@ -1,16 +1,18 @@
-//! The link of an organization to Stripe: its terms, the operation that makes it, and what a request
-//! for one leads to.
+//! The link of an organization to Stripe: its terms, the operation that makes, changes or ends it, and
+//! what a request for one leads to.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{
     account::UserId,
+    change::{Cancel, SubscriptionTerms, Update},
     email::EmailAddress,
     organization::{
         DeploymentType, Organization, OrganizationId, OrganizationName, PlanType, StripeCustomerId,
         StripeSubscriptionId, SubscriptionStatus,
     },
+    subscription::SubscriptionState,
 };
 
 const TRIAL_DAYS_MAX: u16 = 730;
@@ -42,11 +44,22 @@ pub(crate) struct LinkTerms {
     pub(crate) trial_days: TrialDays,
 }
 
+/// What an operation does to an organization's link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// Makes it.
+    Link(LinkTerms),
+    /// Changes its terms.
+    Update(Update),
+    /// Ends its subscription.
+    Cancel(Cancel),
+}
+
 /// The id of a link operation. stripe-svc derives the identity of its calls from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct LinkOperationId(pub(crate) Uuid);
 
-/// Stripe's own no, or that of the catalog.
+/// Stripe's own no, that of the catalog, or ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refusal {
     pub(crate) code: String,
@@ -72,15 +85,15 @@ pub(crate) enum OperationState {
     Refused(Refusal),
 }
 
-/// A link as it was asked for.
+/// What an admin asked for of an organization's link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LinkOperation {
     pub(crate) id: LinkOperationId,
     pub(crate) organization_id: OrganizationId,
-    /// The name when the link was asked for: what Stripe is told, on every attempt the same.
+    /// The name when it was asked for: what Stripe is told, on every attempt the same.
     pub(crate) organization_name: OrganizationName,
     pub(crate) state: OperationState,
-    pub(crate) terms: LinkTerms,
+    pub(crate) work: Work,
     pub(crate) admin_user_id: UserId,
     pub(crate) attempt_count: u32,
     pub(crate) created_at: DateTime<Utc>,
@@ -102,6 +115,8 @@ pub(crate) struct Provisioned {
 pub(crate) enum Attempt {
     /// Both objects exist. Final.
     Provisioned(Provisioned),
+    /// The subscription was changed, or ended, and this is how it stands since. Final.
+    Changed(SubscriptionState),
     /// Stripe will not have it. Final.
     Refused(Refusal),
     /// Nobody knows yet whether Stripe did it: the same call again finds out.
@@ -126,6 +141,7 @@ pub(crate) enum Decision {
 pub(crate) enum Conflict {
     LinkedOnOtherTerms,
     BeingLinkedOnOtherTerms,
+    BeingChanged,
     /// An older system linked it; on what terms we cannot know.
     LinkedByOlderSystem,
 }
@@ -138,6 +154,7 @@ impl Conflict {
             Self::BeingLinkedOnOtherTerms => {
                 "The organization is being linked on other terms right now."
             }
+            Self::BeingChanged => "The organization's link is being changed right now.",
             Self::LinkedByOlderSystem => {
                 "The organization was already linked to a Stripe customer before this system took over."
             }
@@ -145,7 +162,7 @@ impl Conflict {
     }
 }
 
-/// Decides about a request, given the organization's running and its latest succeeded operation.
+/// Decides about a request, given the organization's running operation and the latest that linked it.
 pub(crate) fn decide(
     organization: &Organization,
     running: Option<&LinkOperation>,
@@ -153,20 +170,43 @@ pub(crate) fn decide(
     terms: &LinkTerms,
 ) -> Decision {
     if let Some(running) = running {
-        return if running.terms == *terms {
-            Decision::Join(running.id)
-        } else {
-            Decision::Conflict(Conflict::BeingLinkedOnOtherTerms)
+        return match &running.work {
+            Work::Link(running_terms) if running_terms == terms => Decision::Join(running.id),
+            Work::Link(_) => Decision::Conflict(Conflict::BeingLinkedOnOtherTerms),
+            Work::Update(_) | Work::Cancel(_) => Decision::Conflict(Conflict::BeingChanged),
         };
     }
     if !organization.is_linked() {
         return Decision::Start;
     }
     match succeeded {
-        Some(operation) if operation.terms == *terms => Decision::AlreadyLinked(operation.id),
+        Some(operation) if is_linked_on(organization, operation, terms) => {
+            Decision::AlreadyLinked(operation.id)
+        }
         Some(_) => Decision::Conflict(Conflict::LinkedOnOtherTerms),
         None => Decision::Conflict(Conflict::LinkedByOlderSystem),
     }
+}
+
+/// Whether an organization that this operation linked stands on these terms now: they may have been
+/// changed since.
+fn is_linked_on(organization: &Organization, linked_by: &LinkOperation, terms: &LinkTerms) -> bool {
+    let LinkTerms {
+        admin_email,
+        deployment_type,
+        plan_type,
+        trial_days,
+    } = terms.clone();
+    let terms = SubscriptionTerms {
+        admin_email,
+        deployment_type,
+        plan_type,
+    };
+    let has_same_trial = match &linked_by.work {
+        Work::Link(linked_on) => linked_on.trial_days == trial_days,
+        Work::Update(_) | Work::Cancel(_) => false,
+    };
+    has_same_trial && terms.hold_for(organization)
 }
 
 #[cfg(test)]
@@ -189,7 +229,7 @@ mod tests {
             organization_id: pending().id,
             organization_name: pending().name,
             state,
-            terms: terms(trial_days),
+            work: Work::Link(terms(trial_days)),
             admin_user_id: UserId("admin".to_owned()),
             attempt_count: 1,
             created_at: pending().created_at,
@@ -257,6 +297,25 @@ mod tests {
                 decision
             );
         }
+    }
+
+    #[test]
+    fn a_link_is_on_the_terms_that_it_was_changed_to() {
+        let done = operation(2, OperationState::Succeeded, 14);
+        let changed = Organization {
+            plan_type: Some(PlanType::ManagedCloud),
+            ..linked()
+        };
+        let new = LinkTerms {
+            plan_type: PlanType::ManagedCloud,
+            ..terms(14)
+        };
+        let decision = |terms| decide(&changed, None, Some(&done), terms);
+        assert_eq!(decision(&new), Decision::AlreadyLinked(done.id));
+        assert_eq!(
+            decision(&terms(14)),
+            Decision::Conflict(Conflict::LinkedOnOtherTerms)
+        );
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::{
     email::EmailAddress,
     link::{
         Conflict, Decision, LinkOperation, LinkOperationId, LinkTerms, OperationState, Refusal,
-        TrialDays, decide,
+        TrialDays, Work, decide,
     },
     organization::{
         DeploymentType, Organization, PlanType,
@@ -110,7 +110,7 @@ impl Life {
             organization_id: self.organization.id,
             organization_name: self.organization.name.clone(),
             state: OperationState::Running(None),
-            terms: terms.clone(),
+            work: Work::Link(terms.clone()),
             admin_user_id: UserId("admin".to_owned()),
             attempt_count: 0,
             created_at: DateTime::UNIX_EPOCH,
@@ -121,8 +121,15 @@ impl Life {
         let mut operations = self.operations.iter_mut();
         if let Some(running) = operations.find(|it| matches!(it.state, OperationState::Running(_)))
         {
-            if state == OperationState::Succeeded {
-                self.organization = linked();
+            if state == OperationState::Succeeded
+                && let Work::Link(terms) = &running.work
+            {
+                self.organization = Organization {
+                    admin_email: Some(terms.admin_email.as_str().to_owned()),
+                    deployment_type: Some(terms.deployment_type),
+                    plan_type: Some(terms.plan_type),
+                    ..linked()
+                };
             }
             running.state = state;
         }
@@ -194,7 +201,7 @@ proptest! {
             Decision::Conflict(conflict) => {
                 prop_assert_ne!(conflict, Conflict::LinkedByOlderSystem);
                 let other = life.running().or(life.succeeded());
-                prop_assert!(other.is_some_and(|it| it.terms != terms));
+                prop_assert!(other.is_some_and(|it| it.work != Work::Link(terms)));
             }
         }
     }

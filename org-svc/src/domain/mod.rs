@@ -6,6 +6,7 @@
 
 pub(crate) mod account;
 pub(crate) mod attempts;
+pub(crate) mod change;
 pub(crate) mod email;
 pub(crate) mod link;
 #[cfg(test)]

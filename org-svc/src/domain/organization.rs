@@ -174,6 +174,20 @@ impl SubscriptionStatus {
         Self::ALL.into_iter().find(|known| known.as_str() == word)
     }
 
+    /// Whether the subscription is over for good.
+    pub(crate) fn has_ended(self) -> bool {
+        match self {
+            Self::Canceled | Self::IncompleteExpired => true,
+            Self::Pending
+            | Self::Trial
+            | Self::Active
+            | Self::PastDue
+            | Self::Unpaid
+            | Self::Incomplete
+            | Self::Paused => false,
+        }
+    }
+
     /// Whether Stripe counts what is reported under this status.
     fn takes_usage(self) -> bool {
         match self {
@@ -214,6 +228,9 @@ pub(crate) struct Organization {
     pub(crate) cancel_at: Option<DateTime<Utc>>,
     /// The version of the subscription's state that was applied last.
     pub(crate) subscription_version: i64,
+    /// Whether its subscription is about to be canceled at once, and what was reported is delivered
+    /// first.
+    pub(crate) draining: bool,
 }
 
 impl Organization {
@@ -232,6 +249,7 @@ impl Organization {
             billing_start_at: self.billing_start_at,
             standing_version: self.standing_version,
             billable: self.is_billable(),
+            draining: self.draining,
         }
     }
 
@@ -254,6 +272,7 @@ pub(crate) struct Standing {
     pub(crate) billing_start_at: Option<DateTime<Utc>>,
     pub(crate) standing_version: i64,
     pub(crate) billable: bool,
+    pub(crate) draining: bool,
 }
 
 /// How many organizations there are.
@@ -292,6 +311,7 @@ pub(crate) mod tests {
             current_period_end_at: None,
             cancel_at: None,
             subscription_version: 0,
+            draining: false,
         }
     }
 

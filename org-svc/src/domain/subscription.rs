@@ -57,6 +57,8 @@ pub(crate) fn after(
         (*subscription_status, organization.billing_problem.clone())
     };
     Some(Organization {
+        // What has ended needs no end.
+        draining: organization.draining && !subscription_status.has_ended(),
         subscription_status,
         trial_end: *trial_end,
         current_period_start_at: *current_period_start_at,
@@ -141,6 +143,18 @@ mod tests {
             ..state(3, SubscriptionStatus::Active)
         };
         assert!(differs(&again, &after(&again, &ending).unwrap()));
+    }
+
+    #[test]
+    fn a_subscription_that_ended_drains_no_more() {
+        let draining = Organization {
+            draining: true,
+            ..linked()
+        };
+        let active = after(&draining, &state(1, SubscriptionStatus::Active)).unwrap();
+        assert!(active.standing().draining);
+        let ended = after(&draining, &state(1, SubscriptionStatus::Canceled)).unwrap();
+        assert!(!ended.standing().draining);
     }
 
     #[test]

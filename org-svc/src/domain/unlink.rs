@@ -1,6 +1,6 @@
 //! The end of an organization's link: when it may be taken away, and why.
 
-use super::organization::{Organization, SubscriptionStatus};
+use super::organization::Organization;
 
 const REASON_CHARS_MAX: usize = 500;
 
@@ -41,11 +41,11 @@ pub(crate) enum Decision {
 /// invoiced with nobody looking, and a second link would bill everything twice.
 pub(crate) fn decide(
     organization: &Organization,
-    is_linking: bool,
+    is_under_way: bool,
     was_unlinked: bool,
 ) -> Decision {
-    if is_linking {
-        return Decision::Conflict("The organization is being linked right now.");
+    if is_under_way {
+        return Decision::Conflict("A change of the organization's link is under way right now.");
     }
     if !organization.is_linked() {
         return if was_unlinked {
@@ -54,24 +54,20 @@ pub(crate) fn decide(
             Decision::Conflict("The organization is not linked.")
         };
     }
-    match organization.subscription_status {
-        SubscriptionStatus::Canceled | SubscriptionStatus::IncompleteExpired => Decision::Unlink,
-        SubscriptionStatus::Pending
-        | SubscriptionStatus::Trial
-        | SubscriptionStatus::Active
-        | SubscriptionStatus::PastDue
-        | SubscriptionStatus::Unpaid
-        | SubscriptionStatus::Incomplete
-        | SubscriptionStatus::Paused => Decision::Conflict(
-            "The organization's subscription has not ended: cancel it in Stripe first.",
-        ),
+    if organization.subscription_status.has_ended() {
+        Decision::Unlink
+    } else {
+        Decision::Conflict("The organization's subscription has not ended: cancel it first.")
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::organization::tests::{linked, pending};
+    use crate::domain::organization::{
+        SubscriptionStatus,
+        tests::{linked, pending},
+    };
 
     #[test]
     fn only_what_has_ended_is_unlinked() {
@@ -93,9 +89,10 @@ mod tests {
             assert!(matches!(decision, Decision::Conflict(_)), "{status:?}");
         }
         assert_eq!(decide(&pending(), false, true), Decision::AlreadyUnlinked);
-        for (organization, is_linking) in [(pending(), false), (pending(), true), (linked(), true)]
+        for (organization, is_under_way) in
+            [(pending(), false), (pending(), true), (linked(), true)]
         {
-            let decision = decide(&organization, is_linking, false);
+            let decision = decide(&organization, is_under_way, false);
             assert!(matches!(decision, Decision::Conflict(_)));
         }
     }

@@ -1,13 +1,14 @@
 //! Messages from domain values.
 
 use billing_kit::proto_time::to_proto;
-use billing_proto::{common::v1::CancelMode, org::v1 as proto};
+use billing_proto::org::v1 as proto;
 
 use crate::{
     app::{Described, change_password, watch_organizations::Changes},
     domain::{
         account::{Session, User},
-        link::{LinkOperation, LinkTerms, OperationState, Refusal, Setback},
+        change::{SubscriptionTerms, Update},
+        link::{LinkOperation, LinkTerms, OperationState, Refusal, Setback, Work},
         organization::{Counts, InstanceUrl, Organization, OrganizationName, Standing},
     },
     wire,
@@ -41,6 +42,7 @@ pub(super) fn organization(described: &Described) -> proto::Organization {
         current_period_end_at,
         cancel_at,
         subscription_version: _,
+        draining: _,
     } = organization;
     let url = |url: &Option<InstanceUrl>| {
         url.as_ref()
@@ -84,12 +86,17 @@ pub(super) fn link_operation(operation: &LinkOperation) -> proto::LinkOperation 
         organization_id: _,
         organization_name: _,
         state,
-        terms,
+        work,
         admin_user_id,
         attempt_count: _,
         created_at,
     } = operation;
-    use proto::LinkOperationState;
+    use proto::{LinkOperationKind, LinkOperationState};
+    let (kind, terms, mode) = match work {
+        Work::Link(terms) => (LinkOperationKind::Link, Some(link_terms(terms)), None),
+        Work::Update(update) => (LinkOperationKind::Update, Some(update_terms(update)), None),
+        Work::Cancel(cancel) => (LinkOperationKind::Cancel, None, Some(cancel.mode)),
+    };
     let (state, error_code, error_message) = match state {
         OperationState::Running(None) => (LinkOperationState::Running, "", ""),
         OperationState::Running(Some(Setback { code, message })) => {
@@ -106,13 +113,13 @@ pub(super) fn link_operation(operation: &LinkOperation) -> proto::LinkOperation 
     proto::LinkOperation {
         id: id.0.to_string(),
         state: state.into(),
-        terms: Some(link_terms(terms)),
+        terms,
         create_time: Some(to_proto(*created_at)),
         admin_user_id: admin_user_id.0.clone(),
         error_code: error_code.to_owned(),
         error_message: error_message.to_owned(),
-        kind: proto::LinkOperationKind::Link.into(),
-        cancel_mode: CancelMode::Unspecified.into(),
+        kind: kind.into(),
+        cancel_mode: wire::cancel_mode(mode).into(),
     }
 }
 
@@ -131,6 +138,20 @@ fn link_terms(terms: &LinkTerms) -> proto::LinkTerms {
     }
 }
 
+fn update_terms(update: &Update) -> proto::LinkTerms {
+    let SubscriptionTerms {
+        admin_email,
+        deployment_type,
+        plan_type,
+    } = &update.terms;
+    proto::LinkTerms {
+        admin_email: admin_email.as_str().to_owned(),
+        deployment_type: wire::deployment_type(Some(*deployment_type)).into(),
+        plan_type: wire::plan_type(Some(*plan_type)).into(),
+        trial_days: None,
+    }
+}
+
 pub(super) fn standing(standing: Standing) -> proto::OrganizationStanding {
     let Standing {
         organization_id,
@@ -140,6 +161,7 @@ pub(super) fn standing(standing: Standing) -> proto::OrganizationStanding {
         billing_start_at,
         standing_version,
         billable,
+        draining,
     } = standing;
     proto::OrganizationStanding {
         organization_id: organization_id.0.to_string(),
@@ -149,7 +171,7 @@ pub(super) fn standing(standing: Standing) -> proto::OrganizationStanding {
         billing_start_time: billing_start_at.map(to_proto),
         standing_version,
         billable,
-        draining: false,
+        draining,
     }
 }
 

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use billing_kit::{Fault, access::Caller, assertion::Verifier, proto_time};
-use billing_proto::common::v1::ErrorReason;
 use billing_proto::org::v1 as proto;
 use billing_proto::org::v1::organization_service_server::OrganizationService;
 use chrono::{DurationRound, TimeDelta};
@@ -14,12 +13,15 @@ use super::{door::Door, messages};
 use crate::{
     access,
     app::{
-        Described, Organizations, count_organizations::count_organizations,
+        Described, Organizations, cancel_subscription::cancel_subscription,
+        confirm_drained::confirm_drained, count_organizations::count_organizations,
         get_organization::get_organization, link_organization::link_organization,
         list_organizations::list_organizations, observe_organizations::observe_organizations,
-        unlink_organization::unlink_organization, watch_organizations::watch_organizations,
+        unlink_organization::unlink_organization, update_subscription::update_subscription,
+        watch_organizations::watch_organizations,
     },
     domain::{
+        change::AskedTerms,
         email::EmailAddress,
         link::{LinkTerms, TrialDays},
         observation::{OBSERVATIONS_MAX, Observation},
@@ -140,23 +142,52 @@ impl OrganizationService for OrganizationsService {
         &self,
         request: Request<proto::UpdateSubscriptionRequest>,
     ) -> Result<Response<proto::UpdateSubscriptionResponse>, Status> {
-        self.verifier.admin(request.metadata())?;
-        Err(Fault::new(ErrorReason::NotFound, "This release cannot do it yet.").into())
+        let admin = self.verifier.admin(request.metadata())?;
+        let (id, asked) = update(request.into_inner())?;
+        let (described, has_operation) = update_subscription(&self.app, &admin, id, asked).await?;
+        let operation = described.operation.as_ref().filter(|_| has_operation);
+        Ok(Response::new(proto::UpdateSubscriptionResponse {
+            operation: operation.map(messages::link_operation),
+            organization: Some(messages::organization(&described)),
+        }))
     }
 
     async fn cancel_subscription(
         &self,
         request: Request<proto::CancelSubscriptionRequest>,
     ) -> Result<Response<proto::CancelSubscriptionResponse>, Status> {
-        self.verifier.admin(request.metadata())?;
-        Err(Fault::new(ErrorReason::NotFound, "This release cannot do it yet.").into())
+        let admin = self.verifier.admin(request.metadata())?;
+        let proto::CancelSubscriptionRequest {
+            organization_id,
+            mode,
+        } = request.into_inner();
+        let mut door = Door::new();
+        let id = door.check("organization_id", OrganizationId::parse(&organization_id));
+        let mode = door.check(
+            "mode",
+            wire::cancel_mode_from(mode).ok_or("It is missing or not known: at_period_end or now."),
+        );
+        let (id, mode) = door.pass(id.zip(mode))?;
+        let described = cancel_subscription(&self.app, &admin, id, mode).await?;
+        let Described { operation, .. } = &described;
+        Ok(Response::new(proto::CancelSubscriptionResponse {
+            organization: Some(messages::organization(&described)),
+            operation: operation.as_ref().map(messages::link_operation),
+        }))
     }
 
     async fn confirm_drained(
         &self,
-        _request: Request<proto::ConfirmDrainedRequest>,
+        request: Request<proto::ConfirmDrainedRequest>,
     ) -> Result<Response<proto::ConfirmDrainedResponse>, Status> {
-        Err(Fault::new(ErrorReason::NotFound, "This release cannot do it yet.").into())
+        let proto::ConfirmDrainedRequest {
+            organization_id,
+            standing_version,
+        } = request.into_inner();
+        let mut door = Door::new();
+        let id = door.check("organization_id", OrganizationId::parse(&organization_id));
+        let accepted = confirm_drained(&self.app, door.pass(id)?, standing_version).await?;
+        Ok(Response::new(proto::ConfirmDrainedResponse { accepted }))
     }
 
     type WatchOrganizationsStream =
@@ -337,6 +368,48 @@ fn link(request: proto::LinkOrganizationRequest) -> Result<(OrganizationId, Link
             },
         );
     door.pass(id.zip(terms))
+}
+
+/// What is to be changed, named likewise.
+fn update(
+    request: proto::UpdateSubscriptionRequest,
+) -> Result<(OrganizationId, AskedTerms), Fault> {
+    const NOTHING: &str =
+        "At least one of admin_email, deployment_type and plan_type must be given.";
+    let proto::UpdateSubscriptionRequest {
+        organization_id,
+        admin_email,
+        deployment_type,
+        plan_type,
+    } = request;
+    let mut door = Door::new();
+    let id = door.check("organization_id", OrganizationId::parse(&organization_id));
+    if admin_email.is_none() && deployment_type.is_none() && plan_type.is_none() {
+        for field in ["admin_email", "deployment_type", "plan_type"] {
+            let _none: Option<()> = door.check(field, Err(NOTHING));
+        }
+        return door.pass(None);
+    }
+    let admin_email = admin_email
+        .map(|text| EmailAddress::parse(&text))
+        .transpose();
+    let admin_email = door.check("admin_email", admin_email);
+    let deployment_type = deployment_type.map(|value| {
+        wire::deployment_type_from(value).ok_or("It is not known: on-premise or managed-cloud.")
+    });
+    let deployment_type = door.check("deployment_type", deployment_type.transpose());
+    let plan_type = plan_type.map(|value| {
+        wire::plan_type_from(value).ok_or("It is not known: managed-cloud or self-hosted.")
+    });
+    let plan_type = door.check("plan_type", plan_type.transpose());
+    let asked = admin_email.zip(deployment_type).zip(plan_type).map(
+        |((admin_email, deployment_type), plan_type)| AskedTerms {
+            admin_email,
+            deployment_type,
+            plan_type,
+        },
+    );
+    door.pass(id.zip(asked))
 }
 
 #[cfg(test)]

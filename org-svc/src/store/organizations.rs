@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::{statement, unknown_word};
 use crate::domain::{
+    change::SubscriptionTerms,
     link::{LinkTerms, Provisioned},
     observation::Observation,
     organization::{
@@ -51,6 +52,7 @@ pub(super) mod entity {
         pub(super) current_period_end_at: Option<DateTimeUtc>,
         pub(super) cancel_at: Option<DateTimeUtc>,
         pub(super) subscription_version: i64,
+        pub(super) draining: bool,
     }
 
     #[derive(Debug, Clone, Copy, EnumIter, DeriveRelation)]
@@ -86,6 +88,7 @@ impl TryFrom<entity::Model> for Organization {
             current_period_end_at,
             cancel_at,
             subscription_version,
+            draining,
         } = row;
         Ok(Self {
             id: OrganizationId(id),
@@ -120,6 +123,7 @@ impl TryFrom<entity::Model> for Organization {
             current_period_end_at,
             cancel_at,
             subscription_version,
+            draining,
         })
     }
 }
@@ -159,7 +163,7 @@ const LOCK: &str = r"
            plan_type, subscription_status, trial_end, admin_email, created_at, updated_at,
            billing_start_at, reported_name, reported_instance_url, observed_at, billing_problem,
            standing_version, current_period_start_at, current_period_end_at, cancel_at,
-           subscription_version
+           subscription_version, draining
     FROM organizations WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE";
 
 pub(crate) async fn lock_many(
@@ -303,6 +307,53 @@ pub(crate) async fn update_linked(
     Ok(())
 }
 
+const UPDATE_TERMS: &str = r"
+    UPDATE organizations
+    SET admin_email = $2, deployment_type = $3, plan_type = $4, updated_at = $5
+    WHERE id = $1";
+
+/// Writes what an organization is billed on. The row is locked already.
+pub(crate) async fn update_terms(
+    db: &impl ConnectionTrait,
+    id: OrganizationId,
+    terms: &SubscriptionTerms,
+    now: DateTime<Utc>,
+) -> Result<(), Fault> {
+    let SubscriptionTerms {
+        admin_email,
+        deployment_type,
+        plan_type,
+    } = terms;
+    let values = [
+        id.0.into(),
+        admin_email.as_str().into(),
+        deployment_type.as_str().into(),
+        plan_type.as_str().into(),
+        now.into(),
+    ];
+    db.execute_raw(statement(UPDATE_TERMS, values))
+        .await
+        .map_err(db_fault)?;
+    Ok(())
+}
+
+const UPDATE_DRAINING: &str =
+    "UPDATE organizations SET draining = $2, updated_at = $3 WHERE id = $1";
+
+/// Begins or ends a drain. The row is locked already; the feed is for the caller to tell.
+pub(crate) async fn update_draining(
+    db: &impl ConnectionTrait,
+    id: OrganizationId,
+    draining: bool,
+    now: DateTime<Utc>,
+) -> Result<(), Fault> {
+    let values = [id.0.into(), draining.into(), now.into()];
+    db.execute_raw(statement(UPDATE_DRAINING, values))
+        .await
+        .map_err(db_fault)?;
+    Ok(())
+}
+
 const UPDATE_UNLINKED: &str = r"
     UPDATE organizations
     SET stripe_customer_id = NULL, stripe_subscription_id = NULL, subscription_status = 'pending',
@@ -357,7 +408,7 @@ const UPDATE_SUBSCRIPTION: &str = r"
     UPDATE organizations
     SET subscription_status = $2, trial_end = $3, current_period_start_at = $4,
         current_period_end_at = $5, cancel_at = $6, billing_problem = $7,
-        subscription_version = $8, updated_at = $9
+        subscription_version = $8, updated_at = $9, draining = $10
     WHERE id = $1";
 
 /// Writes what a subscription's state changed. The row is locked already.
@@ -376,6 +427,7 @@ pub(crate) async fn update_subscription(
         organization.billing_problem.clone().into(),
         organization.subscription_version.into(),
         now.into(),
+        organization.draining.into(),
     ];
     db.execute_raw(statement(UPDATE_SUBSCRIPTION, values))
         .await

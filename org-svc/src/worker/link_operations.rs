@@ -1,5 +1,5 @@
-//! Carries on the link operations that nobody else does: those whose process died, and those whose
-//! last attempt told nothing.
+//! Carries on the link operations that nobody else does: those whose process died, those whose last
+//! attempt told nothing, and those that drained.
 
 use std::{sync::Arc, time::Duration};
 
@@ -27,6 +27,7 @@ pub(crate) async fn run(app: Arc<Organizations>) {
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
+            () = app.due.notified() => {}
             Some(_) = running.join_next() => continue,
             () = app.life.stop.cancelled() => break,
         }

@@ -17,7 +17,7 @@ use crate::support::{
 };
 
 /// Longer than any lease.
-const LEASE_OVER: TimeDelta = TimeDelta::minutes(2);
+pub(crate) const LEASE_OVER: TimeDelta = TimeDelta::minutes(2);
 
 pub(crate) fn terms() -> LinkTerms {
     LinkTerms {
@@ -28,7 +28,7 @@ pub(crate) fn terms() -> LinkTerms {
     }
 }
 
-fn card_declined() -> StripeRefusal {
+pub(crate) fn card_declined() -> StripeRefusal {
     StripeRefusal {
         code: "email_invalid".to_owned(),
         message: "Invalid email address: billing@acme.example".to_owned(),
@@ -302,6 +302,22 @@ async fn a_gap_in_the_catalog_has_a_reason_of_its_own() {
     let id = pending(&world, &org_svc).await;
     let refused = fault(link(&world, &org_svc, id, terms()).await);
     assert_eq!(refused.reason, ErrorReason::PriceNotFound);
+}
+
+/// Nothing is stored or sent of such a request, and it would be found so for ever.
+#[tokio::test]
+async fn a_request_that_stripe_svc_finds_invalid_is_refused_and_not_repeated() {
+    let world = World::new().await;
+    let stripe_svc = StripeSvc::start(Mood::FindInvalid).await;
+    let org_svc = world.start(&stripe_svc.url()).await;
+    let id = pending(&world, &org_svc).await;
+    let refused = fault(link(&world, &org_svc, id, terms()).await);
+    assert_eq!(refused.reason, ErrorReason::StripeRefused);
+    assert!(refused.message.contains("admin_email"), "{refused}");
+    let operation = org_svc.get(id).await.link_operation.unwrap();
+    assert_eq!(operation.state(), LinkOperationState::Refused);
+    assert_eq!(operation.error_code, "invalid_argument");
+    assert_eq!(stripe_svc.requests().len(), 1);
 }
 
 /// The process dies between the commit of the operation and its end. The row is all that is left.

@@ -6,6 +6,7 @@
 )]
 
 mod admins;
+mod changes;
 mod command_line;
 mod doors;
 mod feed;

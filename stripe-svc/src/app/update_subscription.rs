@@ -1,8 +1,9 @@
 //! `UpdateSubscription`: other terms for a subscription that is there.
 //!
-//! Two stored calls. First the customer's e-mail address, because that is what Stripe may refuse, and
-//! a refusal then leaves the price as it was; then the price of the subscription's one item on our
-//! meter.
+//! Two stored calls, or the one of them that is asked for. First the customer's e-mail address, because
+//! that is what Stripe may refuse, and a refusal then leaves the price as it was; then the price of the
+//! subscription's one item on our meter. Without terms for a price the item is not touched: the
+//! catalog may have another price for the same terms by now.
 //!
 //! The price changes with `proration_behavior=create_prorations`. Stripe prorates no metered price;
 //! what the word decides is what becomes of the usage until the change: with `none` it is dropped
@@ -21,7 +22,7 @@ use crate::{
     },
     domain::{
         call::{Call, CallRequest, Step},
-        change::{ChangeOutcome, Update},
+        change::{ChangeOutcome, PriceTerms, Target, Update},
         refusal::Refusal,
     },
     stripe::{customers as customer_requests, subscriptions},
@@ -36,27 +37,40 @@ pub(crate) async fn update_subscription(app: &App, update: Update) -> Result<Cha
     let target = &update.target;
     let known = stored(app, target, &STEPS).await?;
     let of_step = |step| known.iter().find(|call| call.step == step).cloned();
-    let subscription_call = match of_step(Step::UpdateSubscription) {
-        Some(call) => call,
-        None => {
+    let price_call = match (update.price, of_step(Step::UpdateSubscription)) {
+        (Some(_), Some(call)) => Some(call),
+        (None, Some(_)) => return Err(other_terms()),
+        (price, None) => {
             // What we would refuse ourselves is found before anything is changed in Stripe.
-            let request = price_request(app, &update).await?;
-            if request.is_ok() {
+            let request = match price {
+                Some(price) => Some(price_request(app, target, price).await?),
+                None => None,
+            };
+            let is_possible = !matches!(request, Some(Err(_)));
+            if is_possible && let Some(email) = &update.admin_email {
                 let customer_call = match of_step(Step::UpdateCustomer) {
-                    Some(call) => same_email(call, &update)?,
-                    None => store_customer_call(app, &update).await?,
+                    Some(call) => same_email(call, email)?,
+                    None => store_customer_call(app, &update, email).await?,
                 };
                 if let Ended::Refused(refusal) = carry_out(app, customer_call).await? {
                     return Ok(ChangeOutcome::Refused(refusal));
                 }
             }
-            store(app, target, Step::UpdateSubscription, request).await?
+            match request {
+                Some(request) => Some(store(app, target, Step::UpdateSubscription, request).await?),
+                None => None,
+            }
         }
     };
-    match carry_out(app, subscription_call).await? {
+    let Some(price_call) = price_call else {
+        return changed(app, target).await;
+    };
+    match carry_out(app, price_call).await? {
         Ended::Succeeded { .. } => changed(app, target).await,
         Ended::Refused(refusal) => {
-            if let Some(price) = app.catalog.price(update.plan_type, update.deployment_type) {
+            if let Some(terms) = update.price
+                && let Some(price) = app.catalog.price(terms.plan_type, terms.deployment_type)
+            {
                 app.stripe.forget_price(&price.lookup_key);
             }
             Ok(ChangeOutcome::Refused(refusal))
@@ -64,14 +78,14 @@ pub(crate) async fn update_subscription(app: &App, update: Update) -> Result<Cha
     }
 }
 
-async fn store_customer_call(app: &App, update: &Update) -> Result<Call, Fault> {
-    let request = customer_requests::email_request(&update.customer_id, &update.admin_email);
+async fn store_customer_call(app: &App, update: &Update, email: &str) -> Result<Call, Fault> {
+    let request = customer_requests::email_request(&update.customer_id, email);
     store(app, &update.target, Step::UpdateCustomer, Ok(request)).await
 }
 
 /// An operation's terms never change: what shows in the stored call is compared.
-fn same_email(call: Call, update: &Update) -> Result<Call, Fault> {
-    if call.request.value("email") == Some(&update.admin_email) {
+fn same_email(call: Call, email: &str) -> Result<Call, Fault> {
+    if call.request.value("email") == Some(email) {
         Ok(call)
     } else {
         Err(other_terms())
@@ -79,15 +93,19 @@ fn same_email(call: Call, update: &Update) -> Result<Call, Fault> {
 }
 
 /// The request that changes the price, or why there is none.
-async fn price_request(app: &App, update: &Update) -> Result<Result<CallRequest, Refusal>, Fault> {
+async fn price_request(
+    app: &App,
+    target: &Target,
+    terms: PriceTerms,
+) -> Result<Result<CallRequest, Refusal>, Fault> {
     const NO_ITEM: &str = "meter_not_billed";
-    let price = match find_price(app, update.plan_type, update.deployment_type).await? {
+    let price = match find_price(app, terms.plan_type, terms.deployment_type).await? {
         Ok(price) => price,
         Err(refusal) => return Ok(Err(refusal)),
     };
     let event_name = &app.catalog.meter.event_name;
     let meter = app.stripe.meter(event_name).await?;
-    let id = &update.target.subscription_id;
+    let id = &target.subscription_id;
     Ok(match app.stripe.billing_item(id, &meter).await? {
         Ok(Some(item)) => Ok(subscriptions::price_request(id, &item, &price)),
         Ok(None) => Err(Refusal::ours(

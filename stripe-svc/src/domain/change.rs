@@ -15,13 +15,19 @@ pub(crate) struct Target {
     pub(crate) subscription_id: SubscriptionId,
 }
 
-/// Other terms for a subscription.
+/// Other terms for a subscription. What is `None` is not touched.
 #[derive(Debug, Clone)]
 pub(crate) struct Update {
     pub(crate) target: Target,
     pub(crate) customer_id: CustomerId,
     /// As the admin gave it: whether it is a good one is Stripe's to say.
-    pub(crate) admin_email: String,
+    pub(crate) admin_email: Option<String>,
+    pub(crate) price: Option<PriceTerms>,
+}
+
+/// What picks a price.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PriceTerms {
     pub(crate) deployment_type: DeploymentType,
     pub(crate) plan_type: PlanType,
 }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::subscription_service::{read_deployment, read_plan};
 use crate::domain::{
-    change::{Cancel, CancelMode, ChangeOutcome, Target, Update},
+    change::{Cancel, CancelMode, ChangeOutcome, PriceTerms, Target, Update},
     ids::{CustomerId, OperationId, OrganizationId, SubscriptionId},
     provision::EMAIL_CHARS_MAX,
 };
@@ -38,9 +38,40 @@ pub(super) fn update(request: UpdateSubscriptionRequest) -> Result<Update, Vec<V
         &mut violations,
     );
     let customer_id = stripe_id("stripe_customer_id", &stripe_customer_id, &mut violations);
-    if admin_email.trim().is_empty() || admin_email.chars().count() > EMAIL_CHARS_MAX {
-        let message = format!("It must have 1 to {EMAIL_CHARS_MAX} characters.");
+    if admin_email.chars().count() > EMAIL_CHARS_MAX {
+        let message = format!("It has more than {EMAIL_CHARS_MAX} characters.");
         violations.push(Violation::new("admin_email", message));
+    }
+    let admin_email = (!admin_email.trim().is_empty()).then_some(admin_email);
+    let price = price_terms(deployment_type, plan_type, &mut violations);
+    if violations.is_empty() && admin_email.is_none() && price.is_none() {
+        let message = "There is nothing to be changed.";
+        let fields = ["admin_email", "deployment_type", "plan_type"];
+        violations.extend(fields.map(|field| Violation::new(field, message)));
+    }
+    match (target, customer_id) {
+        (Some(target), Some(customer_id)) if violations.is_empty() => Ok(Update {
+            target,
+            customer_id: CustomerId::new(customer_id),
+            admin_email,
+            price,
+        }),
+        _ => Err(violations),
+    }
+}
+
+/// What picks the new price; `None` where it stays. Half of it picks nothing.
+fn price_terms(
+    deployment_type: i32,
+    plan_type: i32,
+    violations: &mut Vec<Violation>,
+) -> Option<PriceTerms> {
+    let unspecified = (
+        common::DeploymentType::Unspecified.into(),
+        common::PlanType::Unspecified.into(),
+    );
+    if (deployment_type, plan_type) == unspecified {
+        return None;
     }
     let deployment = read_deployment(deployment_type);
     if deployment.is_none() {
@@ -50,20 +81,10 @@ pub(super) fn update(request: UpdateSubscriptionRequest) -> Result<Update, Vec<V
     if plan.is_none() {
         violations.push(Violation::new("plan_type", "It is not known."));
     }
-    match (target, customer_id, deployment, plan) {
-        (Some(target), Some(customer_id), Some(deployment_type), Some(plan_type))
-            if violations.is_empty() =>
-        {
-            Ok(Update {
-                target,
-                customer_id: CustomerId::new(customer_id),
-                admin_email,
-                deployment_type,
-                plan_type,
-            })
-        }
-        _ => Err(violations),
-    }
+    Some(PriceTerms {
+        deployment_type: deployment?,
+        plan_type: plan?,
+    })
 }
 
 pub(super) fn cancel(request: CancelSubscriptionRequest) -> Result<Cancel, Vec<Violation>> {

@@ -107,6 +107,53 @@ async fn an_update_changes_the_address_and_the_price_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn an_update_touches_what_it_is_asked_for_and_nothing_else() {
+    let world = World::start().await;
+    let service = world.service().await;
+    let request = link();
+    let linked = service.provisioned(&request).await;
+    let (_, before) = world.one_of_each();
+    let email_only = UpdateSubscriptionRequest {
+        deployment_type: DeploymentType::Unspecified.into(),
+        plan_type: PlanType::Unspecified.into(),
+        ..update_of(&request, &linked)
+    };
+    updated(&service, &email_only).await;
+    let (customer, after) = world.one_of_each();
+    assert_eq!(customer["email"], "other@acme.example");
+    assert_eq!(after["items"], before["items"]);
+    assert_eq!(world.calls(UPDATE_SUBSCRIPTION), 0);
+
+    let price_only = UpdateSubscriptionRequest {
+        admin_email: String::new(),
+        ..update_of(&request, &linked)
+    };
+    updated(&service, &price_only).await;
+    updated(&service, &price_only).await;
+    assert_eq!(world.calls(UPDATE_CUSTOMER), 1);
+    assert_eq!(world.calls(UPDATE_SUBSCRIPTION), 1);
+
+    let half = UpdateSubscriptionRequest {
+        plan_type: PlanType::Unspecified.into(),
+        ..update_of(&request, &linked)
+    };
+    let nothing = UpdateSubscriptionRequest {
+        admin_email: String::new(),
+        operation_id: new_id(),
+        ..email_only.clone()
+    };
+    // The terms of an operation never change.
+    let other_terms = UpdateSubscriptionRequest {
+        operation_id: price_only.operation_id.clone(),
+        ..email_only
+    };
+    for bad in [half, nothing, other_terms] {
+        let error = service.update(&bad).await.unwrap_err();
+        assert_eq!(error.code(), Code::InvalidArgument);
+    }
+}
+
+#[tokio::test]
 async fn whatever_is_lost_of_an_update_it_is_made_under_one_key() {
     for effect in [
         FaultEffect::TimeoutBefore { hang_ms: 50 },

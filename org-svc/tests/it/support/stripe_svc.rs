@@ -1,5 +1,5 @@
-//! stripe-svc's contract for org-svc, small enough to be read: an operation is provisioned once,
-//! however often it is asked for; and a test says what happens meanwhile, and what the feed tells.
+//! stripe-svc's contract for org-svc, small enough to be read: an operation is carried out once, however
+//! often it is asked for; and a test says what happens meanwhile, and what the feed tells.
 
 use std::{
     collections::HashMap,
@@ -7,9 +7,9 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use billing_kit::proto_time::to_proto;
+use billing_kit::{Fault, Violation, proto_time::to_proto};
 use billing_proto::{
-    common::v1::SubscriptionStatus,
+    common::v1::{CancelMode, SubscriptionStatus},
     stripe::v1::{
         CancelSubscriptionRequest, CancelSubscriptionResponse, ProvisionSubscriptionRequest,
         ProvisionSubscriptionResponse, ProvisionedSubscription, StripeRefusal, SubscriptionState,
@@ -40,6 +40,14 @@ pub(crate) enum Mood {
     LoseTheAnswer,
     /// It is asked and neither works nor answers.
     Hang,
+    /// It cannot read what it is asked for, and never will.
+    FindInvalid,
+}
+
+/// What is answered to a request that cannot be read.
+fn invalid() -> Status {
+    let violation = Violation::new("admin_email", "It is too long.");
+    Fault::invalid(vec![violation]).into()
 }
 
 #[derive(Debug)]
@@ -50,6 +58,8 @@ struct Ledger {
     cursors: Vec<i64>,
     /// The changes made, by their operations.
     changes: Vec<(String, Change)>,
+    /// The changes that were asked for, repetitions included.
+    asked_changes: Vec<Change>,
 }
 
 /// What it was asked and what it did survive its stops, as a database would.
@@ -74,6 +84,7 @@ impl StripeSvc {
                 requests: Vec::new(),
                 cursors: Vec::new(),
                 changes: Vec::new(),
+                asked_changes: Vec::new(),
             })),
             feed: watch::Sender::default(),
             breaks: watch::Sender::default(),
@@ -123,6 +134,18 @@ impl StripeSvc {
         self.ledger.lock().unwrap().requests.clone()
     }
 
+    /// The changes that were made, each once.
+    pub(crate) fn changes(&self) -> Vec<Change> {
+        let ledger = self.ledger.lock().unwrap();
+        let changes = ledger.changes.iter();
+        changes.map(|(_, change)| change.clone()).collect()
+    }
+
+    /// The changes that were asked for so far, repetitions included.
+    pub(crate) fn asked_changes(&self) -> Vec<Change> {
+        self.ledger.lock().unwrap().asked_changes.clone()
+    }
+
     /// How many operations were provisioned.
     pub(crate) fn provisioned(&self) -> usize {
         let ledger = self.ledger.lock().unwrap();
@@ -136,12 +159,17 @@ impl StripeSvc {
         change: Change,
         operation: &str,
     ) -> Result<Result<SubscriptionState, StripeRefusal>, Status> {
+        let asked = change.clone();
+        self.ledger.lock().unwrap().asked_changes.push(asked);
         let mut moods = self.mood.subscribe();
         let mood = moods
             .wait_for(|mood| *mood != Mood::Hang)
             .await
             .unwrap()
             .clone();
+        if mood == Mood::FindInvalid {
+            return Err(invalid());
+        }
         if let Mood::Refuse(refusal) = mood {
             return Ok(Err(refusal));
         }
@@ -166,7 +194,7 @@ impl StripeSvc {
             .entry(request.operation_id.clone())
             .or_insert_with(|| match mood {
                 Mood::Refuse(refusal) => Outcome::Refusal(refusal.clone()),
-                Mood::Provision | Mood::LoseTheAnswer | Mood::Hang => {
+                Mood::Provision | Mood::LoseTheAnswer | Mood::Hang | Mood::FindInvalid => {
                     Outcome::Provisioned(provisioned(request, count))
                 }
             })
@@ -185,19 +213,16 @@ impl Change {
     fn state(&self, version: i64) -> SubscriptionState {
         let start = Some(to_proto(start_time()));
         let end = Some(to_proto(start_time() + TimeDelta::days(30)));
-        let (id, organization, status, cancel_time) = match self {
-            Self::Update(request) => (
-                &request.stripe_subscription_id,
-                &request.organization_id,
-                SubscriptionStatus::Trial,
-                None,
-            ),
-            Self::Cancel(request) => (
-                &request.stripe_subscription_id,
-                &request.organization_id,
-                SubscriptionStatus::Trial,
-                end,
-            ),
+        let (id, organization) = match self {
+            Self::Update(request) => (&request.stripe_subscription_id, &request.organization_id),
+            Self::Cancel(request) => (&request.stripe_subscription_id, &request.organization_id),
+        };
+        let (status, cancel_time, end_time) = match self {
+            Self::Update(_) => (SubscriptionStatus::Trial, None, None),
+            Self::Cancel(request) if request.mode() == CancelMode::Now => {
+                (SubscriptionStatus::Canceled, None, start)
+            }
+            Self::Cancel(_) => (SubscriptionStatus::Trial, end, None),
         };
         SubscriptionState {
             stripe_subscription_id: id.clone(),
@@ -209,7 +234,7 @@ impl Change {
             current_period_start_time: start,
             current_period_end_time: end,
             cancel_time,
-            end_time: None,
+            end_time,
             customer_deleted: false,
             observe_time: start,
             version,
@@ -254,6 +279,9 @@ impl SubscriptionService for StripeSvc {
             .await
             .unwrap()
             .clone();
+        if mood == Mood::FindInvalid {
+            return Err(invalid());
+        }
         let outcome = self.settle(&request, &mood);
         if mood == Mood::LoseTheAnswer {
             return Err(Status::unavailable("the connection broke"));
