@@ -4,7 +4,7 @@ use billing_kit::{Fault, proto_time};
 use billing_proto::{common::v1 as common, org::v1::OrganizationStanding};
 use uuid::Uuid;
 
-use crate::domain::standing::{DeploymentType, Standing, SubscriptionStatus};
+use crate::domain::standing::{DeploymentType, Drain, Standing, SubscriptionStatus};
 
 pub(crate) fn status_to_proto(status: SubscriptionStatus) -> common::SubscriptionStatus {
     match status {
@@ -64,7 +64,7 @@ pub(crate) fn standing_from_proto(standing: &OrganizationStanding) -> Result<Sta
         billing_start_time,
         standing_version,
         billable,
-        draining: _,
+        draining,
     } = standing;
     let status = status_from_proto(standing.subscription_status())
         .ok_or_else(|| Fault::internal("org-svc told a subscription status that is not known"))?;
@@ -83,6 +83,11 @@ pub(crate) fn standing_from_proto(standing: &OrganizationStanding) -> Result<Sta
         billing_start_at,
         billable: *billable,
         version: *standing_version,
+        drain: if *draining {
+            Drain::Draining
+        } else {
+            Drain::None
+        },
     })
 }
 

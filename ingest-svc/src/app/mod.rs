@@ -3,6 +3,7 @@
 
 mod batch_get_reporting;
 mod deliver_reports;
+pub(crate) mod drain;
 mod get_reconciliation;
 mod keep_standings;
 mod list_findings;
@@ -14,6 +15,7 @@ mod work_off_spool;
 
 pub(crate) use batch_get_reporting::batch_get_reporting;
 pub(crate) use deliver_reports::deliver_reports;
+pub(crate) use drain::drain;
 pub(crate) use get_reconciliation::get_reconciliation;
 pub(crate) use keep_standings::keep_standings;
 pub(crate) use list_findings::list_findings;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
-use super::standing::{Standing, SubscriptionStatus};
+use super::standing::{Drain, Standing, SubscriptionStatus};
 
 /// Stripe takes no meter event that is older.
 pub(crate) const AGE_MAX: TimeDelta = TimeDelta::days(35);
@@ -64,7 +64,12 @@ pub(crate) fn state_at_recording(
     match (standing.billable, standing.billing_start_at) {
         (true, Some(start)) if reported_at < start => DeliveryState::NotBilled,
         (true, Some(_)) if reported_at < now - AGE_MAX => DeliveryState::TooLate,
-        (true, Some(_)) => DeliveryState::Queued,
+        (true, Some(_)) => match standing.drain {
+            Drain::None | Drain::Draining => DeliveryState::Queued,
+            // It came after everything was delivered for the last invoice. Should the subscription go
+            // on after all, it is looked at again.
+            Drain::Drained => DeliveryState::Waiting,
+        },
         // org-svc calls nothing billable that has no start; should it, a person must look.
         (true, None) => DeliveryState::Waiting,
         (false, _) => match standing.status {
@@ -121,6 +126,7 @@ mod tests {
             billing_start_at: billable.then(|| time("2026-03-01T10:00:00Z")),
             billable,
             version: 1,
+            drain: Drain::None,
         }
     }
 
@@ -161,6 +167,27 @@ mod tests {
         }
         for status in [Paused, Canceled, IncompleteExpired] {
             assert_eq!(state(status), DeliveryState::NotBilled, "{status:?}");
+        }
+    }
+
+    #[test]
+    fn what_comes_after_the_drain_waits_and_nothing_else_does() {
+        let now = time("2026-03-02T00:00:00Z");
+        let state = |drain, at| {
+            let standing = Standing {
+                drain,
+                ..standing(SubscriptionStatus::Active, true)
+            };
+            state_at_recording(&standing, at, now)
+        };
+        for (drain, expected) in [
+            (Drain::None, DeliveryState::Queued),
+            (Drain::Draining, DeliveryState::Queued),
+            (Drain::Drained, DeliveryState::Waiting),
+        ] {
+            assert_eq!(state(drain, now), expected, "{drain:?}");
+            let before = now - TimeDelta::days(2);
+            assert_eq!(state(drain, before), DeliveryState::NotBilled);
         }
     }
 

@@ -82,6 +82,17 @@ impl DeploymentType {
     }
 }
 
+/// How far the end of an organization's subscription is, where it is to be canceled at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Drain {
+    /// It goes on.
+    None,
+    /// What was reported is delivered first.
+    Draining,
+    /// Nothing was left to deliver: what is reported from now on waits. Known to this service alone.
+    Drained,
+}
+
 /// Older than whatever org-svc tells, whose versions begin at 0.
 const UNKNOWN_VERSION: i64 = -1;
 
@@ -98,6 +109,8 @@ pub(crate) struct Standing {
     pub(crate) billable: bool,
     /// The greater one is the newer.
     pub(crate) version: i64,
+    /// Whether its subscription is about to be canceled at once.
+    pub(crate) drain: Drain,
 }
 
 impl Standing {
@@ -112,6 +125,7 @@ impl Standing {
             billing_start_at: None,
             billable: false,
             version: UNKNOWN_VERSION,
+            drain: Drain::None,
         }
     }
 }

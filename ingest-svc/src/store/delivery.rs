@@ -229,6 +229,7 @@ pub(crate) async fn reconsider(
                 WHEN r.billable AND r.billing_start_at IS NOT NULL THEN CASE
                     WHEN u.reported_at < r.billing_start_at THEN 'not_billed'
                     WHEN u.reported_at < $3 THEN 'too_late'
+                    WHEN r.draining AND r.drained_version = r.standing_version THEN 'waiting'
                     ELSE 'queued' END
                 WHEN NOT r.billable
                     AND r.subscription_status IN ('paused', 'canceled', 'incomplete_expired')

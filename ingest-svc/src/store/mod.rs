@@ -4,6 +4,7 @@
 //! Functions take a connection or a transaction; the use case owns the transaction.
 
 pub(crate) mod delivery;
+pub(crate) mod drains;
 pub(crate) mod feed_cursors;
 pub(crate) mod reconciliation;
 pub(crate) mod reporting;
@@ -26,6 +27,8 @@ fn unknown_word(column: &str, word: impl Display) -> DbErr {
 
 #[cfg(test)]
 mod day_rule_tests;
+#[cfg(test)]
+mod drain_tests;
 #[cfg(test)]
 mod reconciliation_tests;
 #[cfg(test)]

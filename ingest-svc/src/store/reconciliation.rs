@@ -64,13 +64,15 @@ pub(crate) async fn linked_after(
         .await
 }
 
-/// Locks an organization and answers how it is linked now.
+/// Locks an organization and answers how it is linked now. One that is drained takes nothing more into
+/// its queue: its last invoice is being made.
 pub(crate) async fn lock_linked(
     db: &impl ConnectionTrait,
     organization_id: Uuid,
 ) -> Result<Option<Linked>, DbErr> {
     const LOCK_LINKED: &str = "
-        SELECT organization_id, stripe_customer_id, billing_start_at, billable
+        SELECT organization_id, stripe_customer_id, billing_start_at,
+            billable AND NOT (draining AND drained_version IS NOT DISTINCT FROM standing_version) AS billable
         FROM organization_reporting
         WHERE stripe_customer_id IS NOT NULL AND billing_start_at IS NOT NULL AND organization_id = $1
         FOR UPDATE";

@@ -10,7 +10,7 @@ use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Value};
 use uuid::Uuid;
 
 use super::{sql, unknown_word};
-use crate::domain::standing::{DeploymentType, Standing, SubscriptionStatus};
+use crate::domain::standing::{DeploymentType, Drain, Standing, SubscriptionStatus};
 
 #[derive(Debug, FromQueryResult)]
 struct StandingRow {
@@ -21,6 +21,8 @@ struct StandingRow {
     billing_start_at: Option<DateTime<Utc>>,
     billable: bool,
     standing_version: i64,
+    draining: bool,
+    drained_version: Option<i64>,
 }
 
 impl StandingRow {
@@ -33,6 +35,8 @@ impl StandingRow {
             billing_start_at,
             billable,
             standing_version,
+            draining,
+            drained_version,
         } = self;
         let status = SubscriptionStatus::parse(&subscription_status)
             .ok_or_else(|| unknown_word("subscription_status", &subscription_status))?;
@@ -49,6 +53,11 @@ impl StandingRow {
             billing_start_at,
             billable,
             version: standing_version,
+            drain: match (draining, drained_version) {
+                (false, _) => Drain::None,
+                (true, Some(version)) if version == standing_version => Drain::Drained,
+                (true, _) => Drain::Draining,
+            },
         })
     }
 }
@@ -66,27 +75,29 @@ pub(crate) struct Latest {
 const LOCK_WITH_REPORTS: &str = "
     INSERT INTO organization_reporting AS r (organization_id, user_count, last_reported_at,
         subscription_status, deployment_type, stripe_customer_id, billing_start_at, billable,
-        standing_version)
+        standing_version, draining)
     SELECT id, user_count, reported_at, status, nullif(deployment_type, ''), nullif(customer_id, ''),
-        CASE WHEN has_start THEN start_at END, billable, version
+        CASE WHEN has_start THEN start_at END, billable, version, draining
     FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::boolean[], $6::timestamptz[],
-        $7::boolean[], $8::bigint[], $9::integer[], $10::timestamptz[])
+        $7::boolean[], $8::bigint[], $9::boolean[], $10::integer[], $11::timestamptz[])
         AS t (id, status, deployment_type, customer_id, has_start, start_at, billable, version,
-            user_count, reported_at)
+            draining, user_count, reported_at)
     ORDER BY id
     ON CONFLICT (organization_id) DO UPDATE SET
         user_count = CASE WHEN r.last_reported_at IS NULL OR excluded.last_reported_at > r.last_reported_at
             THEN excluded.user_count ELSE r.user_count END,
         last_reported_at = greatest(r.last_reported_at, excluded.last_reported_at),
         (subscription_status, deployment_type, stripe_customer_id, billing_start_at, billable,
-            standing_version) = (SELECT n.* FROM (VALUES
+            draining, standing_version) = (SELECT n.* FROM (VALUES
             (excluded.subscription_status, excluded.deployment_type, excluded.stripe_customer_id,
-                excluded.billing_start_at, excluded.billable, excluded.standing_version),
+                excluded.billing_start_at, excluded.billable, excluded.draining,
+                excluded.standing_version),
             (r.subscription_status, r.deployment_type, r.stripe_customer_id,
-                r.billing_start_at, r.billable, r.standing_version)) AS n (a, b, c, d, e, version)
+                r.billing_start_at, r.billable, r.draining, r.standing_version))
+            AS n (a, b, c, d, e, f, version)
             ORDER BY n.version DESC LIMIT 1)
     RETURNING organization_id, subscription_status, deployment_type, stripe_customer_id,
-        billing_start_at, billable, standing_version";
+        billing_start_at, billable, standing_version, draining, drained_version";
 
 /// Locks the rows of organizations that reported, takes note of their latest report, and keeps how
 /// they stand where that is newer than what is known. Answers how each stands now.
@@ -117,12 +128,13 @@ pub(crate) async fn lock_with_reports(
 
 const LOCK_WITH_STANDINGS: &str = "
     INSERT INTO organization_reporting AS r (organization_id, subscription_status, deployment_type,
-        stripe_customer_id, billing_start_at, billable, standing_version)
+        stripe_customer_id, billing_start_at, billable, standing_version, draining)
     SELECT id, status, nullif(deployment_type, ''), nullif(customer_id, ''),
-        CASE WHEN has_start THEN start_at END, billable, version
+        CASE WHEN has_start THEN start_at END, billable, version, draining
     FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::boolean[], $6::timestamptz[],
-        $7::boolean[], $8::bigint[])
-        AS t (id, status, deployment_type, customer_id, has_start, start_at, billable, version)
+        $7::boolean[], $8::bigint[], $9::boolean[])
+        AS t (id, status, deployment_type, customer_id, has_start, start_at, billable, version,
+            draining)
     ORDER BY id
     ON CONFLICT (organization_id) DO UPDATE SET
         subscription_status = excluded.subscription_status,
@@ -130,6 +142,7 @@ const LOCK_WITH_STANDINGS: &str = "
         stripe_customer_id = excluded.stripe_customer_id,
         billing_start_at = excluded.billing_start_at,
         billable = excluded.billable,
+        draining = excluded.draining,
         standing_version = excluded.standing_version
     WHERE excluded.standing_version > r.standing_version";
 
@@ -167,7 +180,8 @@ fn standing_columns<'a>(standings: impl Iterator<Item = &'a Standing> + Clone) -
         column(standings.clone(), |s| s.billing_start_at.is_some()).into(),
         column(standings.clone(), start).into(),
         column(standings.clone(), |s| s.billable).into(),
-        column(standings, |s| s.version).into(),
+        column(standings.clone(), |s| s.version).into(),
+        column(standings, |s| s.drain != Drain::None).into(),
     ]
 }
 

@@ -14,7 +14,7 @@ use crate::{
     domain::{
         delivery::{AGE_MAX, DeliveryState, first_attempt_at, state_at_recording},
         report::{Content, Report},
-        standing::{Standing, SubscriptionStatus},
+        standing::{Drain, Standing, SubscriptionStatus},
     },
 };
 
@@ -126,6 +126,7 @@ async fn a_waiting_report_is_reconsidered_as_the_domain_would_have_it() {
                 billing_start_at: start,
                 billable,
                 version,
+                drain: Drain::None,
             };
             reporting::lock_with_standings(&db, std::slice::from_ref(&standing))
                 .await
@@ -347,6 +348,7 @@ async fn what_was_queued_before_the_present_subscription_is_not_billed() {
         billing_start_at: Some(start),
         billable: true,
         version: 2,
+        drain: Drain::None,
     };
     reporting::lock_with_standings(&db, &[linked_anew])
         .await

@@ -38,6 +38,12 @@ pub(crate) fn spawn_all(parts: &Parts, reconcile_interval: TimeDelta, life: &Lif
         async move { app::work_off_spool(&parts).await }
     });
     life.spawn_worker("spool", spool);
+    let draining = parts.clone();
+    let drain = work(life.clone(), Arc::default(), move || {
+        let parts = draining.clone();
+        async move { app::drain(&parts).await }
+    });
+    life.spawn_worker("drain", drain);
     life.spawn_worker("feed", feed::follow(parts.clone(), life.clone()));
     let reconciliation = reconciliation::run(parts.clone(), reconcile_interval, life.clone());
     life.spawn_worker("reconciliation", reconciliation);
