@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use billing_kit::{config::Env, process::Lifecycle};
+use billing_kit::{Clock, Ids, config::Env, process::Lifecycle};
 use tokio::runtime::{Builder, Runtime};
 
 /// One of the four services.
@@ -42,7 +42,7 @@ pub(crate) struct Host {
 impl Host {
     /// Starts a service. It blocks, on a thread of its own, because it may be called from within
     /// another runtime.
-    pub(crate) fn start(service: Service, variables: Vec<(String, String)>) -> Self {
+    pub(crate) fn start(service: Service, variables: Vec<(String, String)>, clock: Clock) -> Self {
         let start = move || {
             let runtime = Builder::new_multi_thread()
                 .worker_threads(2)
@@ -51,7 +51,7 @@ impl Host {
                 .build()
                 .expect("a runtime");
             runtime
-                .block_on(run(service, Env::from_variables(variables)))
+                .block_on(run(service, Env::from_variables(variables), clock))
                 .expect("the service starts");
             Self {
                 runtime: Some(runtime),
@@ -78,31 +78,31 @@ impl Drop for Host {
     }
 }
 
-async fn run(service: Service, env: Env) -> Result<(), String> {
-    let life = Lifecycle::new();
+async fn run(service: Service, env: Env, clock: Clock) -> Result<(), String> {
+    let (life, ids) = (Lifecycle::new(), Ids::random());
     let text = |error: billing_kit::config::ConfigError| error.to_string();
     match service {
         Service::Ingest => {
             let config = ingest_svc::Config::from_env(env).map_err(text)?;
-            ingest_svc::start(config, ingest_svc::Deps::system(), life)
+            ingest_svc::start(config, ingest_svc::Deps { clock, ids }, life)
                 .await
                 .map(drop)
         }
         Service::Org => {
             let config = org_svc::Config::from_env(env).map_err(text)?;
-            org_svc::start(config, org_svc::Deps::system(), life)
+            org_svc::start(config, org_svc::Deps { clock, ids }, life)
                 .await
                 .map(drop)
         }
         Service::Stripe => {
             let config = stripe_svc::Config::from_env(env).map_err(text)?;
-            stripe_svc::start(config, stripe_svc::Deps::system(), life)
+            stripe_svc::start(config, stripe_svc::Deps { clock, ids }, life)
                 .await
                 .map(drop)
         }
         Service::Gateway => {
             let config = gateway::Config::from_env(env).map_err(text)?;
-            gateway::start(config, gateway::Deps::system(), life)
+            gateway::start(config, gateway::Deps { clock, ids }, life)
                 .await
                 .map(drop)
         }

@@ -10,14 +10,19 @@ use billing_devkit::{
     ports,
 };
 use billing_harness::TestDatabase;
-use billing_kit::config::Env;
+use billing_kit::{Clock, config::Env, tls::TlsFiles};
 use billing_kit_db::DatabaseConfig;
+use chrono::{DateTime, Utc};
 use stripe_svc::{
     CatalogConfig,
     cli::{CatalogCommand, run_catalog},
 };
+use tokio::sync::watch;
 
-use crate::host::{Host, Service};
+use crate::{
+    actors,
+    host::{Host, Service},
+};
 
 /// The admin whom every system has.
 pub const ADMIN_EMAIL: &str = "admin@example.com";
@@ -41,6 +46,9 @@ pub struct System {
     pub stripe: stripe_sim::Handle,
     ports: BTreeMap<Service, u16>,
     hosts: BTreeMap<Service, Host>,
+    /// What the services take the time from, and what moves it where a test does.
+    clock: Clock,
+    time: Option<watch::Sender<DateTime<Utc>>>,
     pki: DevPki,
     signing_key: SigningKey,
     // Last: the services let go of it first.
@@ -56,10 +64,41 @@ impl System {
     /// A whole system on a database that a test has prepared and migrated.
     pub async fn start_on(database: TestDatabase) -> Self {
         let mut system = Self::without_services(database).await;
-        for service in Service::ALL {
-            system.start_service(service);
-        }
+        system.start_services();
         system
+    }
+
+    /// A whole system whose time stands still until [`Self::set_time`].
+    pub async fn start_at(at: DateTime<Utc>) -> Self {
+        let mut system = Self::without_services(TestDatabase::migrated().await).await;
+        let (time, clock) = Clock::manual(at);
+        (system.time, system.clock) = (Some(time), clock);
+        system.set_time(at).await;
+        system.start_services();
+        system
+    }
+
+    /// Makes it this time, for the services and for Stripe.
+    ///
+    /// # Panics
+    /// The system was not started with a time that stands still.
+    pub async fn set_time(&self, at: DateTime<Utc>) {
+        let time = self.time.as_ref().expect("a system of `start_at`");
+        // The services first: what Stripe then tells them must be signed in their present.
+        time.send_replace(at);
+        let skew = at - Clock::system().now();
+        let disorder = serde_json::json!({ "signature_skew_s": skew.num_seconds() });
+        let url = format!("{}/_sim/webhooks", self.stripe.base_url());
+        let told = actors::http().post(url).json(&disorder).send().await;
+        let told = told.and_then(reqwest::Response::error_for_status);
+        told.expect("the simulator listens");
+        self.stripe.set_clock(at.timestamp());
+    }
+
+    fn start_services(&mut self) {
+        for service in Service::ALL {
+            self.start_service(service);
+        }
     }
 
     /// Everything but the services: a test starts these itself.
@@ -81,6 +120,8 @@ impl System {
             stripe,
             ports,
             hosts: BTreeMap::new(),
+            clock: Clock::system(),
+            time: None,
             pki,
             signing_key,
             database,
@@ -109,7 +150,7 @@ impl System {
 
     /// Starts a service, or starts it again where it was.
     pub fn start_service(&mut self, service: Service) {
-        let host = Host::start(service, self.variables(service));
+        let host = Host::start(service, self.variables(service), self.clock.clone());
         self.hosts.insert(service, host);
     }
 
@@ -141,9 +182,18 @@ impl System {
     }
 
     /// The certificate that another internal service would show, and the authority's.
-    pub fn reader_tls(&self) -> billing_kit::tls::TlsFiles {
-        let (cert, key) = (self.pki.cert(READER), self.pki.key(READER));
-        billing_kit::tls::TlsFiles::read(&cert, &key, &self.pki.ca()).expect("certificates")
+    pub fn reader_tls(&self) -> TlsFiles {
+        self.tls_of(READER)
+    }
+
+    /// The certificate that one of the services shows to another, and the authority's.
+    pub fn service_tls(&self, service: Service) -> TlsFiles {
+        self.tls_of(service.identity())
+    }
+
+    fn tls_of(&self, identity: &str) -> TlsFiles {
+        let (cert, key) = (self.pki.cert(identity), self.pki.key(identity));
+        TlsFiles::read(&cert, &key, &self.pki.ca()).expect("certificates")
     }
 
     fn port(&self, service: Service) -> u16 {
@@ -207,8 +257,9 @@ impl System {
                 ("BETTER_AUTH_SECRET", AUTH_SECRET.to_owned()),
                 ("BETTER_AUTH_URL", self.base_url()),
                 ("NEXT_PUBLIC_BETTER_AUTH_URL", self.base_url()),
-                // One machine stands for all instances.
+                // One machine stands for all instances, and a minute for months.
                 ("REPORTS_PER_MINUTE_PER_ADDRESS", "0".to_owned()),
+                ("REPORTS_PER_MINUTE_PER_ORGANIZATION", "0".to_owned()),
             ],
         });
         variables
