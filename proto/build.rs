@@ -2,13 +2,15 @@
 
 use std::{env, error::Error, fs, path::PathBuf};
 
-const PROTO_FILES: [&str; 13] = [
+const PROTO_FILES: [&str; 15] = [
     "billing/admin/v1/admin_service.proto",
     "billing/common/v1/error_reason.proto",
     "billing/common/v1/field_violation.proto",
     "billing/common/v1/stripe_objects.proto",
     "billing/common/v1/terms.proto",
+    "billing/ingest/v1/held_report_service.proto",
     "billing/ingest/v1/reconciliation_service.proto",
+    "billing/ingest/v1/reporting_service.proto",
     "billing/ingest/v1/usage_report_service.proto",
     "billing/org/v1/admin_session_service.proto",
     "billing/org/v1/organization_service.proto",

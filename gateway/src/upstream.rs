@@ -10,7 +10,9 @@ use billing_kit::{
 use billing_proto::{
     common::v1::ErrorReason,
     ingest::v1::{
+        held_report_service_client::HeldReportServiceClient,
         reconciliation_service_client::ReconciliationServiceClient,
+        reporting_service_client::ReportingServiceClient,
         usage_report_service_client::UsageReportServiceClient,
     },
     org::v1::{
@@ -51,6 +53,10 @@ pub(crate) struct Upstream {
     pub reports: UsageReportServiceClient<ServiceChannel>,
     /// ingest-svc, to read what was compared with Stripe.
     pub reconciliation: ReconciliationServiceClient<ServiceChannel>,
+    /// ingest-svc, to read how instances report.
+    pub reporting: ReportingServiceClient<ServiceChannel>,
+    /// ingest-svc, to look at held reports and decide on them.
+    pub held_reports: HeldReportServiceClient<ServiceChannel>,
     /// org-svc, to read.
     pub organizations: OrganizationServiceClient<ServiceChannel>,
     /// org-svc, to link.
@@ -81,6 +87,8 @@ impl Upstream {
                 .max_encoding_message_size(MESSAGE_BYTES_MAX),
             reports: UsageReportServiceClient::new(ingest(READ_DEADLINE)?),
             reconciliation: ReconciliationServiceClient::new(ingest(READ_DEADLINE)?),
+            reporting: ReportingServiceClient::new(ingest(READ_DEADLINE)?),
+            held_reports: HeldReportServiceClient::new(ingest(READ_DEADLINE)?),
             organizations: OrganizationServiceClient::new(org(READ_DEADLINE)?),
             linking: OrganizationServiceClient::new(org(LINK_DEADLINE)?),
             sessions: AdminSessionServiceClient::new(org(READ_DEADLINE)?),

@@ -26,4 +26,25 @@ pub(crate) fn table() -> AccessTable {
             "/billing.ingest.v1.ReconciliationService/ListFindings",
             ["gateway"],
         )
+        .allow(
+            "/billing.ingest.v1.ReportingService/ListReporting",
+            ["gateway"],
+        )
+        .allow(
+            "/billing.ingest.v1.ReportingService/GetReportingSummary",
+            ["gateway"],
+        )
+        .allow(
+            "/billing.ingest.v1.HeldReportService/ListHeldReports",
+            ["gateway"],
+        )
+        // What admins decide, likewise.
+        .allow(
+            "/billing.ingest.v1.HeldReportService/ReleaseReports",
+            ["gateway"],
+        )
+        .allow(
+            "/billing.ingest.v1.HeldReportService/DiscardReports",
+            ["gateway"],
+        )
 }

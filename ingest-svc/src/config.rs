@@ -13,6 +13,8 @@ use chrono::TimeDelta;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
+use crate::domain::{expectation::Patience, hold::HoldRules};
+
 /// The role that every connection to the database takes.
 pub(crate) const DB_ROLE: &str = "billing_ingest";
 /// How long org-svc may take to say how organizations stand; past it reports are spooled.
@@ -24,6 +26,18 @@ pub(crate) const STRIPE_DEADLINE: Duration = Duration::from_secs(15);
 /// How often Stripe's meter is compared with what was reported, in seconds.
 const RECONCILE_SECONDS_DEFAULT: u32 = 3_600;
 const RECONCILE_SECONDS_MAX: u32 = 86_400;
+
+/// After how many seconds without a report an instance is late: a day, and three hours of grace.
+const LATE_SECONDS_DEFAULT: u32 = 27 * 3_600;
+/// After how many seconds without a report an instance is silent: two days, and the same grace.
+const SILENT_SECONDS_DEFAULT: u32 = 51 * 3_600;
+/// A year, in seconds.
+const SILENT_SECONDS_MAX: u32 = 365 * 86_400;
+
+/// A count that is more than ten times another one, and more than fifty seats apart from it, is no
+/// company that hired a department.
+const JUMP_FACTOR_DEFAULT: u32 = 10;
+const JUMP_SEATS_DEFAULT: u32 = 50;
 
 /// What ingest-svc is configured with.
 #[derive(Debug, Clone)]
@@ -42,6 +56,10 @@ pub struct Config {
     pub admin_assertion_public_key: SecretString,
     /// Between the end of a pass of reconciliation and the beginning of the next.
     pub reconcile_interval: TimeDelta,
+    /// When an instance is late, and silent.
+    pub patience: Patience,
+    /// Which reports are held until a person looked at them.
+    pub hold_rules: HoldRules,
 }
 
 impl Config {
@@ -70,6 +88,8 @@ impl Config {
                 "the public half of org-svc's Ed25519 key, as PEM",
             ),
             reconcile_interval: read_reconcile_interval(&mut env),
+            patience: read_patience(&mut env),
+            hold_rules: read_hold_rules(&mut env),
         };
         if !config.admin_assertion_public_key.expose_secret().is_empty()
             && let Err(problem) = config.admin_verifier(Clock::system())
@@ -93,4 +113,38 @@ fn read_reconcile_interval(env: &mut Env) -> TimeDelta {
         env.problem(format!("RECONCILE_SECONDS is {seconds}. Set it to {what}."));
     }
     TimeDelta::seconds(seconds.into())
+}
+
+fn read_patience(env: &mut Env) -> Patience {
+    let what = format!("a number of seconds from 1 to {SILENT_SECONDS_MAX}");
+    let late = env.parsed("REPORT_LATE_SECONDS", LATE_SECONDS_DEFAULT, &what);
+    let silent = env.parsed("REPORT_SILENT_SECONDS", SILENT_SECONDS_DEFAULT, &what);
+    if late == 0 {
+        env.problem(format!("REPORT_LATE_SECONDS is 0. Set it to {what}."));
+    }
+    if !(late..=SILENT_SECONDS_MAX).contains(&silent) {
+        env.problem(format!(
+            "REPORT_SILENT_SECONDS is {silent}. Set it to {what}, and not below REPORT_LATE_SECONDS ({late})."
+        ));
+    }
+    Patience {
+        late_after: TimeDelta::seconds(late.into()),
+        silent_after: TimeDelta::seconds(silent.into()),
+    }
+}
+
+fn read_hold_rules(env: &mut Env) -> HoldRules {
+    HoldRules {
+        jump_factor: env.parsed(
+            "HOLD_JUMP_FACTOR",
+            JUMP_FACTOR_DEFAULT,
+            "how many times the count before is a jump, or 0 to hold none",
+        ),
+        jump_seats: env.parsed(
+            "HOLD_JUMP_SEATS",
+            JUMP_SEATS_DEFAULT,
+            "how many seats apart a jump is at least, or 0 to hold none",
+        ),
+        other_url: env.parsed("HOLD_OTHER_URL", true, "true or false"),
+    }
 }

@@ -26,7 +26,9 @@ use std::{net::SocketAddr, sync::Arc};
 use billing_kit::{Clock, Ids, client, health, health::Health, process::Lifecycle, server};
 use billing_proto::{
     ingest::v1::{
+        held_report_service_server::{self, HeldReportServiceServer},
         reconciliation_service_server::{self, ReconciliationServiceServer},
+        reporting_service_server::{self, ReportingServiceServer},
         usage_report_service_server::{self, UsageReportServiceServer},
     },
     org::v1::organization_service_client::OrganizationServiceClient,
@@ -36,10 +38,11 @@ use sea_orm::DatabaseConnection;
 use tokio::sync::Notify;
 
 pub use config::Config;
+pub use domain::{expectation::Patience, hold::HoldRules};
 
 use crate::{
     config::DB_ROLE,
-    grpc::{Reconciliation, UsageReports},
+    grpc::{HeldReports, Reconciliation, ReportingFace, UsageReports},
 };
 
 /// What a service takes as a parameter, so that tests can choose it.
@@ -84,6 +87,12 @@ struct Parts {
     org_presence: Arc<app::OrgPresence>,
     /// Told when org-svc answered, so that the spool is worked off at once.
     org_answered: Arc<Notify>,
+    /// When an instance is late, and silent.
+    patience: Patience,
+    /// Which reports are held.
+    hold_rules: HoldRules,
+    /// The days whose users are to be counted again.
+    touched_days: Arc<app::TouchedDays>,
 }
 
 /// Builds the service, binds it and starts its workers on `life`.
@@ -111,15 +120,22 @@ pub async fn start(config: Config, deps: Deps, life: Lifecycle) -> Result<Runnin
         queued: Arc::new(Notify::new()),
         org_presence: Arc::default(),
         org_answered: Arc::new(Notify::new()),
+        patience: config.patience,
+        hold_rules: config.hold_rules,
+        touched_days: Arc::default(),
     };
 
     worker::spawn_all(&parts, config.reconcile_interval, &life);
     let admins = config.admin_verifier(deps.clock)?;
     let reconciliation = Reconciliation::new(parts.clone(), admins.clone());
+    let reporting = ReportingFace::new(parts.clone(), admins.clone());
+    let held_reports = HeldReports::new(parts.clone(), admins.clone());
     let reports = UsageReports::new(parts, admins);
     let services = [
         usage_report_service_server::SERVICE_NAME,
         reconciliation_service_server::SERVICE_NAME,
+        reporting_service_server::SERVICE_NAME,
+        held_report_service_server::SERVICE_NAME,
     ];
     let routes = server::reflection(&services).map_err(|fault| fault.to_string())?;
     let routes = routes
@@ -127,7 +143,9 @@ pub async fn start(config: Config, deps: Deps, life: Lifecycle) -> Result<Runnin
             UsageReportServiceServer::new(reports)
                 .max_decoding_message_size(client::MESSAGE_BYTES_MAX),
         )
-        .add_service(ReconciliationServiceServer::new(reconciliation));
+        .add_service(ReconciliationServiceServer::new(reconciliation))
+        .add_service(ReportingServiceServer::new(reporting))
+        .add_service(HeldReportServiceServer::new(held_reports));
     let (tls, stop) = (config.listen.tls.clone(), life.stop.clone());
     life.spawn_worker("grpc", async move {
         if let Err(error) =

@@ -29,7 +29,7 @@ macro_rules! sql_files {
     };
 }
 
-const FILES: [SqlFile; 13] = sql_files![
+const FILES: [SqlFile; 14] = sql_files![
     "0001_roles",
     "0002_better_auth",
     "0003_adopt_older",
@@ -42,6 +42,7 @@ const FILES: [SqlFile; 13] = sql_files![
     "0010_reconciliation",
     "0011_first_sent_at",
     "0012_draining",
+    "0014_silence_and_holds",
     "0015_better_auth_at_the_doors",
 ];
 

@@ -23,6 +23,10 @@ pub(crate) fn table(readers: &[String]) -> AccessTable {
             and_readers(&[GATEWAY, INGEST_SVC]),
         )
         .allow(
+            "/billing.org.v1.OrganizationService/BatchGetOrganizations",
+            and_readers(&[GATEWAY]),
+        )
+        .allow(
             "/billing.org.v1.OrganizationService/ListOrganizations",
             and_readers(&[GATEWAY]),
         )

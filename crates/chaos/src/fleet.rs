@@ -25,6 +25,8 @@ const PAUSE_MS: std::ops::Range<u64> = 200..1_200;
 const UNDER_WAY_MAX: usize = 6;
 /// How late the latest reports are, in seconds: five days.
 const LATE_S_MAX: i64 = 5 * 86_400;
+/// Users of an instance: no two counts are so far apart that one would be held for a person.
+const USERS: std::ops::Range<i64> = 50..500;
 /// An instance gives up only when the run is long over.
 const POLICY: RetryPolicy = RetryPolicy {
     max_attempts: 100_000,
@@ -80,7 +82,7 @@ pub(crate) async fn report_on(
         let sent = SentReport {
             organization,
             at,
-            user_count: rng.random_range(1..500),
+            user_count: rng.random_range(USERS),
         };
         let habit = rng.random_range(0..20);
         under_way.spawn(instance.clone().send(sent, habit));

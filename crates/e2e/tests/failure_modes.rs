@@ -27,7 +27,7 @@ async fn linked_days_ago(system: &System, admin: &Admin, days: i64) -> Instance 
 async fn linked_days_ago_on(system: &System, admin: &Admin, days: i64, terms: &Value) -> Instance {
     let instance = Instance::of(system);
     let start = now() - TimeDelta::days(days);
-    let answer = instance.report(1, start - TimeDelta::hours(1)).await;
+    let answer = instance.report(45, start - TimeDelta::hours(1)).await;
     assert_eq!(answer.status, StatusCode::OK, "{:?}", answer.json);
     system.stripe.set_clock(start.timestamp());
     let link = admin.link(instance.organization, terms).await;

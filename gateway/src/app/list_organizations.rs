@@ -19,12 +19,22 @@ use crate::{
     domain::{
         organization::{Organization, Reporting, Summary},
         organization_filter::OrganizationFilter,
+        reporting::Watch,
     },
     upstream::{internal_fault, rename_field},
 };
 
 /// How many organizations are asked about in one request, as ingest-svc's contract says.
 const REPORTING_BATCH_MAX: usize = 1_000;
+
+/// What ingest-svc knows of an organization.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Known {
+    /// Its latest report.
+    pub reporting: Option<Reporting>,
+    /// What is to be watched of it.
+    pub watch: Watch,
+}
 
 /// One page of one list.
 #[derive(Debug, Clone)]
@@ -144,8 +154,16 @@ impl App {
     }
 
     async fn list_page(&self, admin: &Admin, request: PageRequest) -> Result<ListPage, Fault> {
+        if let Some(state) = request.filter.reporting_state {
+            return self.list_by_reporting(admin, state, request).await;
+        }
         let PageRequest {
-            filter: OrganizationFilter { query, statuses },
+            filter:
+                OrganizationFilter {
+                    query,
+                    statuses,
+                    reporting_state: _,
+                },
             link_filter,
             page_size,
             page_token,
@@ -217,7 +235,9 @@ impl App {
                 Err(fault) => return Err(fault),
             };
             for organization in batch {
-                organization.reporting = known.get(&organization.id).copied();
+                let known = known.get(&organization.id).copied().unwrap_or_default();
+                organization.reporting = known.reporting;
+                organization.watch = known.watch;
             }
         }
         Ok(true)
@@ -227,7 +247,7 @@ impl App {
         &self,
         admin: &Admin,
         organization_ids: Vec<String>,
-    ) -> Result<HashMap<Uuid, Reporting>, Fault> {
+    ) -> Result<HashMap<Uuid, Known>, Fault> {
         let request = admin.request(BatchGetReportingRequest { organization_ids });
         let BatchGetReportingResponse { reporting } = self
             .upstream

@@ -8,10 +8,11 @@ use chrono::{DateTime, Utc};
 use prost_types::Timestamp;
 use uuid::Uuid;
 
-use super::{Session, User};
+use super::{Session, User, list_organizations::Known};
 use crate::domain::{
     organization::{LinkKind, LinkOperation, LinkState, Organization, Reporting, Trouble},
     reconciliation::{Finding, Reconciliation},
+    reporting::{HeldReport, HoldReason, ReportingState, ReportingSummary, UsageDay, Watch},
     session_cookie::SessionToken,
     usage_report::{Delivery, UsageReport},
     webhook_event::{MeterError, WebhookEvent, state_word},
@@ -64,6 +65,7 @@ pub(super) fn organization(message: org::Organization) -> Result<Organization, F
         current_period_start: optional_time(current_period_start_time),
         current_period_end: optional_time(current_period_end_time),
         reporting: None,
+        watch: Watch::default(),
     })
 }
 
@@ -101,17 +103,116 @@ pub(super) fn link_operation(message: org::LinkOperation) -> Result<LinkOperatio
     })
 }
 
-pub(super) fn reporting(message: ingest::Reporting) -> Result<(Uuid, Reporting), Fault> {
+pub(super) fn reporting(message: ingest::Reporting) -> Result<(Uuid, Known), Fault> {
+    let state = reporting_state(message.reporting_state());
     let ingest::Reporting {
         organization_id,
         user_count,
         last_report_time,
+        reporting_state: _,
+        due_time,
+        held_report_count,
     } = message;
-    let reporting = Reporting {
+    let reporting = optional_time(last_report_time).map(|last_report_at| Reporting {
         user_count,
-        last_report_at: time(last_report_time, "last_report_time")?,
+        last_report_at,
+    });
+    let watch = Watch {
+        state,
+        due_at: optional_time(due_time),
+        held_count: held_report_count,
     };
-    Ok((id(&organization_id)?, reporting))
+    Ok((id(&organization_id)?, Known { reporting, watch }))
+}
+
+fn reporting_state(state: ingest::ReportingState) -> Option<ReportingState> {
+    match state {
+        ingest::ReportingState::Unspecified => None,
+        ingest::ReportingState::OnTime => Some(ReportingState::OnTime),
+        ingest::ReportingState::Late => Some(ReportingState::Late),
+        ingest::ReportingState::Silent => Some(ReportingState::Silent),
+    }
+}
+
+/// A summary, of whose held reports so many are urgent.
+pub(super) fn reporting_summary(
+    message: ingest::GetReportingSummaryResponse,
+    urgent_held_report_count: i64,
+) -> Result<ReportingSummary, Fault> {
+    let ingest::GetReportingSummaryResponse {
+        user_count,
+        count_time,
+        days,
+        late_count,
+        silent_count,
+        held_report_count,
+        held_organization_count,
+        refused_report_count,
+        queued_report_count,
+        oldest_queued_age,
+    } = message;
+    let age = oldest_queued_age.as_ref();
+    let age = age.map(|age| proto_time::duration_from_proto(age).to_std());
+    Ok(ReportingSummary {
+        user_count,
+        counted_at: optional_time(count_time),
+        days: days.into_iter().map(usage_day).collect::<Result<_, _>>()?,
+        late_count,
+        silent_count,
+        held_report_count,
+        held_organization_count,
+        urgent_held_report_count,
+        refused_report_count,
+        queued_report_count,
+        oldest_queued_age: age.map(Result::unwrap_or_default),
+    })
+}
+
+fn usage_day(message: ingest::UsageDay) -> Result<UsageDay, Fault> {
+    let ingest::UsageDay {
+        day_start_time,
+        user_count,
+        organization_count,
+    } = message;
+    Ok(UsageDay {
+        start: time(day_start_time, "day_start_time")?,
+        user_count,
+        organization_count,
+    })
+}
+
+pub(super) fn held_report(message: ingest::HeldReport) -> Result<HeldReport, Fault> {
+    let reason = match message.reason() {
+        ingest::HoldReason::CountJump => HoldReason::CountJump,
+        ingest::HoldReason::OtherUrl => HoldReason::OtherUrl,
+        ingest::HoldReason::Unspecified => return Err(lacking("reason")),
+    };
+    let ingest::HeldReport {
+        id: report_id,
+        organization_id,
+        user_count,
+        instance_url,
+        report_time,
+        receive_time,
+        reason: _,
+        message: sentence,
+        baseline_user_count,
+        baseline_instance_url,
+    } = message;
+    Ok(HeldReport {
+        id: id(&report_id)?,
+        organization_id: id(&organization_id)?,
+        organization_name: None,
+        user_count,
+        instance_url,
+        reported_at: time(report_time, "report_time")?,
+        received_at: time(receive_time, "receive_time")?,
+        reason,
+        message: sentence,
+        baseline_user_count,
+        baseline_instance_url: filled(baseline_instance_url),
+        deadline: None,
+    })
 }
 
 pub(super) fn usage_report(message: ingest::RecordedReport) -> Result<UsageReport, Fault> {
@@ -124,6 +225,7 @@ pub(super) fn usage_report(message: ingest::RecordedReport) -> Result<UsageRepor
         ingest::DeliveryState::Refused => Delivery::Refused,
         ingest::DeliveryState::NotBilled => Delivery::NotBilled,
         ingest::DeliveryState::TooLate => Delivery::TooLate,
+        ingest::DeliveryState::Held => Delivery::Held,
         ingest::DeliveryState::Unspecified => return Err(lacking("delivery_state")),
     };
     let ingest::RecordedReport {

@@ -109,7 +109,7 @@ pub(super) async fn index(
     let request = OverviewRequest {
         filter: OrganizationFilter {
             query: query.to_owned(),
-            statuses: Vec::new(),
+            ..OrganizationFilter::default()
         },
         page_size: PAGE_SIZE_DEFAULT,
         pending_cursor: pending_cursor.to_owned(),
@@ -224,6 +224,7 @@ mod tests {
                 user_count: 45,
                 last_report_at: at,
             }),
+            watch: crate::domain::reporting::Watch::default(),
         }
     }
 

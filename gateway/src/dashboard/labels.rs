@@ -65,5 +65,6 @@ pub(super) fn delivery(delivery: Delivery) -> (&'static str, &'static str) {
         Delivery::Refused => ("Refused", "bad"),
         Delivery::NotBilled => ("Not billed", ""),
         Delivery::TooLate => ("Too late", "bad"),
+        Delivery::Held => ("Held", "bad"),
     }
 }

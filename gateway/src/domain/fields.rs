@@ -59,6 +59,22 @@ impl<'a> Fields<'a> {
         self.or_violation(name, integer, problem)
     }
 
+    /// True or false.
+    pub(crate) fn boolean(&mut self, name: &str) -> Option<bool> {
+        let value = self.present(name)?;
+        self.or_violation(name, value.as_bool(), "It must be true or false.")
+    }
+
+    /// A list of texts.
+    pub(crate) fn texts(&mut self, name: &str) -> Option<Vec<String>> {
+        let value = self.present(name)?;
+        let texts = value.as_array().and_then(|items| {
+            let texts = items.iter().map(|item| item.as_str().map(str::to_owned));
+            texts.collect()
+        });
+        self.or_violation(name, texts, "It must be a list of texts.")
+    }
+
     /// A moment in the form of RFC 3339, with its offset.
     pub(crate) fn time(&mut self, name: &str) -> Option<DateTime<Utc>> {
         let text = self.text(name)?;

@@ -4,6 +4,8 @@ use billing_proto::common::v1::{CancelMode, DeploymentType, PlanType, Subscripti
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::reporting::Watch;
+
 /// An organization, with what is known of its reporting.
 #[derive(Debug, Clone)]
 pub(crate) struct Organization {
@@ -45,6 +47,8 @@ pub(crate) struct Organization {
     pub current_period_end: Option<DateTime<Utc>>,
     /// Its latest report; `None` if it never reported, or this cannot be told now.
     pub reporting: Option<Reporting>,
+    /// What is to be watched of it.
+    pub watch: Watch,
 }
 
 impl Organization {

@@ -3,7 +3,7 @@
 use billing_kit::Violation;
 use billing_proto::common::v1::SubscriptionStatus;
 
-use super::words;
+use super::{organization::Organization, reporting::ReportingState, words};
 
 /// Rows of a page where nothing is said.
 pub(crate) const PAGE_SIZE_DEFAULT: i32 = 50;
@@ -17,6 +17,47 @@ pub(crate) struct OrganizationFilter {
     pub query: String,
     /// The statuses; none picks all.
     pub statuses: Vec<SubscriptionStatus>,
+    /// Whether they report as they should; `None` picks all.
+    pub reporting_state: Option<ReportingState>,
+}
+
+impl OrganizationFilter {
+    /// Whether an organization is picked that was got by its id: the text and the statuses, as
+    /// org-svc picks by them.
+    pub(crate) fn picks(&self, organization: &Organization) -> bool {
+        let Self {
+            query,
+            statuses,
+            // Whoever asks by id did so because of it.
+            reporting_state: _,
+        } = self;
+        let query = query.to_lowercase();
+        let id = organization.id.to_string();
+        let texts = [
+            Some(id.as_str()),
+            Some(organization.name.as_str()),
+            organization.instance_url.as_deref(),
+            organization.admin_email.as_deref(),
+        ];
+        let mut texts = texts.into_iter().flatten();
+        texts.any(|text| text.to_lowercase().contains(&query))
+            && (statuses.is_empty() || statuses.contains(&organization.subscription_status))
+    }
+}
+
+/// Whether only silent ones are picked, from the text of `silent`.
+pub(crate) fn parse_silent(
+    text: Option<&str>,
+    violations: &mut Vec<Violation>,
+) -> Option<ReportingState> {
+    match text.unwrap_or_default() {
+        "" | "false" => None,
+        "true" => Some(ReportingState::Silent),
+        _ => {
+            violations.push(Violation::new("silent", "It must be true or false."));
+            None
+        }
+    }
 }
 
 /// The statuses of a comma-separated list of words.

@@ -44,11 +44,13 @@ pub(crate) enum Delivery {
     NotBilled,
     /// Too old for Stripe when it could have been sent.
     TooLate,
+    /// Held until an admin releases or discards it.
+    Held,
 }
 
 impl Delivery {
     /// Every one of them.
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Waiting,
         Self::Queued,
         Self::Sent,
@@ -56,6 +58,7 @@ impl Delivery {
         Self::Refused,
         Self::NotBilled,
         Self::TooLate,
+        Self::Held,
     ];
 
     /// Its word.
@@ -68,6 +71,7 @@ impl Delivery {
             Self::Refused => "refused",
             Self::NotBilled => "not_billed",
             Self::TooLate => "too_late",
+            Self::Held => "held",
         }
     }
 }

@@ -4,12 +4,14 @@ use billing_kit::{Fault, Violation};
 use billing_proto::{
     admin::v1::{
         CancelSubscriptionRequest, CancelSubscriptionResponse, CreatePortalSessionRequest,
-        CreatePortalSessionResponse, GetOrganizationRequest, GetOrganizationResponse,
-        LinkOrganizationRequest, LinkOrganizationResponse, ListInvoicesRequest,
-        ListInvoicesResponse, ListOrganizationsRequest, ListOrganizationsResponse,
-        ListUsageReportsRequest, ListUsageReportsResponse, PreviewLinkRequest, PreviewLinkResponse,
-        UnlinkOrganizationRequest, UnlinkOrganizationResponse, UpdateSubscriptionRequest,
-        UpdateSubscriptionResponse, admin_service_server::AdminService,
+        CreatePortalSessionResponse, DiscardReportsRequest, DiscardReportsResponse,
+        GetOrganizationRequest, GetOrganizationResponse, GetReportingSummaryRequest,
+        GetReportingSummaryResponse, LinkOrganizationRequest, LinkOrganizationResponse,
+        ListHeldReportsRequest, ListHeldReportsResponse, ListInvoicesRequest, ListInvoicesResponse,
+        ListOrganizationsRequest, ListOrganizationsResponse, ListUsageReportsRequest,
+        ListUsageReportsResponse, PreviewLinkRequest, PreviewLinkResponse, ReleaseReportsRequest,
+        ReleaseReportsResponse, UnlinkOrganizationRequest, UnlinkOrganizationResponse,
+        UpdateSubscriptionRequest, UpdateSubscriptionResponse, admin_service_server::AdminService,
     },
     common::v1::{CancelMode, DeploymentType, ErrorReason, PlanType, SubscriptionStatus},
 };
@@ -18,10 +20,11 @@ use uuid::Uuid;
 
 use super::translate;
 use crate::{
-    app::{Admin, App, Change, InvoicePage, Link, PageRequest, UsageReportPage},
+    app::{Admin, App, Change, HeldReportPage, InvoicePage, Link, PageRequest, UsageReportPage},
     domain::{
         link_terms::LinkTerms,
         organization_filter::OrganizationFilter,
+        reporting::{DecidedReports, HeldSelection},
         session_cookie::SessionToken,
         subscription_change::{self, SubscriptionUpdate},
         words,
@@ -232,16 +235,97 @@ impl AdminService for AdminFace {
             operation: operation.map(translate::link_operation),
         }))
     }
+
+    async fn get_reporting_summary(
+        &self,
+        request: Request<GetReportingSummaryRequest>,
+    ) -> Result<Response<GetReportingSummaryResponse>, Status> {
+        let admin = self.admin(&request).await?;
+        let GetReportingSummaryRequest {} = request.into_inner();
+        let summary = self.0.get_reporting_summary(&admin).await?;
+        Ok(Response::new(translate::reporting_summary(summary)))
+    }
+
+    async fn list_held_reports(
+        &self,
+        request: Request<ListHeldReportsRequest>,
+    ) -> Result<Response<ListHeldReportsResponse>, Status> {
+        let admin = self.admin(&request).await?;
+        let ListHeldReportsRequest {
+            organization_id,
+            page_size,
+            page_token,
+        } = request.into_inner();
+        let organization = (!organization_id.is_empty())
+            .then(|| organization_id_of(&organization_id))
+            .transpose()
+            .map_err(|v| Fault::invalid(vec![v]))?;
+        let HeldReportPage {
+            reports,
+            next_page_token,
+        } = self
+            .0
+            .list_held_reports(&admin, organization, page_size, page_token)
+            .await?;
+        Ok(Response::new(ListHeldReportsResponse {
+            reports: reports.into_iter().map(translate::held_report).collect(),
+            next_page_token: next_page_token.unwrap_or_default(),
+        }))
+    }
+
+    async fn release_reports(
+        &self,
+        request: Request<ReleaseReportsRequest>,
+    ) -> Result<Response<ReleaseReportsResponse>, Status> {
+        let admin = self.admin(&request).await?;
+        let ReleaseReportsRequest {
+            organization_id,
+            report_ids,
+            all,
+        } = request.into_inner();
+        let (id, selection) = held_selection(&organization_id, report_ids, all)?;
+        let DecidedReports {
+            reports,
+            held_report_count,
+        } = self.0.release_reports(&admin, id, selection).await?;
+        Ok(Response::new(ReleaseReportsResponse {
+            reports: reports.into_iter().map(translate::usage_report).collect(),
+            held_report_count,
+        }))
+    }
+
+    async fn discard_reports(
+        &self,
+        request: Request<DiscardReportsRequest>,
+    ) -> Result<Response<DiscardReportsResponse>, Status> {
+        let admin = self.admin(&request).await?;
+        let DiscardReportsRequest {
+            organization_id,
+            report_ids,
+            all,
+        } = request.into_inner();
+        let (id, selection) = held_selection(&organization_id, report_ids, all)?;
+        let DecidedReports {
+            reports,
+            held_report_count,
+        } = self.0.discard_reports(&admin, id, selection).await?;
+        Ok(Response::new(DiscardReportsResponse {
+            reports: reports.into_iter().map(translate::usage_report).collect(),
+            held_report_count,
+        }))
+    }
 }
 
 fn page_request(message: ListOrganizationsRequest) -> Result<PageRequest, Fault> {
     let link_filter = translate::link_filter(message.link_filter());
+    let reporting_state = translate::reporting_state(message.reporting_state());
     let ListOrganizationsRequest {
         query,
         link_filter: _,
         statuses,
         page_size,
         page_token,
+        reporting_state: _,
     } = message;
     let known = statuses.into_iter().map(SubscriptionStatus::try_from);
     let statuses = known.collect::<Result<_, _>>().map_err(|_| {
@@ -249,7 +333,11 @@ fn page_request(message: ListOrganizationsRequest) -> Result<PageRequest, Fault>
         Fault::invalid(vec![violation])
     })?;
     Ok(PageRequest {
-        filter: OrganizationFilter { query, statuses },
+        filter: OrganizationFilter {
+            query,
+            statuses,
+            reporting_state,
+        },
         link_filter,
         page_size,
         page_token,
@@ -318,4 +406,21 @@ fn with_id<T>(id: &str, asked: Result<T, Vec<Violation>>) -> Result<(Uuid, T), F
 
 fn organization_id_of(text: &str) -> Result<Uuid, Violation> {
     Uuid::try_parse(text).map_err(|_| Violation::new("organization_id", "It must be a UUID."))
+}
+
+/// Which held reports are meant: named ones, or all, and not both.
+fn held_selection(
+    organization_id: &str,
+    report_ids: Vec<String>,
+    all: bool,
+) -> Result<(Uuid, HeldSelection), Fault> {
+    let id = organization_id_of(organization_id).map_err(|v| Fault::invalid(vec![v]))?;
+    match (all, report_ids.is_empty()) {
+        (true, true) => Ok((id, HeldSelection::All)),
+        (false, false) => Ok((id, HeldSelection::Reports(report_ids))),
+        (true, false) | (false, true) => {
+            let problem = "Name reports, or set `all`, and not both.";
+            Err(Fault::invalid(vec![Violation::new("report_ids", problem)]))
+        }
+    }
 }

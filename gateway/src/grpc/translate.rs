@@ -9,6 +9,7 @@ use billing_proto::{
 
 use crate::domain::{
     organization::{LinkKind, LinkOperation, LinkState, Organization, Summary, Trouble},
+    reporting::{HeldReport, HoldReason, ReportingState, ReportingSummary, UsageDay, Watch},
     usage_report::{Delivery, UsageReport},
 };
 
@@ -54,6 +55,11 @@ pub(super) fn organization(organization: Organization) -> admin::Organization {
         current_period_start,
         current_period_end,
         reporting,
+        watch: Watch {
+            state,
+            due_at,
+            held_count,
+        },
     } = organization;
     admin::Organization {
         id: id.to_string(),
@@ -76,6 +82,9 @@ pub(super) fn organization(organization: Organization) -> admin::Organization {
         cancel_time: cancel_at.map(proto_time::to_proto),
         current_period_start_time: current_period_start.map(proto_time::to_proto),
         current_period_end_time: current_period_end.map(proto_time::to_proto),
+        reporting_state: state_to_wire(state).into(),
+        report_due_time: due_at.map(proto_time::to_proto),
+        held_report_count: held_count,
     }
 }
 
@@ -128,6 +137,7 @@ pub(super) fn usage_report(report: UsageReport) -> admin::UsageReport {
         Delivery::Refused => DeliveryState::Refused,
         Delivery::NotBilled => DeliveryState::NotBilled,
         Delivery::TooLate => DeliveryState::TooLate,
+        Delivery::Held => DeliveryState::Held,
     };
     let (error_code, error_message) = to_wire(error);
     admin::UsageReport {
@@ -140,6 +150,102 @@ pub(super) fn usage_report(report: UsageReport) -> admin::UsageReport {
         stripe_meter_event_id: stripe_meter_event_id.unwrap_or_default(),
         error_code,
         error_message,
+    }
+}
+
+/// The state that a list is asked for; none for all.
+pub(super) fn reporting_state(state: admin::ReportingState) -> Option<ReportingState> {
+    match state {
+        admin::ReportingState::Unspecified => None,
+        admin::ReportingState::OnTime => Some(ReportingState::OnTime),
+        admin::ReportingState::Late => Some(ReportingState::Late),
+        admin::ReportingState::Silent => Some(ReportingState::Silent),
+    }
+}
+
+fn state_to_wire(state: Option<ReportingState>) -> admin::ReportingState {
+    match state {
+        None => admin::ReportingState::Unspecified,
+        Some(ReportingState::OnTime) => admin::ReportingState::OnTime,
+        Some(ReportingState::Late) => admin::ReportingState::Late,
+        Some(ReportingState::Silent) => admin::ReportingState::Silent,
+    }
+}
+
+pub(super) fn reporting_summary(summary: ReportingSummary) -> admin::GetReportingSummaryResponse {
+    let ReportingSummary {
+        user_count,
+        counted_at,
+        days,
+        late_count,
+        silent_count,
+        held_report_count,
+        held_organization_count,
+        urgent_held_report_count,
+        refused_report_count,
+        queued_report_count,
+        oldest_queued_age,
+    } = summary;
+    admin::GetReportingSummaryResponse {
+        user_count,
+        count_time: counted_at.map(proto_time::to_proto),
+        days: days.into_iter().map(usage_day).collect(),
+        late_count,
+        silent_count,
+        held_report_count,
+        held_organization_count,
+        urgent_held_report_count,
+        refused_report_count,
+        queued_report_count,
+        oldest_queued_age: oldest_queued_age.map(proto_time::duration_to_proto),
+    }
+}
+
+fn usage_day(day: UsageDay) -> admin::UsageDay {
+    let UsageDay {
+        start,
+        user_count,
+        organization_count,
+    } = day;
+    admin::UsageDay {
+        day_start_time: Some(proto_time::to_proto(start)),
+        user_count,
+        organization_count,
+    }
+}
+
+pub(super) fn held_report(report: HeldReport) -> admin::HeldReport {
+    let HeldReport {
+        id,
+        organization_id,
+        organization_name,
+        user_count,
+        instance_url,
+        reported_at,
+        received_at,
+        reason,
+        message,
+        baseline_user_count,
+        baseline_instance_url,
+        deadline,
+    } = report;
+    let reason = match reason {
+        HoldReason::CountJump => admin::HoldReason::CountJump,
+        HoldReason::OtherUrl => admin::HoldReason::OtherUrl,
+    };
+    admin::HeldReport {
+        id: id.to_string(),
+        organization_id: organization_id.to_string(),
+        organization_name: organization_name.unwrap_or_default(),
+        user_count,
+        instance_url,
+        report_time: Some(proto_time::to_proto(reported_at)),
+        receive_time: Some(proto_time::to_proto(received_at)),
+        reason: reason.into(),
+        message,
+        baseline_user_count,
+        baseline_instance_url: baseline_instance_url.unwrap_or_default(),
+        hold_deadline_time: deadline.map(proto_time::to_proto),
     }
 }
 

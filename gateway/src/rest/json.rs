@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::openapi::words as schema_words;
 use crate::domain::{
     organization::{LinkKind, LinkOperation, Organization, Summary, Trouble},
+    reporting::{ReportingState, Watch},
     time_text,
     usage_report::UsageReport,
     words,
@@ -107,6 +108,17 @@ struct MoreJson {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(format = DateTime)]
     current_period_end: Option<String>,
+    /// Whether it reports as it should; left out where no report is expected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = schema_words::reporting_states)]
+    reporting_state: Option<&'static str>,
+    /// When its next report is late.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    report_due_at: Option<String>,
+    /// How many of its reports are held; left out where none is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held_report_count: Option<i64>,
 }
 
 impl From<Organization> for OrganizationJson {
@@ -132,6 +144,12 @@ impl From<Organization> for OrganizationJson {
             current_period_start: _,
             current_period_end,
             reporting,
+            watch:
+                Watch {
+                    state,
+                    due_at,
+                    held_count,
+                },
         } = organization;
         let created_at = time_text::short(created_at);
         let more = MoreJson {
@@ -143,6 +161,9 @@ impl From<Organization> for OrganizationJson {
             link_operation: link_operation.map(Into::into),
             cancel_at: cancel_at.map(time_text::short),
             current_period_end: current_period_end.map(time_text::short),
+            reporting_state: state.map(ReportingState::word),
+            report_due_at: due_at.map(time_text::short),
+            held_report_count: (held_count > 0).then_some(held_count),
         };
         if !is_linked {
             return Self::Pending(PendingJson {

@@ -12,11 +12,13 @@
 
 pub(crate) mod answer;
 pub(crate) mod auth;
+mod held_reports;
 mod json;
 pub(crate) mod openapi;
 mod organizations;
 pub(crate) mod query;
 mod reconciliation;
+mod reporting;
 mod stripe_objects;
 mod usage_report;
 mod webhooks;
@@ -48,6 +50,10 @@ fn table() -> OpenApiRouter<Web> {
         .routes(routes!(organizations::update))
         .routes(routes!(organizations::cancel))
         .routes(routes!(reconciliation::reconciliation))
+        .routes(routes!(reporting::summary))
+        .routes(routes!(held_reports::list))
+        .routes(routes!(held_reports::release))
+        .routes(routes!(held_reports::discard))
         .routes(routes!(webhooks::list))
         .routes(routes!(webhooks::retry))
         .routes(routes!(webhooks::meter_errors))

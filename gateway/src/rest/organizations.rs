@@ -24,7 +24,7 @@ use crate::{
         fields::{self, Fields},
         link_terms::LinkTerms,
         organization::LinkState,
-        organization_filter::{OrganizationFilter, parse_limit, parse_statuses},
+        organization_filter::{OrganizationFilter, parse_limit, parse_silent, parse_statuses},
         subscription_change::{SubscriptionUpdate, read_cancel_mode},
     },
     upstream::rename_field,
@@ -62,6 +62,7 @@ struct Lists {
     params(
         ("q" = Option<String>, Query, description = "Text in the id, name, URL or e-mail, in any case."),
         ("status" = Option<String>, Query, description = "Statuses, divided by commas."),
+        ("silent" = Option<bool>, Query, description = "Whether only those are listed that are expected to report and have been silent for more than two days, the longest first. A page may then hold fewer than `limit` though there is a next one."),
         ("limit" = Option<i32>, Query, description = "Rows of a page.", minimum = 1, maximum = 500),
         ("pending_cursor" = Option<String>, Query, description = "`next_pending_cursor` of the page before."),
         ("linked_cursor" = Option<String>, Query, description = "`next_linked_cursor` of the page before."),
@@ -127,6 +128,7 @@ fn overview_request(query: &Query) -> Result<OverviewRequest, Fault> {
         filter: OrganizationFilter {
             query: text("q").to_owned(),
             statuses: parse_statuses(text("status"), &mut violations),
+            reporting_state: parse_silent(query.get("silent"), &mut violations),
         },
         page_size: parse_limit(query.get("limit"), &mut violations),
         pending_cursor: text("pending_cursor").to_owned(),

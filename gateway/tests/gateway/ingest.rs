@@ -209,6 +209,7 @@ impl UsageReportService for Ingest {
                     organization_id: report.organization_id.clone(),
                     user_count: report.user_count.unwrap(),
                     last_report_time: Some(time),
+                    ..Reporting::default()
                 };
                 reporting.insert(report.organization_id, entry);
             }

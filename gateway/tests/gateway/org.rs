@@ -10,16 +10,17 @@ use billing_proto::{
     common::v1::{CancelMode, DeploymentType, ErrorReason, PlanType, SubscriptionStatus},
     org::v1::{
         self as org, AuthenticateAdminRequest, AuthenticateAdminResponse,
-        CancelSubscriptionRequest, CancelSubscriptionResponse, ChangePasswordRequest,
-        ChangePasswordResponse, ConfirmDrainedRequest, ConfirmDrainedResponse,
-        CountOrganizationsRequest, CountOrganizationsResponse, GetOrganizationRequest,
-        GetOrganizationResponse, GetSessionRequest, GetSessionResponse, LinkFilter,
-        LinkOperationKind, LinkOperationState, LinkOrganizationRequest, LinkOrganizationResponse,
-        ListOrganizationsRequest, ListOrganizationsResponse, ObserveOrganizationsRequest,
-        ObserveOrganizationsResponse, PasswordRefusal, SignInRequest, SignInResponse,
-        SignOutRequest, SignOutResponse, UnlinkOrganizationRequest, UnlinkOrganizationResponse,
-        UpdateSubscriptionRequest, UpdateSubscriptionResponse, WatchOrganizationsRequest,
-        WatchOrganizationsResponse, admin_session_service_server::AdminSessionService,
+        BatchGetOrganizationsRequest, BatchGetOrganizationsResponse, CancelSubscriptionRequest,
+        CancelSubscriptionResponse, ChangePasswordRequest, ChangePasswordResponse,
+        ConfirmDrainedRequest, ConfirmDrainedResponse, CountOrganizationsRequest,
+        CountOrganizationsResponse, GetOrganizationRequest, GetOrganizationResponse,
+        GetSessionRequest, GetSessionResponse, LinkFilter, LinkOperationKind, LinkOperationState,
+        LinkOrganizationRequest, LinkOrganizationResponse, ListOrganizationsRequest,
+        ListOrganizationsResponse, ObserveOrganizationsRequest, ObserveOrganizationsResponse,
+        PasswordRefusal, SignInRequest, SignInResponse, SignOutRequest, SignOutResponse,
+        UnlinkOrganizationRequest, UnlinkOrganizationResponse, UpdateSubscriptionRequest,
+        UpdateSubscriptionResponse, WatchOrganizationsRequest, WatchOrganizationsResponse,
+        admin_session_service_server::AdminSessionService,
         organization_service_server::OrganizationService,
     },
 };
@@ -281,6 +282,19 @@ impl OrganizationService for Org {
         let organization = organization.ok_or_else(not_found)?;
         Ok(Response::new(GetOrganizationResponse {
             organization: Some(organization),
+        }))
+    }
+
+    async fn batch_get_organizations(
+        &self,
+        request: Request<BatchGetOrganizationsRequest>,
+    ) -> Result<Response<BatchGetOrganizationsResponse>, Status> {
+        require_assertion(request.metadata())?;
+        let ids = request.into_inner().organization_ids;
+        let all = self.organizations.lock().unwrap();
+        let found = all.values().filter(|o| ids.contains(&o.id));
+        Ok(Response::new(BatchGetOrganizationsResponse {
+            organizations: found.cloned().collect(),
         }))
     }
 

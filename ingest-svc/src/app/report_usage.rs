@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::{
     Parts,
-    app::observe::observe,
+    app::{baselines::Baselines, observe::observe},
     domain::{
         delivery::{self, DeliveryState},
         report::{RawReport, Report},
@@ -129,24 +129,30 @@ async fn record(
 ) -> Result<Committed, DbErr> {
     let txn = parts.db.begin().await?;
     let standings = lock(&txn, candidates, observed).await?;
+    let mut baselines = Baselines::load(&txn, parts.hold_rules, standings.values()).await?;
     let new: Vec<_> = candidates
         .values()
         .filter_map(|candidate| {
             let standing = standings.get(&candidate.report.organization_id)?;
-            Some(new_report(
-                candidate.id,
-                candidate.report.clone(),
-                now,
-                standing,
-                now,
-            ))
+            let report = candidate.report.clone();
+            let mut new = new_report(candidate.id, report, now, standing, now);
+            baselines.compare(&mut new, standing);
+            Some(new)
         })
         .collect();
     let committed = insert(&txn, &new, candidates, standings).await?;
+    let inserted = || {
+        new.iter()
+            .filter(|new| committed.inserted.contains(&new.id))
+    };
+    baselines.keep(&txn, inserted()).await?;
     #[cfg(not(feature = "plant-ack-before-commit"))]
     txn.commit().await?;
     #[cfg(feature = "plant-ack-before-commit")]
     crate::plant::commit_later(txn);
+    parts
+        .touched_days
+        .note(inserted().map(|new| new.report.reported_at), now);
     parts.queued.notify_one();
     Ok(committed)
 }
@@ -182,6 +188,7 @@ pub(super) fn new_report(
         deployment_type: standing.deployment_type,
         state: delivery::state_at_recording(standing, report.reported_at, now),
         first_attempt_at: delivery::first_attempt_at(report.reported_at, now),
+        hold: None,
         report,
     }
 }
@@ -246,6 +253,7 @@ async fn lock(
                 .unwrap_or_else(|| Standing::unknown(organization_id)),
             user_count: report.content.user_count,
             reported_at: report.reported_at,
+            instance_url: report.content.instance_url.clone(),
         })
         .collect();
     let standings = reporting::lock_with_reports(txn, &latest).await?;

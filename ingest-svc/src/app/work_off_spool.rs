@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::{
     Parts,
     app::{
+        baselines::Baselines,
         observe::observe,
         report_usage::{new_report, schedule_queued},
     },
@@ -69,9 +70,11 @@ async fn relocate(
                 standing: standing_of(report.organization_id),
                 user_count: report.content.user_count,
                 reported_at: report.reported_at,
+                instance_url: report.content.instance_url.clone(),
             });
         if report.reported_at > entry.reported_at {
             entry.user_count = report.content.user_count;
+            entry.instance_url.clone_from(&report.content.instance_url);
             entry.reported_at = report.reported_at;
         }
     }
@@ -84,7 +87,9 @@ async fn relocate(
         .map(|standing| (standing.organization_id, standing))
         .collect();
     // Deleted before it is inserted: the insert leaves out what stands in the spool.
-    let taken = spool::take(&txn, waiting.iter().map(|spooled| spooled.id).collect()).await?;
+    let mut taken = spool::take(&txn, waiting.iter().map(|spooled| spooled.id).collect()).await?;
+    taken.sort_by_key(|spooled| (spooled.report.organization_id, spooled.report.reported_at));
+    let mut baselines = Baselines::load(&txn, parts.hold_rules, standings.values()).await?;
     let new: Vec<_> = taken
         .into_iter()
         .filter_map(
@@ -94,7 +99,9 @@ async fn relocate(
                  received_at,
              }| {
                 let standing = standings.get(&report.organization_id)?;
-                Some(new_report(id, report, received_at, standing, now))
+                let mut new = new_report(id, report, received_at, standing, now);
+                baselines.compare(&mut new, standing);
+                Some(new)
             },
         )
         .collect();
@@ -106,6 +113,10 @@ async fn relocate(
         ));
     }
     schedule_queued(&txn, new.iter()).await?;
+    baselines.keep(&txn, new.iter()).await?;
     txn.commit().await?;
+    parts
+        .touched_days
+        .note(new.iter().map(|new| new.report.reported_at), now);
     Ok(inserted)
 }

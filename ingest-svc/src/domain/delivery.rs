@@ -23,10 +23,11 @@ pub(crate) enum DeliveryState {
     Refused,
     NotBilled,
     TooLate,
+    Held,
 }
 
 impl DeliveryState {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Waiting,
         Self::Queued,
         Self::Sent,
@@ -34,6 +35,7 @@ impl DeliveryState {
         Self::Refused,
         Self::NotBilled,
         Self::TooLate,
+        Self::Held,
     ];
 
     /// The word that the database keeps.
@@ -46,6 +48,7 @@ impl DeliveryState {
             Self::Refused => "refused",
             Self::NotBilled => "not_billed",
             Self::TooLate => "too_late",
+            Self::Held => "held",
         }
     }
 

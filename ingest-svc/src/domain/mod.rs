@@ -1,6 +1,8 @@
 //! The rules of usage reports and their delivery: pure, without I/O or time of its own.
 
 pub(crate) mod delivery;
+pub(crate) mod expectation;
+pub(crate) mod hold;
 #[cfg(test)]
 mod properties;
 pub(crate) mod reconciliation;

@@ -114,7 +114,8 @@ impl LedgerDay {
             | DeliveryState::Queued
             | DeliveryState::Superseded
             | DeliveryState::NotBilled
-            | DeliveryState::TooLate => false,
+            | DeliveryState::TooLate
+            | DeliveryState::Held => false,
         };
         is_delivered
             && !self.has_adopted

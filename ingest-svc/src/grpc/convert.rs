@@ -5,15 +5,16 @@ use billing_proto::{
     common::v1 as common,
     ingest::v1::{
         DeliveryState as ProtoState, ListUsageReportsResponse, RecordedReport as ProtoRecorded,
-        ReportOutcome, ReportResult, Reporting as ProtoReporting, UsageReport,
+        ReportOutcome, ReportResult, Reporting as ProtoReporting,
+        ReportingState as ProtoReportingState, UsageReport,
     },
 };
 use chrono::{DateTime, Datelike, Utc};
 use uuid::Uuid;
 
 use crate::{
-    app::{Outcome, Page},
-    domain::{delivery::DeliveryState, report::RawReport},
+    app::{Observed, Outcome, Page},
+    domain::{delivery::DeliveryState, expectation::ReportingState, report::RawReport},
     store::{
         reporting::Reporting,
         reports::{PageEnd, RecordedReport},
@@ -75,6 +76,7 @@ fn state_to_proto(state: DeliveryState) -> ProtoState {
         DeliveryState::Refused => ProtoState::Refused,
         DeliveryState::NotBilled => ProtoState::NotBilled,
         DeliveryState::TooLate => ProtoState::TooLate,
+        DeliveryState::Held => ProtoState::Held,
     }
 }
 
@@ -85,7 +87,7 @@ pub(super) fn page_to_proto(page: Page) -> ListUsageReportsResponse {
     }
 }
 
-fn recorded_to_proto(report: RecordedReport) -> ProtoRecorded {
+pub(super) fn recorded_to_proto(report: RecordedReport) -> ProtoRecorded {
     let RecordedReport {
         id,
         organization_id,
@@ -112,16 +114,33 @@ fn recorded_to_proto(report: RecordedReport) -> ProtoRecorded {
     }
 }
 
-pub(super) fn reporting_to_proto(reporting: Reporting) -> ProtoReporting {
+pub(super) fn reporting_to_proto(observed: Observed) -> ProtoReporting {
+    let Observed {
+        reporting,
+        state,
+        due_at,
+    } = observed;
     let Reporting {
         organization_id,
         user_count,
         last_reported_at,
+        // The state and the due time say it.
+        expected_since: _,
+        held_count,
     } = reporting;
+    let state = match state {
+        None => ProtoReportingState::Unspecified,
+        Some(ReportingState::OnTime) => ProtoReportingState::OnTime,
+        Some(ReportingState::Late) => ProtoReportingState::Late,
+        Some(ReportingState::Silent) => ProtoReportingState::Silent,
+    };
     ProtoReporting {
         organization_id: organization_id.to_string(),
-        user_count: user_count.into(),
-        last_report_time: Some(proto_time::to_proto(last_reported_at)),
+        user_count: user_count.unwrap_or_default().into(),
+        last_report_time: last_reported_at.map(proto_time::to_proto),
+        reporting_state: state.into(),
+        due_time: due_at.map(proto_time::to_proto),
+        held_report_count: held_count,
     }
 }
 
@@ -133,7 +152,7 @@ pub(super) fn page_size(size: i32) -> Result<u32, String> {
     }
 }
 
-fn page_token_to_text((time, id): PageEnd) -> String {
+pub(super) fn page_token_to_text((time, id): PageEnd) -> String {
     format!("{}.{}", time.timestamp_micros(), id.simple())
 }
 

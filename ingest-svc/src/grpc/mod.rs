@@ -1,7 +1,9 @@
 //! Between the wire and the inside: requests are parsed here, answers and faults put into words.
 
 mod convert;
+mod holds;
 mod reconciliation;
+mod reporting;
 
 use billing_kit::{Fault, Violation, assertion::Verifier};
 use billing_proto::ingest::v1::{
@@ -13,7 +15,9 @@ use tonic::{Request, Response, Status};
 
 use crate::{Parts, app, domain::report::parse_organization_id};
 
+pub(crate) use holds::HeldReports;
 pub(crate) use reconciliation::Reconciliation;
+pub(crate) use reporting::ReportingFace;
 
 /// The most reports in a request.
 const REPORTS_MAX: usize = 1_000;

@@ -230,6 +230,7 @@ pub(crate) async fn reconsider(
                     WHEN u.reported_at < r.billing_start_at THEN 'not_billed'
                     WHEN u.reported_at < $3 THEN 'too_late'
                     WHEN r.draining AND r.drained_version = r.standing_version THEN 'waiting'
+                    WHEN u.hold_reason IS NOT NULL THEN 'held'
                     ELSE 'queued' END
                 WHEN NOT r.billable
                     AND r.subscription_status IN ('paused', 'canceled', 'incomplete_expired')
@@ -240,7 +241,7 @@ pub(crate) async fn reconsider(
         UPDATE usage_reports u SET
             delivery_state = d.state,
             next_attempt_at = CASE WHEN d.state = 'queued' THEN greatest(u.reported_at, $2) END,
-            settled_at = CASE WHEN d.state <> 'queued' THEN $2::timestamptz END
+            settled_at = CASE WHEN d.state NOT IN ('queued', 'held') THEN $2::timestamptz END
         FROM decided d WHERE u.id = d.id AND d.state <> 'waiting'";
     const SCHEDULE: &str = "
         UPDATE organization_reporting r SET

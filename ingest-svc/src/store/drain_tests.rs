@@ -56,6 +56,7 @@ async fn arrives(
         standing: known.clone(),
         user_count: 5,
         reported_at,
+        instance_url: "acme.example".to_owned(),
     };
     let stands = reporting::lock_with_reports(db, &[latest]).await.unwrap();
     let state = state_at_recording(&stands[0], reported_at, now());

@@ -6,10 +6,12 @@
 pub(crate) mod delivery;
 pub(crate) mod drains;
 pub(crate) mod feed_cursors;
+pub(crate) mod holds;
 pub(crate) mod reconciliation;
 pub(crate) mod reporting;
 pub(crate) mod reports;
 pub(crate) mod spool;
+pub(crate) mod summary;
 
 use std::fmt::Display;
 
@@ -31,5 +33,7 @@ mod day_rule_tests;
 mod drain_tests;
 #[cfg(test)]
 mod reconciliation_tests;
+#[cfg(test)]
+mod silence_tests;
 #[cfg(test)]
 mod tests;

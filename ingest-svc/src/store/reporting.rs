@@ -10,7 +10,11 @@ use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Value};
 use uuid::Uuid;
 
 use super::{sql, unknown_word};
-use crate::domain::standing::{DeploymentType, Drain, Standing, SubscriptionStatus};
+use crate::domain::{
+    expectation::Span,
+    hold::Baseline,
+    standing::{DeploymentType, Drain, Standing, SubscriptionStatus},
+};
 
 #[derive(Debug, FromQueryResult)]
 struct StandingRow {
@@ -68,25 +72,38 @@ pub(crate) struct Latest {
     pub(crate) standing: Standing,
     pub(crate) user_count: i32,
     pub(crate) reported_at: DateTime<Utc>,
+    /// Where it came from.
+    pub(crate) instance_url: String,
 }
 
 // A conflicting report repeats the timestamp of a recorded one, so `>` never lets it change the
-// count. A standing that is not known is older than any that is.
+// count. A standing that is not known is older than any that is. Without a customer every report
+// counts, and is what the first report of a link is compared with.
 const LOCK_WITH_REPORTS: &str = "
     INSERT INTO organization_reporting AS r (organization_id, user_count, last_reported_at,
+        baseline_user_count, baseline_reported_at, baseline_instance_url,
         subscription_status, deployment_type, stripe_customer_id, billing_start_at, billable,
         standing_version, draining)
-    SELECT id, user_count, reported_at, status, nullif(deployment_type, ''), nullif(customer_id, ''),
-        CASE WHEN has_start THEN start_at END, billable, version, draining
+    SELECT id, user_count, reported_at,
+        CASE WHEN customer_id = '' THEN user_count END, CASE WHEN customer_id = '' THEN reported_at END,
+        CASE WHEN customer_id = '' THEN instance_url END, status, nullif(deployment_type, ''),
+        nullif(customer_id, ''), CASE WHEN has_start THEN start_at END, billable, version, draining
     FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::boolean[], $6::timestamptz[],
-        $7::boolean[], $8::bigint[], $9::boolean[], $10::integer[], $11::timestamptz[])
+        $7::boolean[], $8::bigint[], $9::boolean[], $10::integer[], $11::timestamptz[], $12::text[])
         AS t (id, status, deployment_type, customer_id, has_start, start_at, billable, version,
-            draining, user_count, reported_at)
+            draining, user_count, reported_at, instance_url)
     ORDER BY id
     ON CONFLICT (organization_id) DO UPDATE SET
         user_count = CASE WHEN r.last_reported_at IS NULL OR excluded.last_reported_at > r.last_reported_at
             THEN excluded.user_count ELSE r.user_count END,
         last_reported_at = greatest(r.last_reported_at, excluded.last_reported_at),
+        (baseline_user_count, baseline_reported_at, baseline_instance_url) = (SELECT
+            CASE WHEN is_new THEN excluded.baseline_user_count ELSE r.baseline_user_count END,
+            CASE WHEN is_new THEN excluded.baseline_reported_at ELSE r.baseline_reported_at END,
+            CASE WHEN is_new THEN excluded.baseline_instance_url ELSE r.baseline_instance_url END
+            FROM (SELECT coalesce(r.stripe_customer_id IS NULL
+                AND excluded.baseline_reported_at > coalesce(r.baseline_reported_at, '-infinity'), false)
+                AS is_new) AS n),
         (subscription_status, deployment_type, stripe_customer_id, billing_start_at, billable,
             draining, standing_version) = (SELECT n.* FROM (VALUES
             (excluded.subscription_status, excluded.deployment_type, excluded.stripe_customer_id,
@@ -117,6 +134,13 @@ pub(crate) async fn lock_with_reports(
         latest
             .iter()
             .map(|l| l.reported_at)
+            .collect::<Vec<_>>()
+            .into(),
+    );
+    values.push(
+        latest
+            .iter()
+            .map(|l| l.instance_url.clone())
             .collect::<Vec<_>>()
             .into(),
     );
@@ -202,23 +226,146 @@ pub(crate) async fn schedule(
         .map(drop)
 }
 
+/// Locks an organization and answers how it stands; none where it never reported.
+pub(crate) async fn lock(
+    db: &impl ConnectionTrait,
+    organization_id: Uuid,
+) -> Result<Option<Standing>, DbErr> {
+    const LOCK: &str = "
+        SELECT organization_id, subscription_status, deployment_type, stripe_customer_id,
+            billing_start_at, billable, standing_version, draining, drained_version
+        FROM organization_reporting WHERE organization_id = $1 FOR UPDATE";
+    StandingRow::find_by_statement(sql(LOCK, [organization_id.into()]))
+        .one(db)
+        .await?
+        .map(StandingRow::into_domain)
+        .transpose()
+}
+
+#[derive(Debug, FromQueryResult)]
+struct BaselineRow {
+    organization_id: Uuid,
+    baseline_user_count: i32,
+    baseline_reported_at: DateTime<Utc>,
+    baseline_instance_url: Option<String>,
+}
+
+/// What the next reports of these organizations are compared with, where there is anything; under
+/// their locks.
+pub(crate) async fn baselines(
+    db: &impl ConnectionTrait,
+    organizations: Vec<Uuid>,
+) -> Result<Vec<(Uuid, Baseline)>, DbErr> {
+    const BASELINES: &str = "
+        SELECT organization_id, baseline_user_count, baseline_reported_at, baseline_instance_url
+        FROM organization_reporting
+        WHERE organization_id = ANY($1) AND baseline_reported_at IS NOT NULL";
+    let rows = BaselineRow::find_by_statement(sql(BASELINES, [organizations.into()]))
+        .all(db)
+        .await?;
+    Ok(rows
+        .into_iter()
+        .map(
+            |BaselineRow {
+                 organization_id,
+                 baseline_user_count,
+                 baseline_reported_at,
+                 baseline_instance_url,
+             }| {
+                let baseline = Baseline {
+                    user_count: baseline_user_count,
+                    reported_at: baseline_reported_at,
+                    instance_url: baseline_instance_url,
+                };
+                (organization_id, baseline)
+            },
+        )
+        .collect())
+}
+
+/// Keeps what the next reports of organizations are compared with, under their locks.
+pub(crate) async fn set_baselines(
+    db: &impl ConnectionTrait,
+    baselines: &[(Uuid, Baseline)],
+) -> Result<(), DbErr> {
+    const SET_BASELINES: &str = "
+        UPDATE organization_reporting r SET baseline_user_count = b.user_count,
+            baseline_reported_at = b.reported_at, baseline_instance_url = nullif(b.instance_url, '')
+        FROM unnest($1::uuid[], $2::integer[], $3::timestamptz[], $4::text[])
+            AS b (id, user_count, reported_at, instance_url)
+        WHERE r.organization_id = b.id";
+    fn column<T>(baselines: &[(Uuid, Baseline)], of: impl Fn(&(Uuid, Baseline)) -> T) -> Vec<T> {
+        baselines.iter().map(of).collect()
+    }
+    let values = [
+        column(baselines, |(id, _)| *id).into(),
+        column(baselines, |(_, it)| it.user_count).into(),
+        column(baselines, |(_, it)| it.reported_at).into(),
+        column(baselines, |(_, it)| {
+            it.instance_url.clone().unwrap_or_default()
+        })
+        .into(),
+    ];
+    db.execute_raw(sql(SET_BASELINES, values)).await.map(drop)
+}
+
 /// What is known of an organization's reporting.
 #[derive(Debug, FromQueryResult)]
 pub(crate) struct Reporting {
     pub(crate) organization_id: Uuid,
-    pub(crate) user_count: i32,
-    pub(crate) last_reported_at: DateTime<Utc>,
+    /// None before its first report.
+    pub(crate) user_count: Option<i32>,
+    pub(crate) last_reported_at: Option<DateTime<Utc>>,
+    /// Its last report, or its link where there was none since; none where none is expected.
+    pub(crate) expected_since: Option<DateTime<Utc>>,
+    pub(crate) held_count: i64,
 }
 
-/// The latest report of each organization that has one.
+/// The organizations of these ids that have reported or are expected to.
 pub(crate) async fn get_many(
     db: &impl ConnectionTrait,
     ids: Vec<Uuid>,
 ) -> Result<Vec<Reporting>, DbErr> {
     const GET_MANY: &str = "
-        SELECT organization_id, user_count, last_reported_at FROM organization_reporting
-        WHERE organization_id = ANY($1) AND last_reported_at IS NOT NULL";
+        SELECT organization_id, user_count, last_reported_at,
+            CASE WHEN billable THEN greatest(last_reported_at, billing_start_at) END AS expected_since,
+            (SELECT count(*) FROM usage_reports h
+                WHERE h.organization_id = r.organization_id AND h.delivery_state = 'held') AS held_count
+        FROM organization_reporting r
+        WHERE organization_id = ANY($1) AND (last_reported_at IS NOT NULL OR billable)";
     Reporting::find_by_statement(sql(GET_MANY, [ids.into()]))
         .all(db)
         .await
+}
+
+/// Where a page of organizations ends: since when the last of them is expected, and its id.
+pub(crate) type ExpectedEnd = (DateTime<Utc>, Uuid);
+
+/// Organizations that are expected to report since a time within this span, those first that have not
+/// for longest.
+pub(crate) async fn list_expected(
+    db: &impl ConnectionTrait,
+    span: Span,
+    after: Option<ExpectedEnd>,
+    limit: i64,
+) -> Result<Vec<Reporting>, DbErr> {
+    const LIST_EXPECTED: &str = "
+        SELECT organization_id, user_count, last_reported_at,
+            greatest(last_reported_at, billing_start_at) AS expected_since,
+            (SELECT count(*) FROM usage_reports h
+                WHERE h.organization_id = r.organization_id AND h.delivery_state = 'held') AS held_count
+        FROM organization_reporting r
+        WHERE billable AND (greatest(last_reported_at, billing_start_at), organization_id) > ($1, $2)
+            AND greatest(last_reported_at, billing_start_at) < coalesce($3, 'infinity'::timestamptz)
+        ORDER BY greatest(last_reported_at, billing_start_at), organization_id LIMIT $4";
+    let Span { from, until } = span;
+    // Nothing was reported before that.
+    let first = from.unwrap_or(DateTime::UNIX_EPOCH);
+    let (since, id) = after.unwrap_or((first, Uuid::nil()));
+    Reporting::find_by_statement(sql(
+        LIST_EXPECTED,
+        [since.into(), id.into(), until.into(), limit.into()],
+    ))
+    .all(db)
+    .await
 }

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::{sql, unknown_word};
 use crate::domain::{
     delivery::DeliveryState,
+    hold::Hold,
     report::{Content, Report},
     standing::DeploymentType,
 };
@@ -24,21 +25,25 @@ pub(crate) struct NewReport {
     pub(crate) state: DeliveryState,
     /// When it is first to be sent; only for a queued one.
     pub(crate) first_attempt_at: DateTime<Utc>,
+    /// Why it is held, or will be when it could be sent; only for a held or waiting one.
+    pub(crate) hold: Option<Hold>,
 }
 
 // One statement per batch. A row that stands in the spool already is left out: both paths hold the
 // organization's lock, so what one committed the other sees.
 const INSERT: &str = "
     INSERT INTO usage_reports (id, organization_id, organization_name, instance_url, user_count,
-        deployment_type, reported_at, received_at, delivery_state, next_attempt_at, settled_at)
+        deployment_type, reported_at, received_at, delivery_state, next_attempt_at, settled_at,
+        hold_reason, error_code, error_message)
     SELECT id, organization_id, organization_name, instance_url, user_count, deployment_type,
         reported_at, received_at, state,
         CASE WHEN state = 'queued' THEN first_attempt_at END,
-        CASE WHEN state NOT IN ('queued', 'waiting') THEN received_at END
+        CASE WHEN state NOT IN ('queued', 'waiting', 'held') THEN received_at END,
+        nullif(hold_reason, ''), nullif(hold_reason, ''), nullif(hold_message, '')
     FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::integer[], $6::text[],
-        $7::timestamptz[], $8::timestamptz[], $9::text[], $10::timestamptz[])
+        $7::timestamptz[], $8::timestamptz[], $9::text[], $10::timestamptz[], $11::text[], $12::text[])
         AS t (id, organization_id, organization_name, instance_url, user_count, deployment_type,
-            reported_at, received_at, state, first_attempt_at)
+            reported_at, received_at, state, first_attempt_at, hold_reason, hold_message)
     WHERE NOT EXISTS (SELECT 1 FROM usage_report_spool s
         WHERE s.organization_id = t.organization_id AND s.reported_at = t.reported_at)
     ORDER BY organization_id, reported_at
@@ -58,6 +63,7 @@ pub(crate) async fn insert_new(
     fn column<T>(reports: &[NewReport], of: impl Fn(&NewReport) -> T) -> Vec<T> {
         reports.iter().map(of).collect()
     }
+    let reason = |r: &NewReport| r.hold.as_ref().map_or("", |hold| hold.reason.as_str());
     let deployment = |r: &NewReport| {
         r.deployment_type
             .map_or(DeploymentType::UNASSIGNED, DeploymentType::as_str)
@@ -76,6 +82,13 @@ pub(crate) async fn insert_new(
             column(reports, |r| r.received_at).into(),
             column(reports, |r| r.state.as_str().to_owned()).into(),
             column(reports, |r| r.first_attempt_at).into(),
+            column(reports, |r| reason(r).to_owned()).into(),
+            column(reports, |r| {
+                r.hold
+                    .as_ref()
+                    .map_or_else(String::new, |h| h.message.clone())
+            })
+            .into(),
         ],
     );
     let rows = IdRow::find_by_statement(statement).all(db).await?;
@@ -220,6 +233,25 @@ pub(crate) async fn list(
         .order_by_desc(Column::ReportedAt)
         .order_by_desc(Column::Id)
         .limit(limit)
+        .all(db)
+        .await?;
+    rows.into_iter()
+        .map(|row| recorded(organization_id, row))
+        .collect()
+}
+
+/// These reports of an organization, the earliest first.
+pub(crate) async fn get_many(
+    db: &impl ConnectionTrait,
+    organization_id: Uuid,
+    ids: Vec<Uuid>,
+) -> Result<Vec<RecordedReport>, DbErr> {
+    use usage_report::{Column, Entity};
+    let rows = Entity::find()
+        .filter(Column::OrganizationId.eq(organization_id))
+        .filter(Column::Id.is_in(ids))
+        .order_by_asc(Column::ReportedAt)
+        .order_by_asc(Column::Id)
         .all(db)
         .await?;
     rows.into_iter()

@@ -57,6 +57,7 @@ pub(super) fn new_report(id: Uuid, report: Report, state: DeliveryState) -> NewR
         deployment_type: None,
         state,
         first_attempt_at: first_attempt_at(report.reported_at, now()),
+        hold: None,
         report,
     }
 }
@@ -168,6 +169,7 @@ async fn an_older_standing_never_replaces_a_newer_one() {
             standing: standing(status, version),
             user_count: 1,
             reported_at: now(),
+            instance_url: "acme.example".to_owned(),
         };
         let known = reporting::lock_with_reports(&db, &[latest]).await.unwrap();
         assert_eq!(known[0].status, SubscriptionStatus::Active);
@@ -191,6 +193,7 @@ async fn the_first_standing_of_all_is_not_replaced_by_not_knowing() {
             standing,
             user_count: 1,
             reported_at: now(),
+            instance_url: "acme.example".to_owned(),
         };
         reporting::lock_with_reports(&db, &[latest]).await.unwrap();
     }
@@ -198,6 +201,7 @@ async fn the_first_standing_of_all_is_not_replaced_by_not_knowing() {
         standing: Standing::unknown(id),
         user_count: 1,
         reported_at: now(),
+        instance_url: "acme.example".to_owned(),
     };
     let known = reporting::lock_with_reports(&db, &[latest]).await.unwrap();
     assert_eq!(known[0].status, SubscriptionStatus::Active);
@@ -214,9 +218,11 @@ async fn a_late_report_does_not_change_the_latest_count() {
             standing,
             user_count,
             reported_at,
+            instance_url: "acme.example".to_owned(),
         };
         reporting::lock_with_reports(&db, &[latest]).await.unwrap();
-        reporting::get_many(&db, vec![id]).await.unwrap()[0].user_count
+        let known = reporting::get_many(&db, vec![id]).await.unwrap();
+        known[0].user_count.unwrap()
     };
     assert_eq!(note(10, now()).await, 10);
     assert_eq!(

@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 
 use crate::{Parts, app};
 
+mod days;
 mod feed;
 mod reconciliation;
 
@@ -45,6 +46,7 @@ pub(crate) fn spawn_all(parts: &Parts, reconcile_interval: TimeDelta, life: &Lif
     });
     life.spawn_worker("drain", drain);
     life.spawn_worker("feed", feed::follow(parts.clone(), life.clone()));
+    life.spawn_worker("days", days::run(parts.clone(), life.clone()));
     let reconciliation = reconciliation::run(parts.clone(), reconcile_interval, life.clone());
     life.spawn_worker("reconciliation", reconciliation);
 }

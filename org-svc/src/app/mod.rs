@@ -3,6 +3,7 @@
 
 pub(crate) mod adopt_admins;
 pub(crate) mod authenticate_admin;
+pub(crate) mod batch_get_organizations;
 pub(crate) mod cancel_subscription;
 pub(crate) mod change_password;
 pub(crate) mod confirm_drained;

@@ -13,12 +13,12 @@ use super::{door::Door, messages};
 use crate::{
     access,
     app::{
-        Described, Organizations, cancel_subscription::cancel_subscription,
-        confirm_drained::confirm_drained, count_organizations::count_organizations,
-        get_organization::get_organization, link_organization::link_organization,
-        list_organizations::list_organizations, observe_organizations::observe_organizations,
-        unlink_organization::unlink_organization, update_subscription::update_subscription,
-        watch_organizations::watch_organizations,
+        Described, Organizations, batch_get_organizations::batch_get_organizations,
+        cancel_subscription::cancel_subscription, confirm_drained::confirm_drained,
+        count_organizations::count_organizations, get_organization::get_organization,
+        link_organization::link_organization, list_organizations::list_organizations,
+        observe_organizations::observe_organizations, unlink_organization::unlink_organization,
+        update_subscription::update_subscription, watch_organizations::watch_organizations,
     },
     domain::{
         change::AskedTerms,
@@ -74,6 +74,18 @@ impl OrganizationService for OrganizationsService {
         let described = get_organization(&self.app, door.pass(id)?).await?;
         Ok(Response::new(proto::GetOrganizationResponse {
             organization: Some(messages::organization(&described)),
+        }))
+    }
+
+    async fn batch_get_organizations(
+        &self,
+        request: Request<proto::BatchGetOrganizationsRequest>,
+    ) -> Result<Response<proto::BatchGetOrganizationsResponse>, Status> {
+        self.admit_reader(&request)?;
+        let ids = batch(&request.into_inner())?;
+        let found = batch_get_organizations(&self.app, &ids).await?;
+        Ok(Response::new(proto::BatchGetOrganizationsResponse {
+            organizations: found.iter().map(messages::organization).collect(),
         }))
     }
 
@@ -326,6 +338,28 @@ fn list(
 
 /// The fields of the terms are named as an admin wrote them, without a path: in REST and in
 /// `billing.admin.v1` they stand beside the organization's id.
+/// The most organizations that are got at once.
+const BATCH_MAX: usize = 500;
+
+fn batch(request: &proto::BatchGetOrganizationsRequest) -> Result<Vec<OrganizationId>, Fault> {
+    let proto::BatchGetOrganizationsRequest { organization_ids } = request;
+    let mut door = Door::new();
+    let count = (1..=BATCH_MAX)
+        .contains(&organization_ids.len())
+        .then_some(())
+        .ok_or("It must have from 1 to 500 entries.");
+    let count = door.check("organization_ids", count);
+    let ids: Vec<_> = organization_ids
+        .iter()
+        .enumerate()
+        .filter_map(|(at, id)| {
+            let field = format!("organization_ids[{at}]");
+            door.check(field, OrganizationId::parse(id))
+        })
+        .collect();
+    door.pass(count.map(|()| ids))
+}
+
 fn link(request: proto::LinkOrganizationRequest) -> Result<(OrganizationId, LinkTerms), Fault> {
     let proto::LinkOrganizationRequest {
         organization_id,

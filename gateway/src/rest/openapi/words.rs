@@ -12,6 +12,7 @@ use utoipa::openapi::{Object, Type, schema::ObjectBuilder, schema::SchemaType};
 use crate::{
     domain::{
         organization::{LinkKind, LinkState},
+        reporting::{HoldReason, ReportingState},
         usage_report::Delivery,
         webhook_event::state_word,
         words::{self, STATUSES},
@@ -85,6 +86,14 @@ pub(crate) fn plan_types_or_null() -> Object {
 
 pub(crate) fn deliveries() -> Object {
     one_of(Delivery::ALL.map(Delivery::word))
+}
+
+pub(crate) fn reporting_states() -> Object {
+    one_of(ReportingState::ALL.map(ReportingState::word))
+}
+
+pub(crate) fn hold_reasons() -> Object {
+    one_of(HoldReason::ALL.map(HoldReason::word))
 }
 
 pub(crate) fn link_states() -> Object {

@@ -1,0 +1,102 @@
+//! Lists the organizations that are silent, or late, or on time: ingest-svc knows which they are, and
+//! org-svc what they are.
+
+use std::collections::HashMap;
+
+use billing_kit::Fault;
+use billing_proto::{
+    ingest::v1::{self as ingest, ListReportingRequest, ListReportingResponse},
+    org::v1::{BatchGetOrganizationsRequest, BatchGetOrganizationsResponse, LinkFilter},
+};
+use uuid::Uuid;
+
+use super::{Admin, App, ListPage, PageRequest, translate};
+use crate::{
+    domain::{organization::Organization, reporting::ReportingState},
+    upstream::internal_fault,
+};
+
+impl App {
+    /// A page of the organizations in a state, those first that have been silent longest. The pages
+    /// are ingest-svc's; of each those are left that the filter picks.
+    pub(super) async fn list_by_reporting(
+        &self,
+        admin: &Admin,
+        state: ReportingState,
+        request: PageRequest,
+    ) -> Result<ListPage, Fault> {
+        let PageRequest {
+            filter,
+            link_filter,
+            page_size,
+            page_token,
+        } = request;
+        match link_filter {
+            // Nobody waits for a report of theirs.
+            LinkFilter::Pending => {
+                return Ok(ListPage {
+                    organizations: Vec::new(),
+                    next_page_token: None,
+                });
+            }
+            LinkFilter::Unspecified | LinkFilter::Linked => {}
+        }
+        let request = admin.request(ListReportingRequest {
+            reporting_state: state_to_wire(state).into(),
+            page_size,
+            page_token,
+        });
+        let answer = self
+            .upstream
+            .reporting
+            .clone()
+            .list_reporting(request)
+            .await;
+        let ListReportingResponse {
+            reporting,
+            next_page_token,
+        } = answer.map_err(internal_fault)?.into_inner();
+        let ids: Vec<_> = reporting.into_iter().map(|it| it.organization_id).collect();
+        let mut known = self.batch_get_organizations(admin, ids.clone()).await?;
+        let organizations = ids
+            .iter()
+            .filter_map(|id| known.remove(&Uuid::try_parse(id).ok()?))
+            .filter(|organization| filter.picks(organization))
+            .collect();
+        Ok(ListPage {
+            organizations,
+            next_page_token: (!next_page_token.is_empty()).then_some(next_page_token),
+        })
+    }
+
+    /// The organizations of these ids, at most 500.
+    pub(super) async fn batch_get_organizations(
+        &self,
+        admin: &Admin,
+        organization_ids: Vec<String>,
+    ) -> Result<HashMap<Uuid, Organization>, Fault> {
+        if organization_ids.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let request = admin.request(BatchGetOrganizationsRequest { organization_ids });
+        let mut organizations = self.upstream.organizations.clone();
+        let answer = organizations.batch_get_organizations(request).await;
+        let BatchGetOrganizationsResponse { organizations } =
+            answer.map_err(internal_fault)?.into_inner();
+        organizations
+            .into_iter()
+            .map(|message| {
+                let organization = translate::organization(message)?;
+                Ok((organization.id, organization))
+            })
+            .collect()
+    }
+}
+
+fn state_to_wire(state: ReportingState) -> ingest::ReportingState {
+    match state {
+        ReportingState::OnTime => ingest::ReportingState::OnTime,
+        ReportingState::Late => ingest::ReportingState::Late,
+        ReportingState::Silent => ingest::ReportingState::Silent,
+    }
+}

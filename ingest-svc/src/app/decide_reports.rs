@@ -1,0 +1,218 @@
+//! What an admin says of held reports, stored together with who said it.
+
+use billing_kit::{Fault, Violation, assertion::Admin, context::RequestContext};
+use billing_kit_db::db_fault;
+use billing_proto::common::v1::ErrorReason;
+use chrono::{DateTime, Utc};
+use sea_orm::{DatabaseTransaction, DbErr, TransactionTrait};
+use uuid::Uuid;
+
+use crate::{
+    Parts,
+    domain::{
+        delivery::{self as rules, DeliveryState},
+        hold::{Baseline, Decision},
+        standing::Standing,
+    },
+    store::{
+        delivery,
+        holds::{self, Candidate, Decided, Decider},
+        reporting,
+        reports::{self, RecordedReport},
+    },
+};
+
+/// The most reports of a request.
+pub(crate) const REPORTS_MAX: usize = 1_000;
+
+/// Which held reports of an organization.
+#[derive(Debug)]
+pub(crate) enum Selection {
+    /// These.
+    Reports(Vec<Uuid>),
+    /// All, or the earliest [`REPORTS_MAX`].
+    All,
+}
+
+/// The reports as they are after a decision, the earliest first.
+#[derive(Debug)]
+pub(crate) struct DecidedReports {
+    pub(crate) reports: Vec<RecordedReport>,
+    /// How many of the organization's are still held.
+    pub(crate) held_count: i64,
+}
+
+/// Decides, under the organization's lock. What was decided the same way before is left as it is.
+pub(super) async fn decide(
+    parts: &Parts,
+    admin: &Admin,
+    organization_id: Uuid,
+    selection: Selection,
+    decision: Decision,
+) -> Result<DecidedReports, Fault> {
+    let now = parts.deps.clock.now();
+    let txn = parts.db.begin().await.map_err(db_fault)?;
+    let standing = reporting::lock(&txn, organization_id)
+        .await
+        .map_err(db_fault)?
+        .ok_or_else(|| {
+            let message = "No organization of this id has reported.";
+            Fault::new(ErrorReason::OrganizationNotFound, message)
+        })?;
+    let found = find(&txn, organization_id, selection, decision).await?;
+    let open: Vec<_> = found.iter().filter(|it| it.decision.is_none()).collect();
+    if !open.is_empty() {
+        let decided: Vec<_> = open
+            .iter()
+            .map(|report| decided(report, &standing, admin, decision, now))
+            .collect();
+        holds::settle(&txn, &decided, now).await.map_err(db_fault)?;
+        record(parts, &txn, admin, organization_id, &open, decision)
+            .await
+            .map_err(db_fault)?;
+        if decision == Decision::Released {
+            send(&txn, organization_id, &open, &decided, now)
+                .await
+                .map_err(db_fault)?;
+        }
+    }
+    let ids = found.iter().map(|report| report.id).collect();
+    let reports = reports::get_many(&txn, organization_id, ids)
+        .await
+        .map_err(db_fault)?;
+    let held_count = holds::count(&txn, organization_id)
+        .await
+        .map_err(db_fault)?;
+    txn.commit().await.map_err(db_fault)?;
+    parts
+        .touched_days
+        .note(found.iter().map(|it| it.reported_at), now);
+    parts.queued.notify_one();
+    Ok(DecidedReports {
+        reports,
+        held_count,
+    })
+}
+
+/// The reports that are meant.
+///
+/// # Errors
+/// One of them was never held, or was decided otherwise.
+async fn find(
+    txn: &DatabaseTransaction,
+    organization_id: Uuid,
+    selection: Selection,
+    decision: Decision,
+) -> Result<Vec<Candidate>, Fault> {
+    let ids = match selection {
+        Selection::All => {
+            let limit = i64::try_from(REPORTS_MAX).map_err(Fault::internal)?;
+            return holds::find_held(txn, organization_id, limit)
+                .await
+                .map_err(db_fault);
+        }
+        Selection::Reports(ids) => ids,
+    };
+    let found = holds::find(txn, organization_id, ids.clone())
+        .await
+        .map_err(db_fault)?;
+    let problem = |id: &Uuid| match found.iter().find(|it| it.id == *id) {
+        None => Some(format!("{id} is no held report of this organization.")),
+        Some(it) => it
+            .decision
+            .filter(|made| *made != decision)
+            .map(|made| format!("{id} was {} already.", made.as_str())),
+    };
+    let violations: Vec<_> = ids
+        .iter()
+        .filter_map(problem)
+        .map(|message| Violation::new("report_ids", message))
+        .collect();
+    if violations.is_empty() {
+        Ok(found)
+    } else {
+        Err(Fault::invalid(violations))
+    }
+}
+
+fn decided(
+    report: &Candidate,
+    standing: &Standing,
+    admin: &Admin,
+    decision: Decision,
+    now: DateTime<Utc>,
+) -> Decided {
+    let (state, error) = match decision {
+        // As if it came now: its time may have passed meanwhile, or its subscription ended.
+        Decision::Released => (
+            rules::state_at_recording(standing, report.reported_at, now),
+            None,
+        ),
+        Decision::Discarded => {
+            let message = format!("{} discarded it.", admin.email);
+            (DeliveryState::NotBilled, Some(("discarded", message)))
+        }
+    };
+    Decided {
+        report_id: report.id,
+        state,
+        first_attempt_at: rules::first_attempt_at(report.reported_at, now),
+        error,
+    }
+}
+
+async fn record(
+    parts: &Parts,
+    txn: &DatabaseTransaction,
+    admin: &Admin,
+    organization_id: Uuid,
+    open: &[&Candidate],
+    decision: Decision,
+) -> Result<(), DbErr> {
+    let rows: Vec<_> = open
+        .iter()
+        .map(|report| (parts.deps.ids.next(), report.id))
+        .collect();
+    let request_id = RequestContext::current().request_id;
+    let decider = Decider {
+        user_id: &admin.user_id,
+        email: &admin.email,
+        request_id: &request_id,
+    };
+    let now = parts.deps.clock.now();
+    holds::record(txn, organization_id, &rows, decision, decider, now).await
+}
+
+/// Schedules what is queued now, drops what the day rule does not permit, and moves the baseline to
+/// the latest of the released.
+async fn send(
+    txn: &DatabaseTransaction,
+    organization_id: Uuid,
+    open: &[&Candidate],
+    decided: &[Decided],
+    now: DateTime<Utc>,
+) -> Result<(), DbErr> {
+    delivery::drop_outdated(txn, vec![organization_id], now).await?;
+    let due: Vec<_> = decided
+        .iter()
+        .filter(|it| it.state == DeliveryState::Queued)
+        .map(|it| (organization_id, it.first_attempt_at))
+        .collect();
+    if !due.is_empty() {
+        reporting::schedule(txn, &due).await?;
+    }
+    let known = reporting::baselines(txn, vec![organization_id]).await?;
+    let known_at = known.first().map(|(_, baseline)| baseline.reported_at);
+    let latest = open.iter().max_by_key(|report| report.reported_at);
+    match latest {
+        Some(latest) if known_at.is_none_or(|at| latest.reported_at > at) => {
+            let baseline = Baseline {
+                user_count: latest.user_count,
+                reported_at: latest.reported_at,
+                instance_url: Some(latest.instance_url.clone()),
+            };
+            reporting::set_baselines(txn, &[(organization_id, baseline)]).await
+        }
+        Some(_) | None => Ok(()),
+    }
+}

@@ -1,0 +1,52 @@
+//! `GetReportingSummary`: how the instances report, as a whole.
+
+use billing_kit::Fault;
+use billing_kit_db::db_fault;
+use chrono::{DateTime, Days, Utc};
+
+use super::count_days::DAYS_MAX;
+use crate::{
+    Parts,
+    store::summary::{self, Counts, Total, UsageDay},
+};
+
+/// How the instances report.
+#[derive(Debug)]
+pub(crate) struct Summary {
+    pub(crate) counts: Counts,
+    /// None before users were counted first.
+    pub(crate) total: Option<Total>,
+    /// The earliest first.
+    pub(crate) days: Vec<UsageDay>,
+    /// The moment that it is of.
+    pub(crate) now: DateTime<Utc>,
+}
+
+/// Sums up.
+pub(crate) async fn get_reporting_summary(parts: &Parts) -> Result<Summary, Fault> {
+    let now = parts.deps.clock.now();
+    let from = now.date_naive() - Days::new(DAYS_MAX - 1);
+    let (counts, total, days) = tokio::try_join!(
+        count(parts, now),
+        async { summary::total(&parts.db).await.map_err(db_fault) },
+        async { summary::days(&parts.db, from).await.map_err(db_fault) },
+    )?;
+    Ok(Summary {
+        counts,
+        total,
+        days,
+        now,
+    })
+}
+
+/// What an index holds of the late, the silent, the held, the refused and the queued.
+pub(crate) async fn count(parts: &Parts, now: DateTime<Utc>) -> Result<Counts, Fault> {
+    let (late, silent) = (
+        now - parts.patience.late_after,
+        now - parts.patience.silent_after,
+    );
+    summary::counts(&parts.db, late, silent)
+        .await
+        .map_err(db_fault)?
+        .ok_or_else(|| Fault::internal("the counts gave no row"))
+}

@@ -1,0 +1,127 @@
+//! `billing.ingest.v1.ReportingService`.
+
+use billing_kit::{Fault, Violation, assertion::Verifier, proto_time};
+use billing_proto::ingest::v1::{
+    GetReportingSummaryRequest, GetReportingSummaryResponse, ListReportingRequest,
+    ListReportingResponse, ReportingState as ProtoReportingState, UsageDay as ProtoUsageDay,
+    reporting_service_server::ReportingService,
+};
+use chrono::NaiveTime;
+use tonic::{Request, Response, Status};
+
+use super::convert::{page_size, page_token_from_text, page_token_to_text, reporting_to_proto};
+use crate::{
+    Parts,
+    app::{self, ReportingPage, Summary},
+    domain::expectation::ReportingState,
+    store::summary::{Counts, UsageDay},
+};
+
+/// Tells admins how the instances report.
+#[derive(Debug)]
+pub(crate) struct ReportingFace {
+    parts: Parts,
+    admins: Verifier,
+}
+
+impl ReportingFace {
+    pub(crate) fn new(parts: Parts, admins: Verifier) -> Self {
+        Self { parts, admins }
+    }
+}
+
+#[tonic::async_trait]
+impl ReportingService for ReportingFace {
+    async fn list_reporting(
+        &self,
+        request: Request<ListReportingRequest>,
+    ) -> Result<Response<ListReportingResponse>, Status> {
+        self.admins.admin(request.metadata())?;
+        let message = request.into_inner();
+        let state = state_of(message.reporting_state());
+        let ListReportingRequest {
+            reporting_state: _,
+            page_size: size,
+            page_token,
+        } = message;
+        let mut violations = Vec::new();
+        let state =
+            state.map_err(|message| violations.push(Violation::new("reporting_state", message)));
+        let after = page_token_from_text(&page_token)
+            .map_err(|message| violations.push(Violation::new("page_token", message)));
+        let size = page_size(size)
+            .map_err(|message| violations.push(Violation::new("page_size", message)));
+        let (Ok(state), Ok(after), Ok(size)) = (state, after, size) else {
+            return Err(Fault::invalid(violations).into());
+        };
+        let ReportingPage { reporting, next } =
+            app::list_reporting(&self.parts, state, after, size).await?;
+        Ok(Response::new(ListReportingResponse {
+            reporting: reporting.into_iter().map(reporting_to_proto).collect(),
+            next_page_token: next.map(page_token_to_text).unwrap_or_default(),
+        }))
+    }
+
+    async fn get_reporting_summary(
+        &self,
+        request: Request<GetReportingSummaryRequest>,
+    ) -> Result<Response<GetReportingSummaryResponse>, Status> {
+        self.admins.admin(request.metadata())?;
+        let GetReportingSummaryRequest {} = request.into_inner();
+        let summary = app::get_reporting_summary(&self.parts).await?;
+        Ok(Response::new(summary_to_proto(summary)))
+    }
+}
+
+fn state_of(state: ProtoReportingState) -> Result<ReportingState, String> {
+    match state {
+        ProtoReportingState::Unspecified => Err("It is missing, or not known.".to_owned()),
+        ProtoReportingState::OnTime => Ok(ReportingState::OnTime),
+        ProtoReportingState::Late => Ok(ReportingState::Late),
+        ProtoReportingState::Silent => Ok(ReportingState::Silent),
+    }
+}
+
+fn summary_to_proto(summary: Summary) -> GetReportingSummaryResponse {
+    let Summary {
+        counts,
+        total,
+        days,
+        now,
+    } = summary;
+    let Counts {
+        late,
+        silent,
+        held,
+        held_organizations,
+        refused,
+        queued,
+        oldest_queued_at,
+    } = counts;
+    let age = oldest_queued_at.map(|at| (now - at).to_std().unwrap_or_default());
+    GetReportingSummaryResponse {
+        user_count: total.map_or(0, |total| total.user_count),
+        count_time: total.map(|total| proto_time::to_proto(total.counted_at)),
+        days: days.into_iter().map(day_to_proto).collect(),
+        late_count: late,
+        silent_count: silent,
+        held_report_count: held,
+        held_organization_count: held_organizations,
+        refused_report_count: refused,
+        queued_report_count: queued,
+        oldest_queued_age: age.map(proto_time::duration_to_proto),
+    }
+}
+
+fn day_to_proto(day: UsageDay) -> ProtoUsageDay {
+    let UsageDay {
+        day,
+        user_count,
+        organization_count,
+    } = day;
+    ProtoUsageDay {
+        day_start_time: Some(proto_time::to_proto(day.and_time(NaiveTime::MIN).and_utc())),
+        user_count,
+        organization_count,
+    }
+}
