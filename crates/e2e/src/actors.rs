@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use crate::{ADMIN_EMAIL, ADMIN_PASSWORD, System};
 use billing_harness::{eventually, plain_http_client};
 use chrono::{DateTime, SecondsFormat, SubsecRound, TimeDelta, Utc};
-use reqwest::{StatusCode, header};
+use reqwest::{Method, StatusCode, header};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -153,9 +153,17 @@ impl Admin {
     }
 
     pub async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.change(Method::POST, path, body).await
+    }
+
+    pub async fn patch(&self, path: &str, body: &Value) -> Answer {
+        self.change(Method::PATCH, path, body).await
+    }
+
+    async fn change(&self, method: Method, path: &str, body: &Value) -> Answer {
         let request = self
             .http
-            .post(format!("{}{path}", self.base_url))
+            .request(method, format!("{}{path}", self.base_url))
             .header(header::COOKIE, &self.cookie)
             .header(header::ORIGIN, &self.base_url)
             .json(body);

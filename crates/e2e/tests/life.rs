@@ -1,14 +1,18 @@
-//! Goal: what becomes of an organization after its link: its subscription ends in Stripe, its reports
-//! go on being recorded, and it comes back.
-//! Method: the whole system; a person at Stripe's own dashboard cancels.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+//! Goal: what becomes of an organization after its link: an admin changes and cancels its subscription,
+//! or it ends in Stripe; its reports go on being recorded, and it comes back.
+//! Method: the whole system, and Stripe's own books in the end.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 use billing_e2e::actors::{Admin, Instance, http, linked_instance, now, terms};
-use billing_e2e::{STRIPE_KEY, System};
+use billing_e2e::{STRIPE_KEY, Service, System};
 use billing_harness::eventually;
 use chrono::TimeDelta;
 use reqwest::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_customer_whose_subscription_ended_comes_back() {
@@ -54,6 +58,167 @@ async fn a_customer_whose_subscription_ended_comes_back() {
     let sent = reports.values().filter(|it| it["delivery_state"] == "sent");
     assert_eq!(sent.count(), 1, "{reports:?}");
     assert_eq!(reports[&free]["delivery_state"], "not_billed");
+}
+
+/// An organization without a trial, whose subscription began three days ago by Stripe's clock.
+async fn paying(system: &System, admin: &Admin) -> Instance {
+    let instance = Instance::of(system);
+    let start = now() - TimeDelta::days(3);
+    let answer = instance.report(1, start - TimeDelta::hours(1)).await;
+    assert_eq!(answer.status, StatusCode::OK, "{:?}", answer.json);
+    let mut terms = terms();
+    terms["trial_days"] = json!(0);
+    system.stripe.set_clock(start.timestamp());
+    let link = admin.link(instance.organization, &terms).await;
+    assert_eq!(link.status, StatusCode::OK, "{:?}", link.json);
+    system.stripe.set_clock(now().timestamp());
+    instance
+}
+
+async fn organization(admin: &Admin, instance: &Instance) -> Value {
+    let id = instance.organization;
+    let answer = admin.get(&format!("/api/admin/organizations/{id}")).await;
+    assert_eq!(answer.status, StatusCode::OK, "{:?}", answer.json);
+    answer.json["organization"].clone()
+}
+
+async fn eventually_canceled(admin: &Admin, instance: &Instance) -> Value {
+    eventually("the subscription is canceled", async || {
+        let organization = organization(admin, instance).await;
+        let is_over = organization["link_operation"]["state"] == "succeeded";
+        (is_over && organization["subscription_status"] == "canceled").then_some(organization)
+    })
+    .await
+}
+
+/// What all invoices ask for, in cents.
+fn invoiced(system: &System) -> i64 {
+    let invoices = system.stripe.ledger().invoices;
+    let totals = invoices.iter().map(|it| it["total"].as_i64().unwrap());
+    totals.sum()
+}
+
+/// Reports a day's usage that is delivered and another's that cannot be, because stripe-svc is away;
+/// cancels at once, and waits until the admin sees that it drains. Answers the second report's id.
+async fn cancel_with_a_full_queue(
+    system: &mut System,
+    admin: &Admin,
+    instance: &Instance,
+) -> String {
+    let id = instance.organization;
+    let first = instance.report(40, now() - TimeDelta::days(2)).await;
+    admin
+        .delivered(id, first.text("/report_id"), &["sent"])
+        .await;
+    system.kill_service(Service::Stripe);
+    let second = instance.report(30, now() - TimeDelta::days(1)).await;
+    assert_eq!(second.status, StatusCode::OK, "{:?}", second.json);
+    let second = second.text("/report_id").to_owned();
+    admin.delivered(id, &second, &["queued"]).await;
+    let asking = admin.clone();
+    let path = format!("/api/admin/organizations/{id}/cancel");
+    // It is answered when it is done, or when the gateway's deadline is over.
+    tokio::spawn(async move { asking.post(&path, &json!({"mode": "now"})).await });
+    eventually("it drains", async || {
+        let operation = organization(admin, instance).await["link_operation"].clone();
+        let is_draining = operation["error"]["code"] == "draining";
+        (is_draining && operation["cancel_mode"] == "now").then_some(())
+    })
+    .await;
+    assert_eq!(
+        organization(admin, instance).await["subscription_status"],
+        "active"
+    );
+    second
+}
+
+/// bencher#951: an immediate cancellation dropped the usage of the open period.
+#[tokio::test(flavor = "multi_thread")]
+async fn fm19_what_was_queued_is_on_the_last_invoice_of_a_cancellation_at_once() {
+    let mut system = System::start().await;
+    let admin = Admin::sign_in(&system).await;
+    let instance = paying(&system, &admin).await;
+    let second = cancel_with_a_full_queue(&mut system, &admin, &instance).await;
+    assert_eq!(invoiced(&system), 0);
+
+    system.start_service(Service::Stripe);
+    let ended = eventually_canceled(&admin, &instance).await;
+    assert!(ended["cancel_at"].is_string(), "{ended}");
+    admin
+        .delivered(instance.organization, &second, &["sent"])
+        .await;
+    // 70 seat-days at 26.5 cents.
+    assert_eq!(invoiced(&system), 1_855);
+
+    // What comes after it is recorded, and nobody is billed for it.
+    report(&admin, &instance, 1, "not_billed").await;
+    let path = format!("/api/admin/organizations/{}/cancel", instance.organization);
+    let again = admin.post(&path, &json!({"mode": "now"})).await;
+    assert_eq!(again.status, StatusCode::OK, "{:?}", again.json);
+    assert_eq!(invoiced(&system), 1_855);
+}
+
+/// Whoever dies in the middle of a cancellation, it is made once and after everything is delivered.
+#[tokio::test(flavor = "multi_thread")]
+async fn fm19_services_that_are_killed_in_the_middle_of_a_cancellation_go_on() {
+    let mut system = System::start().await;
+    let admin = Admin::sign_in(&system).await;
+    let instance = paying(&system, &admin).await;
+    cancel_with_a_full_queue(&mut system, &admin, &instance).await;
+    system.kill_service(Service::Org);
+    system.kill_service(Service::Ingest);
+    system.start_service(Service::Stripe);
+    system.start_service(Service::Ingest);
+    // org-svc is away while the queue is delivered, and hears of it when it is there again.
+    eventually("everything is delivered", async || {
+        (system.stripe.ledger().meter_events.len() == 2).then_some(())
+    })
+    .await;
+    assert_eq!(invoiced(&system), 0);
+    system.start_service(Service::Org);
+    eventually_canceled(&admin, &instance).await;
+    assert_eq!(invoiced(&system), 1_855);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_admin_changes_the_plan_and_ends_the_subscription_with_its_period() {
+    let system = System::start().await;
+    let admin = Admin::sign_in(&system).await;
+    let (instance, _) = linked_instance(&system, &admin).await;
+    let path = format!("/api/admin/organizations/{}", instance.organization);
+    let lookup_key = || {
+        let ledger = system.stripe.ledger();
+        ledger.subscriptions[0]["items"]["data"][0]["price"]["lookup_key"].clone()
+    };
+    let update = async |body: Value| {
+        let answer = admin.patch(&format!("{path}/subscription"), &body).await;
+        assert_eq!(answer.status, StatusCode::OK, "{:?}", answer.json);
+        answer
+    };
+    update(json!({"admin_email": "accounts@acme.example"})).await;
+    assert_eq!(lookup_key(), "vaultai_managed_cloud_on_on_premise");
+    assert_eq!(
+        system.stripe.ledger().customers[0]["email"],
+        "accounts@acme.example"
+    );
+    let changed = update(json!({"deployment_type": "managed-cloud"})).await;
+    assert_eq!(
+        changed.text("/organization/admin_email"),
+        "accounts@acme.example"
+    );
+    assert_eq!(lookup_key(), "vaultai_managed_cloud_on_managed_cloud");
+    let answer = instance.report(50, now() + TimeDelta::seconds(1)).await;
+    let id = answer.text("/report_id");
+    let row = admin.delivered(instance.organization, id, &["sent"]).await;
+    assert_eq!(row["deployment_type"], "managed-cloud");
+
+    let at_end = json!({"mode": "at_period_end"});
+    let ending = admin.post(&format!("{path}/cancel"), &at_end).await;
+    assert_eq!(ending.status, StatusCode::OK, "{:?}", ending.json);
+    assert_eq!(ending.text("/organization/subscription_status"), "trial");
+    assert_ne!(ending.text("/organization/cancel_at"), "");
+    let ledger = system.stripe.ledger();
+    assert_eq!(ledger.subscriptions[0]["cancel_at_period_end"], true);
 }
 
 /// Sends a report of so many seconds from now and waits for it to get there; answers its id.
