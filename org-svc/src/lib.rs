@@ -40,7 +40,7 @@ use tokio::{net::TcpListener, sync::Notify};
 use tonic::service::Routes;
 
 use crate::{
-    app::{Admins, Organizations},
+    app::{Admins, Organizations, count_organizations::KeptCounts},
     grpc::{AdminSessions, OrganizationsService},
     store::better_auth::DetectError,
     stripe_svc::StripeSvc,
@@ -107,6 +107,7 @@ pub async fn start(config: Config, deps: Deps, life: Lifecycle) -> Result<Runnin
         changed: Notify::new(),
         due: Notify::new(),
         drain_max: config.cancel_drain,
+        counts: KeptCounts::default(),
     });
 
     let listener = health::bind("LISTEN_ADDR", config.listen.addr).await?;

@@ -28,6 +28,8 @@ impl App {
         let PageRequest {
             filter,
             link_filter,
+            // Those that have been silent longest come first, in any order that is asked for.
+            order: _,
             page_size,
             page_token,
         } = request;

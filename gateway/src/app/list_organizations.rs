@@ -7,8 +7,8 @@ use billing_proto::{
     common::v1::ErrorReason,
     ingest::v1::{BatchGetReportingRequest, BatchGetReportingResponse},
     org::v1::{
-        CountOrganizationsRequest, CountOrganizationsResponse, LinkFilter,
-        ListOrganizationsRequest, ListOrganizationsResponse,
+        CountOrganizationsRequest, LinkFilter, ListOrganizationsRequest, ListOrganizationsResponse,
+        OrganizationOrder as OrderMessage,
     },
 };
 use futures::TryFutureExt;
@@ -18,7 +18,7 @@ use super::{Admin, App, translate};
 use crate::{
     domain::{
         organization::{Organization, Reporting, Summary},
-        organization_filter::OrganizationFilter,
+        organization_filter::{OrganizationFilter, OrganizationOrder},
         reporting::Watch,
     },
     upstream::{internal_fault, rename_field},
@@ -43,13 +43,15 @@ pub(crate) struct PageRequest {
     pub filter: OrganizationFilter,
     /// By whether they are linked.
     pub link_filter: LinkFilter,
+    /// In which order.
+    pub order: OrganizationOrder,
     /// At most this many.
     pub page_size: i32,
     /// Where to go on; empty for the first page.
     pub page_token: String,
 }
 
-/// A page of organizations, the newest first.
+/// A page of organizations.
 #[derive(Debug, Clone)]
 pub(crate) struct ListPage {
     /// The organizations.
@@ -63,6 +65,8 @@ pub(crate) struct ListPage {
 pub(crate) struct OverviewRequest {
     /// Which are picked.
     pub filter: OrganizationFilter,
+    /// In which order, both lists.
+    pub order: OrganizationOrder,
     /// At most this many in each list.
     pub page_size: i32,
     /// Where the list of pending ones goes on; empty for the first page.
@@ -96,6 +100,7 @@ impl App {
     ) -> Result<Overview, Fault> {
         let OverviewRequest {
             filter,
+            order,
             page_size,
             pending_cursor,
             linked_cursor,
@@ -103,6 +108,7 @@ impl App {
         let list = |link_filter, page_token| PageRequest {
             filter: filter.clone(),
             link_filter,
+            order,
             page_size,
             page_token,
         };
@@ -145,12 +151,25 @@ impl App {
         admin: &Admin,
         request: PageRequest,
     ) -> Result<(ListPage, Summary), Fault> {
-        let (mut page, summary) = tokio::try_join!(
-            self.list_page(admin, request),
+        let ((page, _), summary) = tokio::try_join!(
+            self.list_reporting(admin, request),
             self.count_organizations(admin)
         )?;
-        self.add_reporting(admin, &mut page.organizations).await?;
         Ok((page, summary))
+    }
+
+    /// One page of one list, and whether ingest-svc could be asked about their reporting.
+    ///
+    /// # Errors
+    /// A page token that is none, or org-svc away.
+    pub(crate) async fn list_reporting(
+        &self,
+        admin: &Admin,
+        request: PageRequest,
+    ) -> Result<(ListPage, bool), Fault> {
+        let mut page = self.list_page(admin, request).await?;
+        let reporting_available = self.add_reporting(admin, &mut page.organizations).await?;
+        Ok((page, reporting_available))
     }
 
     async fn list_page(&self, admin: &Admin, request: PageRequest) -> Result<ListPage, Fault> {
@@ -158,22 +177,28 @@ impl App {
             return self.list_by_reporting(admin, state, request).await;
         }
         let PageRequest {
-            filter:
-                OrganizationFilter {
-                    query,
-                    statuses,
-                    reporting_state: _,
-                },
+            filter,
             link_filter,
+            order,
             page_size,
             page_token,
         } = request;
+        let OrganizationFilter {
+            query,
+            statuses,
+            plans,
+            deployments,
+            reporting_state: _,
+        } = filter;
         let request = admin.request(ListOrganizationsRequest {
             query,
             link_filter: link_filter.into(),
             statuses: statuses.into_iter().map(Into::into).collect(),
             page_size,
             page_token,
+            plan_types: plans.into_iter().map(Into::into).collect(),
+            deployment_types: deployments.into_iter().map(Into::into).collect(),
+            order_by: order_message(order).into(),
         });
         let ListOrganizationsResponse {
             organizations,
@@ -196,13 +221,13 @@ impl App {
         })
     }
 
-    async fn count_organizations(&self, admin: &Admin) -> Result<Summary, Fault> {
+    /// How many there are.
+    ///
+    /// # Errors
+    /// org-svc away.
+    pub(crate) async fn count_organizations(&self, admin: &Admin) -> Result<Summary, Fault> {
         let request = admin.request(CountOrganizationsRequest {});
-        let CountOrganizationsResponse {
-            total_count,
-            linked_count,
-            pending_count,
-        } = self
+        let counts = self
             .upstream
             .organizations
             .clone()
@@ -210,11 +235,7 @@ impl App {
             .await
             .map_err(internal_fault)?
             .into_inner();
-        Ok(Summary {
-            total: total_count,
-            linked: linked_count,
-            pending: pending_count,
-        })
+        translate::summary(counts)
     }
 
     /// Adds what is known of their reporting. Says whether ingest-svc could be asked: that it is
@@ -258,6 +279,16 @@ impl App {
             .map_err(internal_fault)?
             .into_inner();
         reporting.into_iter().map(translate::reporting).collect()
+    }
+}
+
+fn order_message(order: OrganizationOrder) -> OrderMessage {
+    match order {
+        OrganizationOrder::NewestFirst => OrderMessage::Unspecified,
+        OrganizationOrder::OldestFirst => OrderMessage::OldestFirst,
+        OrganizationOrder::Name => OrderMessage::Name,
+        OrganizationOrder::NameDescending => OrderMessage::NameDescending,
+        OrganizationOrder::Status => OrderMessage::Status,
     }
 }
 

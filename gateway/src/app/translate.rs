@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{Session, User, list_organizations::Known};
 use crate::domain::{
-    organization::{LinkKind, LinkOperation, LinkState, Organization, Reporting, Trouble},
+    organization::{LinkKind, LinkOperation, LinkState, Organization, Reporting, Summary, Trouble},
     reconciliation::{Finding, Reconciliation},
     reporting::{HeldReport, HoldReason, ReportingState, ReportingSummary, UsageDay, Watch},
     session_cookie::SessionToken,
@@ -66,6 +66,26 @@ pub(super) fn organization(message: org::Organization) -> Result<Organization, F
         current_period_end: optional_time(current_period_end_time),
         reporting: None,
         watch: Watch::default(),
+    })
+}
+
+pub(super) fn summary(message: org::CountOrganizationsResponse) -> Result<Summary, Fault> {
+    let org::CountOrganizationsResponse {
+        total_count,
+        linked_count,
+        pending_count,
+        status_counts,
+        count_time,
+    } = message;
+    let by_status = status_counts
+        .into_iter()
+        .map(|count| (count.subscription_status(), count.linked_count));
+    Ok(Summary {
+        total: total_count,
+        linked: linked_count,
+        pending: pending_count,
+        by_status: by_status.collect(),
+        counted_at: time(count_time, "count_time")?,
     })
 }
 

@@ -17,7 +17,7 @@ use crate::{
     app::{Overview, OverviewRequest},
     domain::{
         organization::{LinkState, Organization, Summary},
-        organization_filter::{OrganizationFilter, PAGE_SIZE_DEFAULT},
+        organization_filter::{OrganizationFilter, OrganizationOrder, PAGE_SIZE_DEFAULT},
         time_text,
     },
     rest::query::{Query, with_query},
@@ -111,6 +111,7 @@ pub(super) async fn index(
             query: query.to_owned(),
             ..OrganizationFilter::default()
         },
+        order: OrganizationOrder::default(),
         page_size: PAGE_SIZE_DEFAULT,
         pending_cursor: pending_cursor.to_owned(),
         linked_cursor: linked_cursor.to_owned(),
@@ -235,6 +236,8 @@ mod tests {
                 total: 2,
                 linked: 1,
                 pending: 1,
+                by_status: Vec::new(),
+                counted_at: DateTime::UNIX_EPOCH,
             },
             notice: notice(&Query::read(Some(
                 "notice=linked&organization=00000000-0000-0000-0000-000000000007",

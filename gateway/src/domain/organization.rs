@@ -143,7 +143,7 @@ impl Trouble {
 }
 
 /// How many organizations there are, whatever a list's filters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Summary {
     /// All: the sum of the two others.
     pub total: i64,
@@ -151,4 +151,8 @@ pub(crate) struct Summary {
     pub linked: i64,
     /// Those without.
     pub pending: i64,
+    /// Those with one, by status; a status that none has is left out.
+    pub by_status: Vec<(SubscriptionStatus, i64)>,
+    /// When they were counted: of very many the numbers may be some seconds old.
+    pub counted_at: DateTime<Utc>,
 }

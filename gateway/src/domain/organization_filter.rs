@@ -1,7 +1,7 @@
 //! What an admin's list of organizations is asked for.
 
 use billing_kit::Violation;
-use billing_proto::common::v1::SubscriptionStatus;
+use billing_proto::common::v1::{DeploymentType, PlanType, SubscriptionStatus};
 
 use super::{organization::Organization, reporting::ReportingState, words};
 
@@ -13,21 +13,27 @@ pub(crate) const PAGE_SIZE_MAX: i32 = 500;
 /// Which organizations are picked.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct OrganizationFilter {
-    /// Text in the id, name, URL or e-mail; empty picks all.
+    /// Text in the name, URL or e-mail, or at the beginning of the id; empty picks all.
     pub query: String,
     /// The statuses; none picks all.
     pub statuses: Vec<SubscriptionStatus>,
+    /// The plans; none picks all.
+    pub plans: Vec<PlanType>,
+    /// The deployment types; none picks all.
+    pub deployments: Vec<DeploymentType>,
     /// Whether they report as they should; `None` picks all.
     pub reporting_state: Option<ReportingState>,
 }
 
 impl OrganizationFilter {
-    /// Whether an organization is picked that was got by its id: the text and the statuses, as
-    /// org-svc picks by them.
+    /// Whether an organization is picked that was got by its id: the text and the words, as org-svc
+    /// picks by them.
     pub(crate) fn picks(&self, organization: &Organization) -> bool {
         let Self {
             query,
             statuses,
+            plans,
+            deployments,
             // Whoever asks by id did so because of it.
             reporting_state: _,
         } = self;
@@ -42,6 +48,8 @@ impl OrganizationFilter {
         let mut texts = texts.into_iter().flatten();
         texts.any(|text| text.to_lowercase().contains(&query))
             && (statuses.is_empty() || statuses.contains(&organization.subscription_status))
+            && (plans.is_empty() || plans.contains(&organization.plan_type))
+            && (deployments.is_empty() || deployments.contains(&organization.deployment_type))
     }
 }
 
@@ -60,30 +68,115 @@ pub(crate) fn parse_silent(
     }
 }
 
-/// The statuses of a comma-separated list of words.
-pub(crate) fn parse_statuses(
-    text: &str,
+/// The order of a list.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum OrganizationOrder {
+    /// The newest first.
+    #[default]
+    NewestFirst,
+    /// The oldest first.
+    OldestFirst,
+    /// By name, from A on.
+    Name,
+    /// By name, from Z on.
+    NameDescending,
+    /// By status, those first that a person has to act on.
+    Status,
+}
+
+impl OrganizationOrder {
+    const ALL: [Self; 5] = [
+        Self::NewestFirst,
+        Self::OldestFirst,
+        Self::Name,
+        Self::NameDescending,
+        Self::Status,
+    ];
+
+    /// Its word in an address: the column, with a minus where it runs down.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::NewestFirst => "-created_at",
+            Self::OldestFirst => "created_at",
+            Self::Name => "name",
+            Self::NameDescending => "-name",
+            Self::Status => "status",
+        }
+    }
+
+    /// The order of a word.
+    pub(crate) fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|order| order.word() == word)
+    }
+}
+
+/// The order of a word; the newest first where there is none.
+pub(crate) fn parse_order(text: &str, violations: &mut Vec<Violation>) -> OrganizationOrder {
+    if text.is_empty() {
+        return OrganizationOrder::default();
+    }
+    OrganizationOrder::from_word(text).unwrap_or_else(|| {
+        let words = OrganizationOrder::ALL.map(OrganizationOrder::word);
+        violations.push(Violation::new(
+            "sort",
+            format!("It must be one of: {}.", words.join(", ")),
+        ));
+        OrganizationOrder::default()
+    })
+}
+
+/// What is picked, by comma-separated lists of words.
+pub(crate) fn parse_filter(
+    query: &str,
+    [statuses, plans, deployments]: [&str; 3],
     violations: &mut Vec<Violation>,
-) -> Vec<SubscriptionStatus> {
-    let mut statuses = Vec::new();
-    for word in text
-        .split(',')
-        .map(str::trim)
-        .filter(|word| !word.is_empty())
-    {
-        match words::parse_status(word) {
-            Some(status) => statuses.push(status),
+) -> OrganizationFilter {
+    OrganizationFilter {
+        query: query.to_owned(),
+        statuses: parse_words(
+            "status",
+            statuses,
+            words::parse_status,
+            &words::statuses(),
+            violations,
+        ),
+        plans: parse_words(
+            "plan",
+            plans,
+            words::parse_plan_type,
+            words::PLAN_TYPES,
+            violations,
+        ),
+        deployments: parse_words(
+            "deployment",
+            deployments,
+            words::parse_deployment_type,
+            words::DEPLOYMENT_TYPES,
+            violations,
+        ),
+        reporting_state: None,
+    }
+}
+
+fn parse_words<T>(
+    field: &str,
+    text: &str,
+    parse: fn(&str) -> Option<T>,
+    known: &str,
+    violations: &mut Vec<Violation>,
+) -> Vec<T> {
+    let mut parsed = Vec::new();
+    let words = text.split(',').map(str::trim);
+    for word in words.filter(|word| !word.is_empty()) {
+        match parse(word) {
+            Some(value) => parsed.push(value),
             None => violations.push(Violation::new(
-                "status",
-                format!(
-                    "'{}' is not one of: {}.",
-                    word.escape_debug(),
-                    words::statuses()
-                ),
+                field,
+                format!("'{}' is not one of: {known}.", word.escape_debug()),
             )),
         }
     }
-    statuses
+    parsed
 }
 
 /// The rows of a page, from the text of `limit`; the default where there is none.
@@ -105,15 +198,41 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_unknown_status_is_named() {
+    fn an_unknown_word_is_named() {
         let mut violations = Vec::new();
-        let statuses = parse_statuses("trial, past_due,,gold", &mut violations);
-        assert_eq!(
-            statuses,
-            [SubscriptionStatus::Trial, SubscriptionStatus::PastDue]
+        let filter = parse_filter(
+            "acme",
+            ["trial, past_due,,gold", "self-hosted", "moon"],
+            &mut violations,
         );
+        assert_eq!(
+            filter,
+            OrganizationFilter {
+                query: "acme".to_owned(),
+                statuses: vec![SubscriptionStatus::Trial, SubscriptionStatus::PastDue],
+                plans: vec![PlanType::SelfHosted],
+                deployments: Vec::new(),
+                reporting_state: None,
+            }
+        );
+        let fields: Vec<_> = violations.iter().map(|v| v.field.as_str()).collect();
+        assert_eq!(fields, ["status", "deployment"]);
         assert!(violations[0].message.contains("'gold'"), "{violations:?}");
-        assert_eq!(violations[0].field, "status");
+    }
+
+    #[test]
+    fn every_order_reads_back() {
+        let mut violations = Vec::new();
+        for order in OrganizationOrder::ALL {
+            assert_eq!(parse_order(order.word(), &mut violations), order);
+        }
+        assert_eq!(
+            parse_order("", &mut violations),
+            OrganizationOrder::NewestFirst
+        );
+        assert!(violations.is_empty());
+        parse_order("users", &mut violations);
+        assert_eq!(violations[0].field, "sort");
     }
 
     #[test]

@@ -9,11 +9,12 @@ use billing_proto::{
         GetReportingSummaryResponse, LinkOrganizationRequest, LinkOrganizationResponse,
         ListHeldReportsRequest, ListHeldReportsResponse, ListInvoicesRequest, ListInvoicesResponse,
         ListOrganizationsRequest, ListOrganizationsResponse, ListUsageReportsRequest,
-        ListUsageReportsResponse, PreviewLinkRequest, PreviewLinkResponse, ReleaseReportsRequest,
-        ReleaseReportsResponse, UnlinkOrganizationRequest, UnlinkOrganizationResponse,
-        UpdateSubscriptionRequest, UpdateSubscriptionResponse, admin_service_server::AdminService,
+        ListUsageReportsResponse, OrganizationOrder as OrderMessage, PreviewLinkRequest,
+        PreviewLinkResponse, ReleaseReportsRequest, ReleaseReportsResponse,
+        UnlinkOrganizationRequest, UnlinkOrganizationResponse, UpdateSubscriptionRequest,
+        UpdateSubscriptionResponse, admin_service_server::AdminService,
     },
-    common::v1::{CancelMode, DeploymentType, ErrorReason, PlanType, SubscriptionStatus},
+    common::v1::{CancelMode, DeploymentType, ErrorReason, PlanType},
 };
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
@@ -23,7 +24,7 @@ use crate::{
     app::{Admin, App, Change, HeldReportPage, InvoicePage, Link, PageRequest, UsageReportPage},
     domain::{
         link_terms::LinkTerms,
-        organization_filter::OrganizationFilter,
+        organization_filter::{OrganizationFilter, OrganizationOrder},
         reporting::{DecidedReports, HeldSelection},
         session_cookie::SessionToken,
         subscription_change::{self, SubscriptionUpdate},
@@ -319,28 +320,51 @@ impl AdminService for AdminFace {
 fn page_request(message: ListOrganizationsRequest) -> Result<PageRequest, Fault> {
     let link_filter = translate::link_filter(message.link_filter());
     let reporting_state = translate::reporting_state(message.reporting_state());
+    let order = OrderMessage::try_from(message.order_by).map(translate::order);
     let ListOrganizationsRequest {
         query,
         link_filter: _,
         statuses,
         page_size,
         page_token,
+        plan_types,
+        deployment_types,
+        order_by: _,
         reporting_state: _,
     } = message;
-    let known = statuses.into_iter().map(SubscriptionStatus::try_from);
-    let statuses = known.collect::<Result<_, _>>().map_err(|_| {
-        let violation = Violation::new("statuses", "One of them is not known.");
-        Fault::invalid(vec![violation])
-    })?;
+    let mut violations = Vec::new();
+    let filter = OrganizationFilter {
+        query,
+        statuses: every("statuses", statuses, &mut violations),
+        plans: every("plan_types", plan_types, &mut violations),
+        deployments: every("deployment_types", deployment_types, &mut violations),
+        reporting_state,
+    };
+    let order = order.unwrap_or_else(|_| {
+        violations.push(Violation::new("order_by", "It is not known."));
+        OrganizationOrder::default()
+    });
+    if !violations.is_empty() {
+        return Err(Fault::invalid(violations));
+    }
     Ok(PageRequest {
-        filter: OrganizationFilter {
-            query,
-            statuses,
-            reporting_state,
-        },
+        filter,
         link_filter,
+        order,
         page_size,
         page_token,
+    })
+}
+
+fn every<T: TryFrom<i32>>(
+    field: &str,
+    values: Vec<i32>,
+    violations: &mut Vec<Violation>,
+) -> Vec<T> {
+    let known: Result<_, _> = values.into_iter().map(T::try_from).collect();
+    known.unwrap_or_else(|_| {
+        violations.push(Violation::new(field, "One of them is not known."));
+        Vec::new()
     })
 }
 

@@ -9,6 +9,7 @@ use billing_proto::{
 
 use crate::domain::{
     organization::{LinkKind, LinkOperation, LinkState, Organization, Summary, Trouble},
+    organization_filter::OrganizationOrder,
     reporting::{HeldReport, HoldReason, ReportingState, ReportingSummary, UsageDay, Watch},
     usage_report::{Delivery, UsageReport},
 };
@@ -21,16 +22,30 @@ pub(super) fn link_filter(filter: LinkFilter) -> org::LinkFilter {
     }
 }
 
+pub(super) fn order(order: admin::OrganizationOrder) -> OrganizationOrder {
+    match order {
+        admin::OrganizationOrder::Unspecified => OrganizationOrder::NewestFirst,
+        admin::OrganizationOrder::OldestFirst => OrganizationOrder::OldestFirst,
+        admin::OrganizationOrder::Name => OrganizationOrder::Name,
+        admin::OrganizationOrder::NameDescending => OrganizationOrder::NameDescending,
+        admin::OrganizationOrder::Status => OrganizationOrder::Status,
+    }
+}
+
 pub(super) fn summary(summary: Summary) -> admin::OrganizationsSummary {
     let Summary {
         total,
         linked,
         pending,
+        // The service's contract has the sums alone.
+        by_status: _,
+        counted_at,
     } = summary;
     admin::OrganizationsSummary {
         total_count: total,
         linked_count: linked,
         pending_count: pending,
+        count_time: Some(proto_time::to_proto(counted_at)),
     }
 }
 

@@ -288,6 +288,9 @@ impl From<Summary> for SummaryJson {
             total,
             linked,
             pending,
+            // The specification's summary has the sums alone; when they were counted stands beside.
+            by_status: _,
+            counted_at: _,
         } = summary;
         Self {
             total,

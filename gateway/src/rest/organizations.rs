@@ -24,8 +24,11 @@ use crate::{
         fields::{self, Fields},
         link_terms::LinkTerms,
         organization::LinkState,
-        organization_filter::{OrganizationFilter, parse_limit, parse_silent, parse_statuses},
+        organization_filter::{
+            OrganizationFilter, parse_filter, parse_limit, parse_order, parse_silent,
+        },
         subscription_change::{SubscriptionUpdate, read_cancel_mode},
+        time_text,
     },
     upstream::rename_field,
     web::{Web, read_body},
@@ -43,6 +46,8 @@ pub(super) struct ListAnswer {
     next_linked_cursor: Option<String>,
     /// Whether user counts are known now.
     reporting_available: bool,
+    /// When the summary was counted; of more than 50,000 it may be some seconds old.
+    counted_at: String,
 }
 
 /// Pending and linked organizations.
@@ -60,9 +65,12 @@ struct Lists {
     operation_id = "listOrganizations",
     tag = openapi::ADMINS,
     params(
-        ("q" = Option<String>, Query, description = "Text in the id, name, URL or e-mail, in any case."),
+        ("q" = Option<String>, Query, description = "Text in the name, URL or e-mail, or at the beginning of the id, in any case; one or two characters are looked for at the beginning of the name or URL."),
         ("status" = Option<String>, Query, description = "Statuses, divided by commas."),
-        ("silent" = Option<bool>, Query, description = "Whether only those are listed that are expected to report and have been silent for more than two days, the longest first. A page may then hold fewer than `limit` though there is a next one."),
+        ("silent" = Option<bool>, Query, description = "Whether only those are listed that are expected to report and have been silent for more than two days, the longest first, whatever `sort` says. A page may then hold fewer than `limit` though there is a next one."),
+        ("plan" = Option<String>, Query, description = "Plans, divided by commas."),
+        ("deployment" = Option<String>, Query, description = "Deployment types, divided by commas."),
+        ("sort" = Option<String>, Query, description = "The order: `-created_at` (the newest first, the default), `created_at`, `name`, `-name`, or `status` (problems first)."),
         ("limit" = Option<i32>, Query, description = "Rows of a page.", minimum = 1, maximum = 500),
         ("pending_cursor" = Option<String>, Query, description = "`next_pending_cursor` of the page before."),
         ("linked_cursor" = Option<String>, Query, description = "`next_linked_cursor` of the page before."),
@@ -84,6 +92,7 @@ struct Lists {
             }],
         },
         "next_pending_cursor": null, "next_linked_cursor": null, "reporting_available": true,
+        "counted_at": "2024-11-03T09:00:00Z",
     }))),
 )]
 pub(super) async fn list(
@@ -112,6 +121,7 @@ pub(super) async fn list(
     Ok(json(
         StatusCode::OK,
         &ListAnswer {
+            counted_at: time_text::short(summary.counted_at),
             summary: summary.into(),
             organizations: Lists { pending, linked },
             next_pending_cursor,
@@ -126,10 +136,14 @@ fn overview_request(query: &Query) -> Result<OverviewRequest, Fault> {
     let text = |name| query.get(name).unwrap_or_default();
     let request = OverviewRequest {
         filter: OrganizationFilter {
-            query: text("q").to_owned(),
-            statuses: parse_statuses(text("status"), &mut violations),
             reporting_state: parse_silent(query.get("silent"), &mut violations),
+            ..parse_filter(
+                text("q"),
+                [text("status"), text("plan"), text("deployment")],
+                &mut violations,
+            )
         },
+        order: parse_order(text("sort"), &mut violations),
         page_size: parse_limit(query.get("limit"), &mut violations),
         pending_cursor: text("pending_cursor").to_owned(),
         linked_cursor: text("linked_cursor").to_owned(),

@@ -1,7 +1,7 @@
 //! `/api/admin/organizations`.
 
 use billing_proto::{
-    common::v1::SubscriptionStatus,
+    common::v1::{DeploymentType, PlanType, SubscriptionStatus},
     org::v1::{LinkOperation, LinkOperationKind, LinkOperationState},
 };
 use reqwest::{RequestBuilder, StatusCode};
@@ -96,8 +96,55 @@ async fn both_lists_have_the_specifications_fields() {
             "next_pending_cursor": null,
             "next_linked_cursor": null,
             "reporting_available": true,
+            "counted_at": "2027-01-15T08:00:00Z",
         })
     );
+}
+
+#[tokio::test]
+async fn filters_and_the_order_go_to_org_svc() {
+    let world = World::new().await;
+    for (id, name, plan) in [
+        (ACME, "acme", PlanType::SelfHosted),
+        (BETA, "Beta SARL", PlanType::ManagedCloud),
+        (Uuid::from_u128(3), "Zeta", PlanType::SelfHosted),
+    ] {
+        world.org.add(id, name);
+        world.org.change(id, |organization| {
+            organization.stripe_customer_id = format!("cus_{name}");
+            organization.plan_type = plan.into();
+            organization.deployment_type = DeploymentType::OnPremise.into();
+        });
+    }
+    let admin = world.admin().await;
+    for (query, picked) in [
+        ("plan=self-hosted&sort=name", vec!["acme", "Zeta"]),
+        ("plan=self-hosted&sort=-name", vec!["Zeta", "acme"]),
+        (
+            "sort=-name&plan=self-hosted,managed-cloud",
+            vec!["Zeta", "Beta SARL", "acme"],
+        ),
+        ("deployment=managed-cloud", vec![]),
+    ] {
+        let answer = get(&world, &admin, &format!("{LIST}?{query}")).await;
+        let list = answer.json()["organizations"]["linked"].clone();
+        let names: Vec<_> = list
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|o| o["name"].clone())
+            .collect();
+        assert_eq!(names, picked, "{query}: {}", answer.text);
+    }
+    let answer = get(
+        &world,
+        &admin,
+        &format!("{LIST}?sort=users&plan=gold&deployment=moon"),
+    )
+    .await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    let (_, fields) = answer.error();
+    assert_eq!(fields, ["plan", "deployment", "sort"]);
 }
 
 #[tokio::test]

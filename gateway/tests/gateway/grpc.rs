@@ -24,7 +24,7 @@ use tonic_reflection::pb::v1::{
 use uuid::Uuid;
 
 use crate::{
-    org::NO_ADMIN,
+    org::{NO_ADMIN, time},
     world::{Answer, World, report_of},
 };
 
@@ -110,6 +110,7 @@ async fn an_admin_reads_and_links() {
         total_count: 1,
         linked_count: 1,
         pending_count: 0,
+        count_time: Some(time(1_800_000_000)),
     };
     assert_eq!(list.summary, Some(summary));
 

@@ -17,10 +17,10 @@ use billing_proto::{
         GetSessionRequest, GetSessionResponse, LinkFilter, LinkOperationKind, LinkOperationState,
         LinkOrganizationRequest, LinkOrganizationResponse, ListOrganizationsRequest,
         ListOrganizationsResponse, ObserveOrganizationsRequest, ObserveOrganizationsResponse,
-        PasswordRefusal, SignInRequest, SignInResponse, SignOutRequest, SignOutResponse,
-        UnlinkOrganizationRequest, UnlinkOrganizationResponse, UpdateSubscriptionRequest,
-        UpdateSubscriptionResponse, WatchOrganizationsRequest, WatchOrganizationsResponse,
-        admin_session_service_server::AdminSessionService,
+        OrganizationOrder, PasswordRefusal, SignInRequest, SignInResponse, SignOutRequest,
+        SignOutResponse, UnlinkOrganizationRequest, UnlinkOrganizationResponse,
+        UpdateSubscriptionRequest, UpdateSubscriptionResponse, WatchOrganizationsRequest,
+        WatchOrganizationsResponse, admin_session_service_server::AdminSessionService,
         organization_service_server::OrganizationService,
     },
 };
@@ -318,13 +318,29 @@ impl OrganizationService for Org {
             };
             let by_status = message.statuses.is_empty()
                 || message.statuses.contains(&organization.subscription_status);
+            let by_plan = message.plan_types.is_empty()
+                || message.plan_types.contains(&organization.plan_type);
+            let by_deployment = message.deployment_types.is_empty()
+                || message
+                    .deployment_types
+                    .contains(&organization.deployment_type);
             let text = format!("{} {}", organization.id, organization.name);
-            by_link && by_status && text.contains(&message.query)
+            by_link && by_status && by_plan && by_deployment && text.contains(&message.query)
         };
         let all = self.organizations.lock().unwrap();
         let start: usize = message.page_token.parse().unwrap_or(0);
         let size = page_size(message.page_size);
-        let mut picked: Vec<_> = all.values().filter(|o| picks(o)).skip(start).collect();
+        let mut picked: Vec<_> = all.values().filter(|o| picks(o)).collect();
+        match message.order_by() {
+            OrganizationOrder::Name => picked.sort_by_key(|o| o.name.to_lowercase()),
+            OrganizationOrder::NameDescending => {
+                picked.sort_by_key(|o| std::cmp::Reverse(o.name.to_lowercase()));
+            }
+            OrganizationOrder::Unspecified
+            | OrganizationOrder::OldestFirst
+            | OrganizationOrder::Status => {}
+        }
+        picked.drain(..start.min(picked.len()));
         let next_page_token = if picked.len() > size {
             (start + size).to_string()
         } else {
@@ -350,6 +366,8 @@ impl OrganizationService for Org {
             total_count,
             linked_count,
             pending_count: total_count - linked_count,
+            status_counts: Vec::new(),
+            count_time: Some(time(1_800_000_000)),
         }))
     }
 

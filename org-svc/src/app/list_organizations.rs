@@ -1,4 +1,4 @@
-//! ListOrganizations: a page of organizations, the newest first.
+//! ListOrganizations: a page of organizations.
 
 use std::collections::HashMap;
 
@@ -6,7 +6,7 @@ use billing_kit::Fault;
 
 use super::{Described, Organizations};
 use crate::{
-    domain::page::{Filter, PageSize, Position},
+    domain::page::{List, PageSize, Position},
     store::{link_operations, organizations},
 };
 
@@ -17,18 +17,16 @@ pub(crate) struct Page {
     pub(crate) next: Option<Position>,
 }
 
-/// Lists the organizations that the filter picks, behind a position.
+/// A page of a list, behind a position.
 pub(crate) async fn list_organizations(
     app: &Organizations,
-    filter: &Filter,
-    after: Option<Position>,
+    list: &List,
+    after: Option<&Position>,
     size: PageSize,
 ) -> Result<Page, Fault> {
-    let (found, more) = organizations::list(&app.db, filter, after, size).await?;
-    let next = found.last().filter(|_| more).map(|last| Position {
-        created_at: last.created_at,
-        id: last.id,
-    });
+    let (found, more) = organizations::list(&app.db, list, after, size).await?;
+    let last = found.last().filter(|_| more);
+    let next = last.map(|last| Position::of(last, list.order));
     let ids: Vec<_> = found.iter().map(|organization| organization.id).collect();
     let mut operations: HashMap<_, _> = link_operations::latest_of_many(&app.db, &ids)
         .await?

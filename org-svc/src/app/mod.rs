@@ -35,7 +35,7 @@ use sea_orm::DatabaseConnection;
 use tokio::sync::{Notify, OnceCell};
 
 use crate::{
-    app::passwords::Passwords,
+    app::{count_organizations::KeptCounts, passwords::Passwords},
     domain::{
         account::ID_CHARS, attempts::AttemptLimit, link::LinkOperation, organization::Organization,
     },
@@ -58,6 +58,7 @@ pub(crate) struct Organizations {
     pub(crate) due: Notify,
     /// How long what was reported may take to be delivered before a cancellation at once is given up.
     pub(crate) drain_max: TimeDelta,
+    pub(crate) counts: KeptCounts,
 }
 
 /// An organization and the latest operation on its link, or the one that was asked for.

@@ -93,7 +93,7 @@ pub(crate) enum DeploymentType {
 }
 
 impl DeploymentType {
-    const ALL: [Self; 2] = [Self::OnPremise, Self::ManagedCloud];
+    pub(crate) const ALL: [Self; 2] = [Self::OnPremise, Self::ManagedCloud];
 
     pub(crate) fn as_str(self) -> &'static str {
         match self {
@@ -115,7 +115,7 @@ pub(crate) enum PlanType {
 }
 
 impl PlanType {
-    const ALL: [Self; 2] = [Self::ManagedCloud, Self::SelfHosted];
+    pub(crate) const ALL: [Self; 2] = [Self::ManagedCloud, Self::SelfHosted];
 
     pub(crate) fn as_str(self) -> &'static str {
         match self {
@@ -144,7 +144,7 @@ pub(crate) enum SubscriptionStatus {
 }
 
 impl SubscriptionStatus {
-    const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Pending,
         Self::Trial,
         Self::Active,
@@ -275,11 +275,25 @@ pub(crate) struct Standing {
     pub(crate) draining: bool,
 }
 
-/// How many organizations there are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How many organizations there are, and when they were counted.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Counts {
-    pub(crate) total: i64,
-    pub(crate) linked: i64,
+    pub(crate) pending: i64,
+    /// Those with a Stripe customer, by status; a status that none has is left out.
+    pub(crate) linked: Vec<(SubscriptionStatus, i64)>,
+    pub(crate) counted_at: DateTime<Utc>,
+}
+
+impl Counts {
+    /// Those with a Stripe customer.
+    pub(crate) fn linked_total(&self) -> i64 {
+        self.linked.iter().map(|(_, count)| count).sum()
+    }
+
+    /// All.
+    pub(crate) fn total(&self) -> i64 {
+        self.pending + self.linked_total()
+    }
 }
 
 #[cfg(test)]

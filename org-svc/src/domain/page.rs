@@ -7,12 +7,19 @@ use chrono::{DateTime, Datelike, Utc};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::organization::{OrganizationId, SubscriptionStatus};
+use super::organization::{
+    DeploymentType, Organization, OrganizationId, PlanType, SubscriptionStatus,
+};
 
 const PAGE_SIZE_DEFAULT: u16 = 50;
 const PAGE_SIZE_MAX: u16 = 500;
 const QUERY_CHARS_MAX: usize = 255;
-const TOKEN_VERSION: u8 = 1;
+const TOKEN_VERSION: u8 = 2;
+/// A text of fewer characters is looked for at the beginning: an index over three letters each
+/// cannot find it anywhere else.
+const ANYWHERE_CHARS_MIN: usize = 3;
+/// The hexadecimal digits of a UUID.
+const ID_DIGITS: usize = 32;
 const CHECK_BYTES: usize = 8;
 /// The years of a page's end: the calendars of Rust and PostgreSQL end elsewhere.
 const YEARS: RangeInclusive<i32> = 1970..=9999;
@@ -53,18 +60,54 @@ impl Query {
         }
     }
 
-    /// The pattern of SQL's `LIKE` (escape character `\`) for any text that contains this one.
-    pub(crate) fn like_pattern(&self) -> String {
-        let mut pattern = String::from("%");
-        for c in self.0.chars() {
-            if matches!(c, '\\' | '%' | '_') {
-                pattern.push('\\');
+    /// What is looked for, and where.
+    pub(crate) fn search(&self) -> Search {
+        if self.0.chars().count() < ANYWHERE_CHARS_MIN {
+            Search::Beginning {
+                like: format!("{}%", escaped(&self.0.to_lowercase())),
             }
-            pattern.push(c);
+        } else {
+            Search::Anywhere {
+                like: format!("%{}%", escaped(&self.0)),
+                ids: self.ids(),
+            }
         }
-        pattern.push('%');
-        pattern
     }
+
+    /// The ids that begin with the text: the least and the greatest.
+    fn ids(&self) -> Option<(Uuid, Uuid)> {
+        let digits: String = self.0.chars().filter(|c| *c != '-').collect();
+        let is_id = digits.len() <= ID_DIGITS && digits.bytes().all(|b| b.is_ascii_hexdigit());
+        let filled = |digit: &str| {
+            let rest = digit.repeat(ID_DIGITS.saturating_sub(digits.len()));
+            Uuid::try_parse(&format!("{digits}{rest}")).ok()
+        };
+        filled("0").zip(filled("f")).filter(|_| is_id)
+    }
+}
+
+/// How a text is looked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Search {
+    /// At the beginning of the name or the URL; the pattern is in lower case.
+    Beginning { like: String },
+    /// Anywhere in the name, the URL or the e-mail, or between these ids.
+    Anywhere {
+        like: String,
+        ids: Option<(Uuid, Uuid)>,
+    },
+}
+
+/// A text as it stands in a pattern of SQL's `LIKE` (escape character `\`).
+fn escaped(text: &str) -> String {
+    let mut pattern = String::new();
+    for c in text.chars() {
+        if matches!(c, '\\' | '%' | '_') {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern
 }
 
 /// Whether organizations without a Stripe customer are picked, or those with one.
@@ -74,123 +117,276 @@ pub(crate) enum LinkFilter {
     Linked,
 }
 
-/// Which organizations a list shows.
+/// Which organizations a list shows. Of statuses, plans and deployment types none picks all.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Filter {
     pub(crate) query: Option<Query>,
     pub(crate) link: Option<LinkFilter>,
-    /// None picks all.
     pub(crate) statuses: Vec<SubscriptionStatus>,
+    pub(crate) plans: Vec<PlanType>,
+    pub(crate) deployments: Vec<DeploymentType>,
 }
 
-/// The last organization of a page: the next page begins behind it.
+/// The order of a list. Ids make every order total.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    NewestFirst,
+    OldestFirst,
+    Name,
+    NameDescending,
+    /// By [`status_rank`], and within a status the newest first.
+    Status,
+}
+
+impl Order {
+    fn word(self) -> &'static str {
+        match self {
+            Self::NewestFirst => "newest_first",
+            Self::OldestFirst => "oldest_first",
+            Self::Name => "name",
+            Self::NameDescending => "name_descending",
+            Self::Status => "status",
+        }
+    }
+}
+
+/// A list: which organizations, in which order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct List {
+    pub(crate) filter: Filter,
+    pub(crate) order: Order,
+}
+
+/// The rank of whatever is not linked: it comes first.
+pub(crate) const RANK_PENDING: u8 = 0;
+
+/// Where a linked organization of this status stands in a list by status: the sooner a person has
+/// to act, the earlier.
+pub(crate) fn status_rank(status: SubscriptionStatus) -> u8 {
+    match status {
+        SubscriptionStatus::PastDue => 1,
+        SubscriptionStatus::Unpaid => 2,
+        SubscriptionStatus::Incomplete => 3,
+        SubscriptionStatus::IncompleteExpired => 4,
+        SubscriptionStatus::Paused => 5,
+        SubscriptionStatus::Pending => 6,
+        SubscriptionStatus::Trial => 7,
+        SubscriptionStatus::Active => 8,
+        SubscriptionStatus::Canceled => 9,
+    }
+}
+
+/// The last organization of a page, by what its list is ordered by: the next page begins behind it.
+/// What the order does not look at is left as it is by default.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Position {
+    pub(crate) rank: u8,
     pub(crate) created_at: DateTime<Utc>,
     pub(crate) id: OrganizationId,
+    pub(crate) name: String,
 }
 
 impl Position {
+    /// The position of an organization in a list of this order.
+    pub(crate) fn of(organization: &Organization, order: Order) -> Self {
+        let nothing = Self {
+            rank: RANK_PENDING,
+            created_at: DateTime::UNIX_EPOCH,
+            id: organization.id,
+            name: String::new(),
+        };
+        match order {
+            Order::NewestFirst | Order::OldestFirst => Self {
+                created_at: organization.created_at,
+                ..nothing
+            },
+            Order::Name | Order::NameDescending => Self {
+                name: organization.name.as_str().to_owned(),
+                ..nothing
+            },
+            Order::Status => Self {
+                rank: match organization.stripe_customer_id {
+                    None => RANK_PENDING,
+                    Some(_) => status_rank(organization.subscription_status),
+                },
+                created_at: organization.created_at,
+                ..nothing
+            },
+        }
+    }
+
     /// The token of the next page: opaque to its holder, and good for the same list only.
-    pub(crate) fn to_token(self, filter: &Filter) -> String {
+    pub(crate) fn to_token(&self, list: &List) -> String {
         let body = self.body();
-        let check = check(&body, filter);
+        let check = check(&body, list);
         URL_SAFE_NO_PAD.encode([body.as_slice(), check.as_slice()].concat())
     }
 
     /// Reads a token that this list gave out.
-    pub(crate) fn from_token(token: &str, filter: &Filter) -> Result<Self, &'static str> {
+    pub(crate) fn from_token(token: &str, list: &List) -> Result<Self, &'static str> {
         const WRONG: &str = "It is no page token of this list.";
         let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| WRONG)?;
         let (body, found) = bytes.split_last_chunk::<CHECK_BYTES>().ok_or(WRONG)?;
-        if *found != *check(body, filter) {
+        if *found != *check(body, list) {
             return Err(WRONG);
         }
         Self::from_body(body).ok_or(WRONG)
     }
 
-    fn body(self) -> Vec<u8> {
-        let mut body = vec![TOKEN_VERSION];
-        body.extend(self.created_at.timestamp_micros().to_be_bytes());
-        body.extend(self.id.0.as_bytes());
+    fn body(&self) -> Vec<u8> {
+        let Self {
+            rank,
+            created_at,
+            id,
+            name,
+        } = self;
+        let mut body = vec![TOKEN_VERSION, *rank];
+        body.extend(created_at.timestamp_micros().to_be_bytes());
+        body.extend(id.0.as_bytes());
+        body.extend(name.as_bytes());
         body
     }
 
     fn from_body(body: &[u8]) -> Option<Self> {
-        let (version, rest) = body.split_first()?;
-        let (micros, id) = rest.split_first_chunk::<8>()?;
+        let ([version, rank], rest) = body.split_first_chunk::<2>()?;
+        let (micros, rest) = rest.split_first_chunk::<8>()?;
+        let (id, name) = rest.split_first_chunk::<16>()?;
         Some(Self {
+            rank: *rank,
             created_at: DateTime::from_timestamp_micros(i64::from_be_bytes(*micros))?,
-            id: OrganizationId(Uuid::from_slice(id).ok()?),
+            id: OrganizationId(Uuid::from_bytes(*id)),
+            name: String::from_utf8(name.to_vec()).ok()?,
         })
         .filter(|end| *version == TOKEN_VERSION && YEARS.contains(&end.created_at.year()))
+        // PostgreSQL takes no text with a zero.
+        .filter(|end| !end.name.contains('\0'))
     }
 }
 
-/// Ties a token to the filters that it was made under. It is no secret: it catches mistakes.
-fn check(body: &[u8], filter: &Filter) -> Vec<u8> {
+/// Ties a token to the list that it was made for. It is no secret: it catches mistakes.
+fn check(body: &[u8], list: &List) -> Vec<u8> {
+    let List { filter, order } = list;
     let Filter {
         query,
         link,
         statuses,
+        plans,
+        deployments,
     } = filter;
     let link = match link {
         None => "",
         Some(LinkFilter::Pending) => "pending",
         Some(LinkFilter::Linked) => "linked",
     };
-    let mut statuses: Vec<_> = statuses.iter().map(|status| status.as_str()).collect();
-    statuses.sort_unstable();
-    statuses.dedup();
     let query = query.as_ref().map_or("", |query| &query.0);
     let mut hash = Sha256::new();
     hash.update(body);
-    for part in [link, &statuses.join(","), query] {
+    for part in [
+        order.word(),
+        link,
+        &set(statuses.iter().map(|status| status.as_str())),
+        &set(plans.iter().map(|plan| plan.as_str())),
+        &set(deployments.iter().map(|deployment| deployment.as_str())),
+        query,
+    ] {
         hash.update(part);
         hash.update([0]);
     }
     hash.finalize().into_iter().take(CHECK_BYTES).collect()
 }
 
+fn set<'a>(words: impl Iterator<Item = &'a str>) -> String {
+    let mut words: Vec<_> = words.collect();
+    words.sort_unstable();
+    words.dedup();
+    words.join(",")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::organization::tests::linked;
 
-    fn filter(query: &str) -> Filter {
-        Filter {
-            query: Query::parse(query).unwrap(),
-            link: Some(LinkFilter::Pending),
-            statuses: vec![SubscriptionStatus::Trial, SubscriptionStatus::Active],
+    fn list(query: &str) -> List {
+        List {
+            filter: Filter {
+                query: Query::parse(query).unwrap(),
+                link: Some(LinkFilter::Pending),
+                statuses: vec![SubscriptionStatus::Trial, SubscriptionStatus::Active],
+                plans: vec![PlanType::SelfHosted],
+                deployments: Vec::new(),
+            },
+            order: Order::NewestFirst,
         }
     }
 
     #[test]
     fn a_token_reads_back_on_its_own_list_alone() {
-        let position = Position {
-            created_at: DateTime::from_timestamp_micros(1_800_000_000_123_456).unwrap(),
-            id: OrganizationId(Uuid::from_u128(7)),
+        let organization = linked();
+        let acme = list("acme");
+        let position = Position::of(&organization, acme.order);
+        let token = position.to_token(&acme);
+        let read = |list| Position::from_token(&token, list);
+        assert_eq!(read(&acme), Ok(position));
+        let others = [
+            list("beta"),
+            List {
+                order: Order::OldestFirst,
+                ..acme.clone()
+            },
+            List {
+                filter: Filter {
+                    plans: Vec::new(),
+                    ..acme.filter.clone()
+                },
+                ..acme.clone()
+            },
+        ];
+        for other in &others {
+            assert!(read(other).is_err(), "{other:?}");
+        }
+        let swapped = List {
+            filter: Filter {
+                statuses: vec![SubscriptionStatus::Active, SubscriptionStatus::Trial],
+                ..acme.filter.clone()
+            },
+            ..acme.clone()
         };
-        let token = position.to_token(&filter("acme"));
-        assert_eq!(Position::from_token(&token, &filter("acme")), Ok(position));
-        assert!(Position::from_token(&token, &filter("beta")).is_err());
-
-        let swapped = Filter {
-            statuses: vec![SubscriptionStatus::Active, SubscriptionStatus::Trial],
-            ..filter("acme")
-        };
-        assert_eq!(Position::from_token(&token, &swapped), Ok(position));
+        assert!(read(&swapped).is_ok());
 
         for at in 0..token.len() {
             let mut bytes = token.clone().into_bytes();
             bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
             let bent = String::from_utf8(bytes).unwrap();
-            assert!(
-                Position::from_token(&bent, &filter("acme")).is_err(),
-                "{bent}"
-            );
+            assert!(Position::from_token(&bent, &acme).is_err(), "{bent}");
         }
         for bad in ["x", "AAAA", "????", &token[1..]] {
-            assert!(Position::from_token(bad, &filter("acme")).is_err(), "{bad}");
+            assert!(Position::from_token(bad, &acme).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_position_is_what_its_order_looks_at() {
+        let organization = linked();
+        for order in [
+            Order::NewestFirst,
+            Order::OldestFirst,
+            Order::Name,
+            Order::NameDescending,
+            Order::Status,
+        ] {
+            let list = List {
+                order,
+                ..list("acme")
+            };
+            let position = Position::of(&organization, order);
+            let by_name = matches!(order, Order::Name | Order::NameDescending);
+            assert_eq!(position.name.is_empty(), !by_name);
+            assert_eq!(position.rank > 0, order == Order::Status);
+            assert_eq!(
+                Position::from_token(&position.to_token(&list), &list),
+                Ok(position)
+            );
         }
     }
 
@@ -204,8 +400,34 @@ mod tests {
 
     #[test]
     fn what_like_would_read_as_a_pattern_is_escaped() {
-        let query = Query::parse(r"50%_\x").unwrap().unwrap();
-        assert_eq!(query.like_pattern(), r"%50\%\_\\x%");
+        let search = |text| Query::parse(text).unwrap().unwrap().search();
+        let anywhere = |like: &str| Search::Anywhere {
+            like: like.to_owned(),
+            ids: None,
+        };
+        assert_eq!(search(r"50%_\x"), anywhere(r"%50\%\_\\x%"));
+        let beginning = |like: &str| Search::Beginning {
+            like: like.to_owned(),
+        };
+        assert_eq!(search("É%"), beginning(r"é\%%"));
         assert_eq!(Query::parse(""), Ok(None));
+    }
+
+    #[test]
+    fn a_text_that_may_begin_an_id_is_looked_for_among_them() {
+        let ids = |text| match Query::parse(text).unwrap().unwrap().search() {
+            Search::Anywhere { like: _, ids } => {
+                ids.map(|(least, greatest)| (least.to_string(), greatest.to_string()))
+            }
+            Search::Beginning { like: _ } => None,
+        };
+        let (least, greatest) = ids("6F3c9a4e-0C1").unwrap();
+        assert_eq!(least, "6f3c9a4e-0c10-0000-0000-000000000000");
+        assert_eq!(greatest, "6f3c9a4e-0c1f-ffff-ffff-ffffffffffff");
+        let whole = "6f3c9a4e-0c1d-4a55-9d2b-3c3f0f3a9a10";
+        assert_eq!(ids(whole), Some((whole.to_owned(), whole.to_owned())));
+        for text in ["acme", "ab", "6f3c9a4e-0c1d-4a55-9d2b-3c3f0f3a9a100"] {
+            assert_eq!(ids(text), None, "{text}");
+        }
     }
 }

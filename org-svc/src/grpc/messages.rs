@@ -9,7 +9,9 @@ use crate::{
         account::{Session, User},
         change::{SubscriptionTerms, Update},
         link::{LinkOperation, LinkTerms, OperationState, Refusal, Setback, Work},
-        organization::{Counts, InstanceUrl, Organization, OrganizationName, Standing},
+        organization::{
+            Counts, InstanceUrl, Organization, OrganizationName, Standing, SubscriptionStatus,
+        },
     },
     wire,
 };
@@ -183,12 +185,22 @@ pub(super) fn changes(changes: Changes) -> proto::WatchOrganizationsResponse {
     }
 }
 
-pub(super) fn counts(counts: Counts) -> proto::CountOrganizationsResponse {
-    let Counts { total, linked } = counts;
+pub(super) fn counts(counts: &Counts) -> proto::CountOrganizationsResponse {
+    let Counts {
+        pending,
+        linked,
+        counted_at,
+    } = counts;
+    let status_count = |(status, count): &(SubscriptionStatus, i64)| proto::StatusCount {
+        subscription_status: wire::subscription_status(*status).into(),
+        linked_count: *count,
+    };
     proto::CountOrganizationsResponse {
-        total_count: total,
-        linked_count: linked,
-        pending_count: total - linked,
+        total_count: counts.total(),
+        linked_count: counts.linked_total(),
+        pending_count: *pending,
+        status_counts: linked.iter().map(status_count).collect(),
+        count_time: Some(to_proto(*counted_at)),
     }
 }
 

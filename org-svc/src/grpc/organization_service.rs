@@ -25,8 +25,11 @@ use crate::{
         email::EmailAddress,
         link::{LinkTerms, TrialDays},
         observation::{OBSERVATIONS_MAX, Observation},
-        organization::{InstanceUrl, OrganizationId, OrganizationName},
-        page::{Filter, LinkFilter, PageSize, Position, Query},
+        organization::{
+            DeploymentType, InstanceUrl, OrganizationId, OrganizationName, PlanType,
+            SubscriptionStatus,
+        },
+        page::{Filter, LinkFilter, List, Order, PageSize, Position, Query},
         unlink::UnlinkReason,
     },
     wire,
@@ -94,8 +97,8 @@ impl OrganizationService for OrganizationsService {
         request: Request<proto::ListOrganizationsRequest>,
     ) -> Result<Response<proto::ListOrganizationsResponse>, Status> {
         self.admit_reader(&request)?;
-        let (filter, after, size) = list(request.into_inner())?;
-        let page = list_organizations(&self.app, &filter, after, size).await?;
+        let (list, after, size) = list(request.into_inner())?;
+        let page = list_organizations(&self.app, &list, after.as_ref(), size).await?;
         Ok(Response::new(proto::ListOrganizationsResponse {
             organizations: page
                 .organizations
@@ -104,7 +107,7 @@ impl OrganizationService for OrganizationsService {
                 .collect(),
             next_page_token: page
                 .next
-                .map_or_else(String::new, |next| next.to_token(&filter)),
+                .map_or_else(String::new, |next| next.to_token(&list)),
         }))
     }
 
@@ -114,7 +117,7 @@ impl OrganizationService for OrganizationsService {
     ) -> Result<Response<proto::CountOrganizationsResponse>, Status> {
         self.admit_reader(&request)?;
         let counts = count_organizations(&self.app).await?;
-        Ok(Response::new(messages::counts(counts)))
+        Ok(Response::new(messages::counts(&counts)))
     }
 
     async fn link_organization(
@@ -284,56 +287,106 @@ fn one_observation(
 
 fn list(
     request: proto::ListOrganizationsRequest,
-) -> Result<(Filter, Option<Position>, PageSize), Fault> {
+) -> Result<(List, Option<Position>, PageSize), Fault> {
     let proto::ListOrganizationsRequest {
         query,
         link_filter,
         statuses,
         page_size,
         page_token,
+        plan_types,
+        deployment_types,
+        order_by,
     } = request;
     let mut door = Door::new();
     let query = door.check("query", Query::parse(&query));
-    let link = door.check(
-        "link_filter",
-        match proto::LinkFilter::try_from(link_filter) {
-            Ok(proto::LinkFilter::Unspecified) => Ok(None),
-            Ok(proto::LinkFilter::Pending) => Ok(Some(LinkFilter::Pending)),
-            Ok(proto::LinkFilter::Linked) => Ok(Some(LinkFilter::Linked)),
-            Err(_) => Err("It is not known."),
+    let link = door.check("link_filter", link_filter_of(link_filter));
+    let facets = facets(&mut door, statuses, plan_types, deployment_types);
+    let order = door.check("order_by", order(order_by));
+    let size = door.check("page_size", PageSize::parse(page_size));
+    let list = query.zip(link).zip(facets).zip(order).map(
+        |(((query, link), (statuses, plans, deployments)), order)| List {
+            filter: Filter {
+                query,
+                link,
+                statuses,
+                plans,
+                deployments,
+            },
+            order,
         },
     );
-    let statuses: Option<Vec<_>> = door.check(
-        "statuses",
-        statuses
-            .into_iter()
-            .map(|status| {
-                wire::subscription_status_from(status).ok_or("It holds an unknown status.")
-            })
-            .collect(),
-    );
-    let size = door.check("page_size", PageSize::parse(page_size));
-    let filter = query
-        .zip(link)
-        .zip(statuses)
-        .map(|((query, link), statuses)| Filter {
-            query,
-            link,
-            statuses,
-        });
-    // A token belongs to its filters; where these are at fault, it cannot be judged.
-    let after = match &filter {
-        Some(filter) if !page_token.is_empty() => door.check(
+    // A token belongs to its list; where that is at fault, it cannot be judged.
+    let after = match &list {
+        Some(list) if !page_token.is_empty() => door.check(
             "page_token",
-            Position::from_token(&page_token, filter).map(Some),
+            Position::from_token(&page_token, list).map(Some),
         ),
         _ => Some(None),
     };
-    let parsed = filter
+    let parsed = list
         .zip(after)
         .zip(size)
-        .map(|((filter, after), size)| (filter, after, size));
+        .map(|((list, after), size)| (list, after, size));
     door.pass(parsed)
+}
+
+fn link_filter_of(value: i32) -> Result<Option<LinkFilter>, &'static str> {
+    match proto::LinkFilter::try_from(value) {
+        Ok(proto::LinkFilter::Unspecified) => Ok(None),
+        Ok(proto::LinkFilter::Pending) => Ok(Some(LinkFilter::Pending)),
+        Ok(proto::LinkFilter::Linked) => Ok(Some(LinkFilter::Linked)),
+        Err(_) => Err("It is not known."),
+    }
+}
+
+type Facets = (Vec<SubscriptionStatus>, Vec<PlanType>, Vec<DeploymentType>);
+
+fn facets(
+    door: &mut Door,
+    statuses: Vec<i32>,
+    plan_types: Vec<i32>,
+    deployment_types: Vec<i32>,
+) -> Option<Facets> {
+    let statuses = every(
+        statuses,
+        wire::subscription_status_from,
+        "It holds an unknown status.",
+    );
+    let plans = every(
+        plan_types,
+        wire::plan_type_from,
+        "It holds an unknown plan.",
+    );
+    let deployments = every(
+        deployment_types,
+        wire::deployment_type_from,
+        "It holds an unknown deployment type.",
+    );
+    let statuses = door.check("statuses", statuses);
+    let plans = door.check("plan_types", plans);
+    let deployments = door.check("deployment_types", deployments);
+    Some((statuses?, plans?, deployments?))
+}
+
+fn every<T>(
+    values: Vec<i32>,
+    known: fn(i32) -> Option<T>,
+    problem: &'static str,
+) -> Result<Vec<T>, &'static str> {
+    let known = values.into_iter().map(|value| known(value).ok_or(problem));
+    known.collect()
+}
+
+fn order(value: i32) -> Result<Order, &'static str> {
+    match proto::OrganizationOrder::try_from(value) {
+        Ok(proto::OrganizationOrder::Unspecified) => Ok(Order::NewestFirst),
+        Ok(proto::OrganizationOrder::OldestFirst) => Ok(Order::OldestFirst),
+        Ok(proto::OrganizationOrder::Name) => Ok(Order::Name),
+        Ok(proto::OrganizationOrder::NameDescending) => Ok(Order::NameDescending),
+        Ok(proto::OrganizationOrder::Status) => Ok(Order::Status),
+        Err(_) => Err("It is not known."),
+    }
 }
 
 /// The fields of the terms are named as an admin wrote them, without a path: in REST and in
@@ -520,10 +573,21 @@ mod tests {
             statuses: vec![99],
             page_size: -1,
             page_token: "x".to_owned(),
+            plan_types: vec![0],
+            deployment_types: vec![1, 7],
+            order_by: 9,
         };
         assert_eq!(
             fields(list(request).unwrap_err()),
-            ["query", "link_filter", "statuses", "page_size"]
+            [
+                "query",
+                "link_filter",
+                "statuses",
+                "plan_types",
+                "deployment_types",
+                "order_by",
+                "page_size"
+            ]
         );
         let request = proto::ListOrganizationsRequest {
             page_token: "x".to_owned(),

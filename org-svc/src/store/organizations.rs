@@ -4,13 +4,12 @@ use billing_kit::Fault;
 use billing_kit_db::db_fault;
 use chrono::{DateTime, Utc};
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, EntityTrait, ExprTrait, FromQueryResult, QueryFilter,
-    QueryOrder, QuerySelect,
-    sea_query::{Expr, extension::postgres::PgFunc},
+    ColumnTrait, ConnectionTrait, DatabaseConnection, EntityTrait, ExprTrait, FromQueryResult,
+    QueryFilter, TransactionTrait, sea_query::extension::postgres::PgFunc,
 };
 use uuid::Uuid;
 
-use super::{statement, unknown_word};
+use super::{organization_list::page_sql, statement, unknown_word};
 use crate::domain::{
     change::SubscriptionTerms,
     link::{LinkTerms, Provisioned},
@@ -19,7 +18,7 @@ use crate::domain::{
         Counts, DeploymentType, InstanceUrl, Organization, OrganizationId, OrganizationName,
         PlanType, StripeCustomerId, StripeSubscriptionId, SubscriptionStatus,
     },
-    page::{Filter, LinkFilter, PageSize, Position},
+    page::{List, PageSize, Position},
     subscription::SubscriptionState,
 };
 
@@ -435,77 +434,68 @@ pub(crate) async fn update_subscription(
     Ok(())
 }
 
-/// A page, the newest first, and whether there is more behind it.
+/// A plan for these texts and no others: a plan for any text would read the table in the list's order
+/// even where nothing matches, instead of asking the index of texts.
+const PLAN_EACH: &str = "SET LOCAL plan_cache_mode = force_custom_plan";
+
+/// A page, and whether there is more behind it.
 pub(crate) async fn list(
-    db: &impl ConnectionTrait,
-    filter: &Filter,
-    after: Option<Position>,
+    db: &DatabaseConnection,
+    list: &List,
+    after: Option<&Position>,
     size: PageSize,
 ) -> Result<(Vec<Organization>, bool), Fault> {
-    use entity::Column;
-    let mut select = entity::Entity::find()
-        .filter(picked(filter))
-        .order_by_desc(Column::CreatedAt)
-        .order_by_desc(Column::Id)
-        // One more than the page holds tells whether there is another.
-        .limit(u64::from(size.get()) + 1);
-    if let Some(Position { created_at, id }) = after {
-        select = select.filter(
-            Expr::tuple([Column::CreatedAt.into_expr(), Column::Id.into_expr()])
-                .lt(Expr::tuple([created_at.into(), id.0.into()])),
-        );
-    }
-    let mut rows = select.all(db).await.map_err(db_fault)?;
+    // One more than the page holds tells whether there is another.
+    let limit = i64::from(size.get()) + 1;
+    let select = entity::Entity::find().from_raw_sql(page_sql(list, after, limit));
+    let mut rows = if list.filter.query.is_some() {
+        let transaction = db.begin().await.map_err(db_fault)?;
+        let planned = transaction.execute_unprepared(PLAN_EACH).await;
+        planned.map_err(db_fault)?;
+        let rows = select.all(&transaction).await.map_err(db_fault)?;
+        transaction.commit().await.map_err(db_fault)?;
+        rows
+    } else {
+        select.all(db).await.map_err(db_fault)?
+    };
     let more = rows.len() > usize::from(size.get());
     rows.truncate(size.get().into());
-    let organizations = rows
-        .into_iter()
-        .map(Organization::try_from)
-        .collect::<Result<_, _>>()?;
-    Ok((organizations, more))
+    let organizations = rows.into_iter().map(Organization::try_from);
+    Ok((organizations.collect::<Result<_, _>>()?, more))
 }
 
-fn picked(filter: &Filter) -> Condition {
-    use entity::Column;
-    let Filter {
-        query,
-        link,
-        statuses,
-    } = filter;
-    let query = query.as_ref().map(|query| {
-        Expr::cust_with_values(
-            r"(id::text ILIKE $1 ESCAPE '\' OR name ILIKE $1 ESCAPE '\' OR instance_url ILIKE $1 ESCAPE '\' OR admin_email ILIKE $1 ESCAPE '\')",
-            [query.like_pattern()],
-        )
-    });
-    let link = link.map(|link| match link {
-        LinkFilter::Pending => Column::StripeCustomerId.is_null(),
-        LinkFilter::Linked => Column::StripeCustomerId.is_not_null(),
-    });
-    let statuses = (!statuses.is_empty())
-        .then(|| Column::SubscriptionStatus.is_in(statuses.iter().map(|status| status.as_str())));
-    Condition::all()
-        .add_option(query)
-        .add_option(link)
-        .add_option(statuses)
-}
-
-const COUNT: &str =
-    "SELECT count(*) AS total, count(stripe_customer_id) AS linked FROM organizations";
+/// Every row is counted: an index has no totals.
+const COUNT: &str = r"
+    SELECT subscription_status, stripe_customer_id IS NOT NULL AS is_linked, count(*) AS count
+    FROM organizations GROUP BY 1, 2 ORDER BY 1, 2";
 
 /// How many there are.
-pub(crate) async fn count(db: &impl ConnectionTrait) -> Result<Counts, Fault> {
+pub(crate) async fn count(db: &impl ConnectionTrait, now: DateTime<Utc>) -> Result<Counts, Fault> {
     #[derive(FromQueryResult)]
     struct Row {
-        total: i64,
-        linked: i64,
+        subscription_status: String,
+        is_linked: bool,
+        count: i64,
     }
-    let row = Row::find_by_statement(statement(COUNT, []))
-        .one(db)
+    let rows = Row::find_by_statement(statement(COUNT, []))
+        .all(db)
         .await
         .map_err(db_fault)?;
-    let Row { total, linked } = row.ok_or_else(|| Fault::internal("count(*) gave no row"))?;
-    Ok(Counts { total, linked })
+    let mut counts = Counts {
+        pending: 0,
+        linked: Vec::new(),
+        counted_at: now,
+    };
+    for row in rows {
+        if row.is_linked {
+            let status = SubscriptionStatus::from_word(&row.subscription_status)
+                .ok_or_else(|| unknown_word("subscription_status", &row.subscription_status))?;
+            counts.linked.push((status, row.count));
+        } else {
+            counts.pending += row.count;
+        }
+    }
+    Ok(counts)
 }
 
 fn uuids(ids: &[OrganizationId]) -> Vec<Uuid> {

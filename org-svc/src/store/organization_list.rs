@@ -1,0 +1,414 @@
+//! The SQL of a page of a list of organizations.
+//!
+//! Every page is read from an index in the list's own order, whatever the filter, so that a page of
+//! a million organizations costs what a page of a hundred does. A filter picks some statuses, plans
+//! and deployment types; each combination is an *arm*: a stretch of an index that has the order. The
+//! page is merged from the first rows of all arms.
+//!
+//! Architecture invariant: no text of a caller is ever part of the SQL. What is put together here are
+//! this module's own fragments; texts, ids and times are values.
+
+use chrono::{DateTime, Datelike, Utc};
+use sea_orm::{DbBackend, Statement, Value};
+use uuid::Uuid;
+
+use crate::domain::{
+    organization::{DeploymentType, PlanType, SubscriptionStatus},
+    page::{Filter, LinkFilter, List, Order, Position, RANK_PENDING, Search, status_rank},
+};
+
+/// Who is picked by a text, behind an index that knows every three letters of these.
+const TEXTS: &str =
+    r"(name || E'\n' || coalesce(instance_url, '') || E'\n' || coalesce(admin_email, ''))";
+/// Rows of an older database that are pending and have what only a link gives.
+const PENDING_ODD: &str =
+    "(plan_type IS NOT NULL OR deployment_type IS NOT NULL OR subscription_status <> 'pending')";
+/// Later than every row.
+const END_OF_TIME_YEAR: i32 = 9999;
+
+/// A page, with one column more: the row's rank in the order by status.
+pub(super) fn page_sql(list: &List, after: Option<&Position>, limit: i64) -> Statement {
+    let mut sql = Sql {
+        text: String::new(),
+        values: Vec::new(),
+    };
+    let sides: &[LinkFilter] = match list.filter.link {
+        None => &[LinkFilter::Pending, LinkFilter::Linked],
+        Some(LinkFilter::Pending) => &[LinkFilter::Pending],
+        Some(LinkFilter::Linked) => &[LinkFilter::Linked],
+    };
+    sql.push("SELECT * FROM (");
+    for (at, side) in sides.iter().enumerate() {
+        if at > 0 {
+            sql.push(" UNION ALL ");
+        }
+        sql.push("(");
+        match side {
+            LinkFilter::Pending => sql.pending(list, after, limit),
+            LinkFilter::Linked if list.filter.query.is_none() && has_arms(list) => {
+                sql.linked_arms(list, after, limit);
+            }
+            LinkFilter::Linked => sql.linked(list, after, limit),
+        }
+        sql.push(")");
+    }
+    sql.push(") AS page");
+    sql.order(list.order, limit);
+    Statement::from_sql_and_values(DbBackend::Postgres, sql.text, sql.values)
+}
+
+/// Whether one index alone does not have this list in its order.
+fn has_arms(list: &List) -> bool {
+    let Filter {
+        query: _,
+        link: _,
+        statuses,
+        plans,
+        deployments,
+    } = &list.filter;
+    let is_filtered = !statuses.is_empty() || !plans.is_empty() || !deployments.is_empty();
+    is_filtered || list.order == Order::Status
+}
+
+struct Sql {
+    text: String,
+    values: Vec<Value>,
+}
+
+impl Sql {
+    fn push(&mut self, fragment: &str) {
+        self.text.push_str(fragment);
+    }
+
+    fn value(&mut self, value: impl Into<Value>) {
+        self.values.push(value.into());
+        self.text.push_str(&format!("${}", self.values.len()));
+    }
+
+    fn order(&mut self, order: Order, limit: i64) {
+        self.push(match order {
+            Order::NewestFirst => " ORDER BY created_at DESC, id DESC LIMIT ",
+            Order::OldestFirst => " ORDER BY created_at, id LIMIT ",
+            Order::Name => " ORDER BY lower(name), id LIMIT ",
+            Order::NameDescending => " ORDER BY lower(name) DESC, id DESC LIMIT ",
+            Order::Status => " ORDER BY rank, created_at DESC, id DESC LIMIT ",
+        });
+        self.value(limit);
+    }
+
+    fn pending(&mut self, list: &List, after: Option<&Position>, limit: i64) {
+        let Filter {
+            query: _,
+            link: _,
+            statuses,
+            plans,
+            deployments,
+        } = &list.filter;
+        self.push(&format!(
+            "SELECT *, {RANK_PENDING} AS rank FROM organizations WHERE stripe_customer_id IS NULL"
+        ));
+        let leaves_out_the_usual = !plans.is_empty()
+            || !deployments.is_empty()
+            || !statuses.is_empty() && !statuses.contains(&SubscriptionStatus::Pending);
+        if leaves_out_the_usual {
+            self.push(" AND ");
+            self.push(PENDING_ODD);
+        }
+        self.facets(&list.filter);
+        self.search(&list.filter);
+        match after {
+            // All that is pending stands before whatever is linked.
+            Some(after) if list.order == Order::Status && after.rank > RANK_PENDING => {
+                self.push(" AND false");
+            }
+            Some(after) => self.behind(list.order, after),
+            None => {}
+        }
+        self.order(list.order, limit);
+    }
+
+    fn linked(&mut self, list: &List, after: Option<&Position>, limit: i64) {
+        self.push("SELECT *, ");
+        self.rank();
+        self.push(" AS rank FROM organizations WHERE stripe_customer_id IS NOT NULL");
+        self.facets(&list.filter);
+        self.search(&list.filter);
+        match after {
+            Some(after) if list.order == Order::Status => {
+                let rank = i32::from(after.rank);
+                self.push(" AND (");
+                self.rank();
+                self.push(" > ");
+                self.value(rank);
+                self.push(" OR ");
+                self.rank();
+                self.push(" = ");
+                self.value(rank);
+                self.behind(list.order, after);
+                self.push(")");
+            }
+            Some(after) => self.behind(list.order, after),
+            None => {}
+        }
+        self.order(list.order, limit);
+    }
+
+    fn linked_arms(&mut self, list: &List, after: Option<&Position>, limit: i64) {
+        let mut columns = Arms::default();
+        for arm in arms(list, after) {
+            columns.push(arm);
+        }
+        let Arms {
+            ranks,
+            statuses,
+            plans,
+            deployments,
+            times,
+            ids,
+        } = columns;
+        self.push("SELECT page.*, arm.rank FROM unnest(");
+        let values: [Value; 6] = [
+            ranks.into(),
+            statuses.into(),
+            plans.into(),
+            deployments.into(),
+            times.into(),
+            ids.into(),
+        ];
+        let types = ["integer", "text", "text", "text", "timestamptz", "uuid"];
+        for (at, (value, name)) in values.into_iter().zip(types).enumerate() {
+            self.push(if at > 0 { ", " } else { "" });
+            self.value(value);
+            self.push(&format!("::{name}[]"));
+        }
+        self.push(
+            ") AS arm (rank, status, plan, deployment, after_at, after_id) CROSS JOIN LATERAL (
+               SELECT * FROM organizations WHERE stripe_customer_id IS NOT NULL
+                 AND subscription_status = arm.status AND coalesce(plan_type, '') = arm.plan
+                 AND coalesce(deployment_type, '') = arm.deployment",
+        );
+        match (list.order, after) {
+            (Order::NewestFirst | Order::Status, _) => {
+                self.push(" AND (created_at, id) < (arm.after_at, arm.after_id)");
+            }
+            (Order::OldestFirst | Order::Name | Order::NameDescending, Some(after)) => {
+                self.behind(list.order, after);
+            }
+            (Order::OldestFirst | Order::Name | Order::NameDescending, None) => {}
+        }
+        // Within an arm there is one rank.
+        let within = match list.order {
+            Order::Status => Order::NewestFirst,
+            order @ (Order::NewestFirst
+            | Order::OldestFirst
+            | Order::Name
+            | Order::NameDescending) => order,
+        };
+        self.order(within, limit);
+        self.push(") AS page");
+        self.order(list.order, limit);
+    }
+
+    /// The statuses, plans and deployment types that the filter picks.
+    fn facets(&mut self, filter: &Filter) {
+        let statuses: Vec<_> = filter.statuses.iter().map(|s| s.as_str()).collect();
+        let plans: Vec<_> = filter.plans.iter().map(|plan| plan.as_str()).collect();
+        let deployments: Vec<_> = filter.deployments.iter().map(|d| d.as_str()).collect();
+        for (column, words) in [
+            (" AND subscription_status = ANY(", statuses),
+            (" AND plan_type = ANY(", plans),
+            (" AND deployment_type = ANY(", deployments),
+        ] {
+            if !words.is_empty() {
+                let words: Vec<String> = words.into_iter().map(str::to_owned).collect();
+                self.push(column);
+                self.value(words);
+                self.push("::text[])");
+            }
+        }
+    }
+
+    fn search(&mut self, filter: &Filter) {
+        match filter.query.as_ref().map(|query| query.search()) {
+            None => {}
+            Some(Search::Beginning { like }) => {
+                self.push(" AND (lower(name) LIKE ");
+                self.value(like.clone());
+                self.push(r" ESCAPE '\' OR lower(instance_url) LIKE ");
+                self.value(like);
+                self.push(r" ESCAPE '\')");
+            }
+            Some(Search::Anywhere { like, ids }) => {
+                self.push(" AND (");
+                self.push(TEXTS);
+                self.push(" ILIKE ");
+                self.value(like);
+                self.push(r" ESCAPE '\'");
+                if let Some((least, greatest)) = ids {
+                    self.push(" OR id BETWEEN ");
+                    self.value(least);
+                    self.push(" AND ");
+                    self.value(greatest);
+                }
+                self.push(")");
+            }
+        }
+    }
+
+    /// Only what stands behind a position.
+    fn behind(&mut self, order: Order, after: &Position) {
+        let Position {
+            rank: _,
+            created_at,
+            id,
+            name,
+        } = after;
+        match order {
+            Order::NewestFirst | Order::Status => self.push(" AND (created_at, id) < ("),
+            Order::OldestFirst => self.push(" AND (created_at, id) > ("),
+            Order::Name => self.push(" AND (lower(name), id) > (lower("),
+            Order::NameDescending => self.push(" AND (lower(name), id) < (lower("),
+        }
+        match order {
+            Order::NewestFirst | Order::OldestFirst | Order::Status => self.value(*created_at),
+            Order::Name | Order::NameDescending => {
+                self.value(name.clone());
+                self.push(")");
+            }
+        }
+        self.push(", ");
+        self.value(id.0);
+        self.push(")");
+    }
+
+    fn rank(&mut self) {
+        self.push("CASE subscription_status");
+        for status in SubscriptionStatus::ALL {
+            let rank = status_rank(status);
+            self.push(&format!(" WHEN '{}' THEN {rank}", status.as_str()));
+        }
+        self.push(" END");
+    }
+}
+
+/// One combination that a filter picks, and where it goes on.
+struct Arm {
+    status: SubscriptionStatus,
+    plan: &'static str,
+    deployment: &'static str,
+    after_at: DateTime<Utc>,
+    after_id: Uuid,
+}
+
+/// The arms as columns.
+#[derive(Default)]
+struct Arms {
+    ranks: Vec<i32>,
+    statuses: Vec<String>,
+    plans: Vec<String>,
+    deployments: Vec<String>,
+    times: Vec<DateTime<Utc>>,
+    ids: Vec<Uuid>,
+}
+
+impl Arms {
+    fn push(&mut self, arm: Arm) {
+        let Arm {
+            status,
+            plan,
+            deployment,
+            after_at,
+            after_id,
+        } = arm;
+        self.ranks.push(i32::from(status_rank(status)));
+        self.statuses.push(status.as_str().to_owned());
+        self.plans.push(plan.to_owned());
+        self.deployments.push(deployment.to_owned());
+        self.times.push(after_at);
+        self.ids.push(after_id);
+    }
+}
+
+/// The combinations that the filter picks: at most 81.
+fn arms(list: &List, after: Option<&Position>) -> Vec<Arm> {
+    let Filter {
+        query: _,
+        link: _,
+        statuses,
+        plans,
+        deployments,
+    } = &list.filter;
+    let statuses = if statuses.is_empty() {
+        SubscriptionStatus::ALL.to_vec()
+    } else {
+        distinct(statuses)
+    };
+    // Where all are picked, so is a row of an older database that has none.
+    let plans: Vec<_> = if plans.is_empty() {
+        let all = PlanType::ALL.map(PlanType::as_str);
+        all.into_iter().chain([""]).collect()
+    } else {
+        distinct(plans).into_iter().map(PlanType::as_str).collect()
+    };
+    let deployments: Vec<_> = if deployments.is_empty() {
+        let all = DeploymentType::ALL.map(DeploymentType::as_str);
+        all.into_iter().chain([""]).collect()
+    } else {
+        let picked = distinct(deployments).into_iter();
+        picked.map(DeploymentType::as_str).collect()
+    };
+    let mut arms = Vec::new();
+    for status in statuses {
+        let Some((after_at, after_id)) = arm_position(list.order, status, after) else {
+            continue;
+        };
+        for plan in &plans {
+            for deployment in &deployments {
+                arms.push(Arm {
+                    status,
+                    plan,
+                    deployment,
+                    after_at,
+                    after_id,
+                });
+            }
+        }
+    }
+    arms
+}
+
+/// Where an arm of this status goes on; `None` where the list is past it.
+fn arm_position(
+    order: Order,
+    status: SubscriptionStatus,
+    after: Option<&Position>,
+) -> Option<(DateTime<Utc>, Uuid)> {
+    let start = (end_of_time(), Uuid::max());
+    let Some(after) = after else {
+        return Some(start);
+    };
+    let here = Some((after.created_at, after.id.0));
+    match order {
+        Order::NewestFirst | Order::OldestFirst | Order::Name | Order::NameDescending => here,
+        Order::Status => match status_rank(status).cmp(&after.rank) {
+            std::cmp::Ordering::Less => None,
+            std::cmp::Ordering::Equal => here,
+            std::cmp::Ordering::Greater => Some(start),
+        },
+    }
+}
+
+fn end_of_time() -> DateTime<Utc> {
+    let epoch = DateTime::UNIX_EPOCH;
+    epoch.with_year(END_OF_TIME_YEAR).unwrap_or(epoch)
+}
+
+fn distinct<T: Copy + PartialEq>(values: &[T]) -> Vec<T> {
+    let mut distinct = Vec::new();
+    for value in values {
+        if !distinct.contains(value) {
+            distinct.push(*value);
+        }
+    }
+    distinct
+}
