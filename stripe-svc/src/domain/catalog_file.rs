@@ -25,6 +25,9 @@ const AMOUNT_DECIMALS_MAX: u32 = 12;
 /// Stripe looks up 10 prices at a time and the catalog has 4.
 const PRICES_MAX: usize = 10;
 const DAYS_UNTIL_DUE_MAX: u32 = 365;
+/// Stripe's two descriptions of this formula differ for events that come late, and nothing here keeps
+/// an earlier day from being sent after a later one.
+const LAST_REFUSED: &str = "it is \"last\", which is not supported: a report that comes late would stand for its whole period. It must be \"sum\".";
 
 /// A table while it is read: what is taken from it is known, what remains is not.
 struct Fields<'p> {
@@ -167,6 +170,9 @@ fn read_meter(fields: &mut Fields<'_>) -> Option<CatalogMeter> {
     let event_name = fields.text("event_name", KEY_CHARS_MAX);
     let display_name = fields.text("display_name", TEXT_CHARS_MAX);
     let formula = fields.word("formula", &Formula::ALL, Formula::as_str);
+    if formula == Some(Formula::Last) {
+        fields.problem("formula", LAST_REFUSED);
+    }
     let window = fields.word("event_time_window", &[EVENT_TIME_WINDOW], |word| word);
     let customer_key = fields.text("customer_payload_key", KEY_CHARS_MAX);
     let value_key = fields.text("value_payload_key", KEY_CHARS_MAX);
@@ -300,6 +306,16 @@ mod tests {
         ] {
             assert!(problems.contains(part), "{part} is not in:\n{problems}");
         }
+    }
+
+    #[test]
+    fn a_meter_that_a_late_report_would_upset_is_refused() {
+        let text = SAMPLE_CATALOG.replace("formula = \"sum\"", "formula = \"last\"");
+        let problems = parse(&text).unwrap_err().join("\n");
+        assert!(
+            problems.contains("meter.formula: it is \"last\""),
+            "{problems}"
+        );
     }
 
     #[test]

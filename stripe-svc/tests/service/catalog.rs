@@ -110,13 +110,19 @@ async fn a_new_amount_takes_the_key_over_and_subscriptions_keep_what_they_have()
 async fn a_meter_that_cannot_change_stops_everything() {
     let world = World::start().await;
     let before = objects(&world);
-    let last = SAMPLE
-        .replace("formula = \"sum\"", "formula = \"last\"")
+    let other = SAMPLE
+        .replace(
+            "value_payload_key = \"value\"",
+            "value_payload_key = \"seats\"",
+        )
         .replace("\"26.5\"", "\"30\"");
     for command in [CatalogCommand::Plan, CatalogCommand::Apply] {
-        let (ended, told) = run(&world, command, &last).await;
+        let (ended, told) = run(&world, command, &other).await;
         assert_eq!(ended, Ended::Obstructed);
-        assert!(told.contains("meter.formula is 'sum' in Stripe"), "{told}");
+        assert!(
+            told.contains("meter.value_payload_key is 'value' in Stripe"),
+            "{told}"
+        );
     }
     assert_eq!(objects(&world), before);
 }
