@@ -190,6 +190,30 @@ async fn a_spooled_report_is_delivered_before_the_mark() {
     db.close().await.unwrap();
 }
 
+/// A person may release it, and then it is owed.
+#[tokio::test]
+async fn a_held_report_is_decided_before_the_mark() {
+    let (database, db) = database().await;
+    let id = Ids::random().next();
+    make_organization(&database, id).await;
+    learn(&db, &standing(id, 1, Drain::Draining)).await;
+    let held = new_report(
+        Ids::random().next(),
+        report(id, now()),
+        DeliveryState::Waiting,
+    );
+    reports::insert_new(&db, &[held]).await.unwrap();
+    let hold = "UPDATE usage_reports SET hold_reason = 'count_jump', error_code = 'count_jump', error_message = 'It jumps.'";
+    sea_orm::ConnectionTrait::execute_unprepared(&db, hold)
+        .await
+        .unwrap();
+    assert!(!look(&db, now()).await.unwrap().unwrap().is_drained);
+    assert_eq!(states(&db, id).await, [(now(), DeliveryState::Held)]);
+    let again = look(&db, now() + A_MINUTE).await.unwrap();
+    assert!(!again.unwrap().is_drained);
+    db.close().await.unwrap();
+}
+
 /// What waits because it could not be billed may be billed by now, though the feed did not say so yet:
 /// the standing came with a report.
 #[tokio::test]

@@ -39,7 +39,7 @@ pub(crate) async fn lock_due(
 }
 
 /// Whether nothing of an organization is left to be delivered: its queue and its part of the spool are
-/// empty. Of one that cannot be billed as it is the queue stands still: there it is enough that nothing
+/// empty, and no report is held for a person, who may release it. Of one that cannot be billed as it is the queue stands still: there it is enough that nothing
 /// is on its way.
 pub(crate) async fn is_empty(
     db: &impl ConnectionTrait,
@@ -53,7 +53,7 @@ pub(crate) async fn is_empty(
     const IS_EMPTY: &str = "
         SELECT NOT EXISTS (SELECT 1 FROM usage_report_spool s WHERE s.organization_id = r.organization_id)
             AND CASE WHEN r.billable THEN NOT EXISTS (SELECT 1 FROM usage_reports u
-                    WHERE u.organization_id = r.organization_id AND u.delivery_state = 'queued')
+                    WHERE u.organization_id = r.organization_id AND u.delivery_state IN ('queued', 'held'))
                 ELSE r.lease_until IS NULL OR r.lease_until < $2 END AS is_empty
         FROM organization_reporting r WHERE r.organization_id = $1";
     let row = Row::find_by_statement(sql(IS_EMPTY, [organization_id.into(), now.into()]))
