@@ -1,6 +1,7 @@
 //! Admins who link organizations, with double clicks, two at once, and now and then on other terms;
-//! and who unlink those whose subscription has ended, and link them again.
+//! who change plans and cancel, unlink what has ended, and link it again.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::journal::{Journal, LinkAnswer, Told, UnlinkAnswer};
+use crate::journal::{Change, ChangeAnswer, Journal, LinkAnswer, Told, UnlinkAnswer};
 use crate::schedule::pick;
 use crate::world::{ADMIN_EMAIL, World};
 
@@ -28,15 +29,20 @@ const LOOK_EVERY: Duration = Duration::from_millis(700);
 const PAUSE_BEFORE_RETURN: Duration = Duration::from_secs(3);
 /// Of the organizations so many in a hundred are linked.
 const LINKED_PERCENT: usize = 75;
-/// The first so many of them stay as they are linked; of the others the subscriptions may end.
-const STAYING_PERCENT: usize = 40;
+/// Of these, every other stays linked; of the others the subscriptions may end.
+const ENDING_EACH: usize = 2;
+
+/// So many are linked at once; the others follow while faults strike.
+pub(crate) const FIRST_LINKED: usize = 6;
 
 /// The organizations whose subscriptions may end, and begin again.
-pub(crate) fn ending(organizations: &[Uuid]) -> &[Uuid] {
-    let count = |percent| organizations.len() * percent / 100;
-    organizations
-        .get(count(STAYING_PERCENT)..count(LINKED_PERCENT))
-        .unwrap_or_default()
+pub(crate) fn ending(organizations: &[Uuid]) -> BTreeSet<Uuid> {
+    let linked = organizations.iter().take(linked_count(organizations));
+    linked.step_by(ENDING_EACH).copied().collect()
+}
+
+fn linked_count(organizations: &[Uuid]) -> usize {
+    organizations.len() * LINKED_PERCENT / 100
 }
 
 /// Links organizations, spread over `lasting`, keeps on with those whose subscriptions end, and waits
@@ -50,7 +56,8 @@ pub(crate) async fn work_on(
     mut stop: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
     let mut rng = ChaCha12Rng::seed_from_u64(seed);
-    let count = organizations.len() * LINKED_PERCENT / 100;
+    let count = linked_count(&organizations);
+    let ending = ending(&organizations);
     let pause = lasting.mul_f64(0.4) / u32::try_from(count.max(1))?;
     let admin = Arc::new(Admin {
         client: instance_sim::http_client::client(REQUEST_TIMEOUT)?,
@@ -59,10 +66,12 @@ pub(crate) async fn work_on(
         cookie: Mutex::new(None),
     });
     let mut clicks = JoinSet::new();
-    for organization in organizations.iter().copied().take(count) {
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            _ = stop.changed() => break,
+    for (place, organization) in organizations.into_iter().take(count).enumerate() {
+        if place >= FIRST_LINKED {
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                _ = stop.changed() => break,
+            }
         }
         let terms = Terms::any(&mut rng);
         for _ in 0..rng.random_range(0..3) {
@@ -75,13 +84,9 @@ pub(crate) async fn work_on(
             };
             clicks.spawn(Arc::clone(&admin).link(organization, other));
         }
-        let admin = Arc::clone(&admin);
-        if ending(&organizations).contains(&organization) {
-            let seed = rng.random();
-            clicks.spawn(admin.keep(organization, terms, seed, stop.clone()));
-        } else {
-            clicks.spawn(admin.link(organization, terms));
-        }
+        let may_end = ending.contains(&organization);
+        let (admin, seed) = (Arc::clone(&admin), rng.random());
+        clicks.spawn(admin.keep(organization, terms, may_end, seed, stop.clone()));
     }
     while clicks.join_next().await.is_some() {}
     Ok(())
@@ -114,20 +119,37 @@ struct Admin {
 }
 
 impl Admin {
-    /// Links, and whenever the subscription has ended unlinks and links again, on other terms.
+    /// Links, and changes the plan now and then. Where the subscription may end, it is canceled too;
+    /// and once it has ended, the organization is unlinked and linked again, on other terms.
     async fn keep(
         self: Arc<Self>,
         organization: Uuid,
         mut terms: Terms,
+        may_end: bool,
         seed: u64,
         mut stop: watch::Receiver<bool>,
     ) {
         let mut rng = ChaCha12Rng::seed_from_u64(seed);
         loop {
             Arc::clone(&self).link(organization, terms).await;
-            tokio::select! {
-                () = self.until_ended(organization) => {}
-                _ = stop.changed() => return,
+            while !self.has_ended(organization).await {
+                tokio::select! {
+                    () = tokio::time::sleep(LOOK_EVERY) => {}
+                    _ = stop.changed() => return,
+                }
+                let change = match rng.random_range(0..24) {
+                    0 | 1 => Change::Update,
+                    2 if may_end => Change::CancelNow,
+                    3 if may_end => Change::CancelAtPeriodEnd,
+                    _ => continue,
+                };
+                let twice = rng.random_range(0..3) == 0;
+                let other = Terms::any(&mut rng);
+                tokio::join!(self.change(organization, change, other), async {
+                    if twice {
+                        self.change(organization, change, other).await;
+                    }
+                });
             }
             let twice = rng.random_range(0..3) == 0;
             tokio::join!(self.unlink(organization), async {
@@ -143,16 +165,59 @@ impl Admin {
         }
     }
 
-    /// Looks until the organization's subscription has ended.
-    async fn until_ended(&self, organization: Uuid) {
+    /// Whether the organization's subscription is known to have ended.
+    async fn has_ended(&self, organization: Uuid) -> bool {
+        let path = format!("/api/admin/organizations/{organization}");
+        match self.send(Method::GET, &path, &Value::Null).await {
+            Ok((StatusCode::OK, text)) => {
+                field_in(&text, "subscription_status").is_some_and(|it| it == "canceled")
+            }
+            Ok(_) | Err(_) => false,
+        }
+    }
+
+    /// Clicks until the answer is a clear one.
+    async fn change(&self, organization: Uuid, change: Change, terms: Terms) {
+        let (method, door, body) = match change {
+            Change::Update => (
+                Method::PATCH,
+                "subscription",
+                json!({
+                    "deployment_type": terms.deployment_type,
+                    "plan_type": terms.plan_type,
+                }),
+            ),
+            Change::CancelAtPeriodEnd => {
+                (Method::POST, "cancel", json!({ "mode": "at_period_end" }))
+            }
+            Change::CancelNow => {
+                self.journal.note(Told::AskedToEnd { organization });
+                (Method::POST, "cancel", json!({ "mode": "now" }))
+            }
+        };
+        let path = format!("/api/admin/organizations/{organization}/{door}");
         loop {
-            tokio::time::sleep(LOOK_EVERY).await;
-            let path = format!("/api/admin/organizations/{organization}");
-            if let Ok((StatusCode::OK, text)) = self.send(Method::GET, &path, &Value::Null).await
-                && status_in(&text).is_some_and(|status| status == "canceled")
-            {
+            let answer = match self.send(method.clone(), &path, &body).await {
+                Ok((StatusCode::OK, text)) => field_in(&text, "stripe_subscription_id")
+                    .map(|subscription| ChangeAnswer::Done { subscription }),
+                Ok((StatusCode::CONFLICT, _)) => Some(ChangeAnswer::Conflict),
+                // It goes on in the background: the same again waits for it.
+                Ok((StatusCode::ACCEPTED, _)) | Err(_) => None,
+                Ok((status, _)) if is_passing(status) => None,
+                Ok((status, detail)) => Some(ChangeAnswer::Refused {
+                    status: status.as_u16(),
+                    detail,
+                }),
+            };
+            if let Some(answer) = answer {
+                self.journal.note(Told::Change {
+                    organization,
+                    change,
+                    answer,
+                });
                 return;
             }
+            tokio::time::sleep(CLICK_AGAIN_AFTER).await;
         }
     }
 
@@ -273,24 +338,20 @@ impl Admin {
 
 /// Whether the same request may be answered otherwise in a moment.
 fn is_passing(status: StatusCode) -> bool {
-    status.is_server_error()
+    (status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED)
         || [StatusCode::UNAUTHORIZED, StatusCode::TOO_MANY_REQUESTS].contains(&status)
 }
 
-fn status_in(text: &str) -> Option<String> {
+/// A field of an answer's organization.
+fn field_in(text: &str, name: &str) -> Option<String> {
     let answer: Value = serde_json::from_str(text).ok()?;
-    let status = answer.pointer("/organization/subscription_status")?;
-    status.as_str().map(str::to_owned)
+    let field = answer.pointer(&format!("/organization/{name}"))?;
+    field.as_str().map(str::to_owned)
 }
 
 fn linked(text: &str) -> anyhow::Result<LinkAnswer> {
-    let answer: Value = serde_json::from_str(text)?;
     let field = |name: &str| {
-        let value = answer.pointer(&format!("/organization/{name}"));
-        value
-            .and_then(Value::as_str)
-            .map(str::to_owned)
-            .with_context(|| format!("the answer to a link has no {name}"))
+        field_in(text, name).with_context(|| format!("the answer to a link has no {name}"))
     };
     Ok(LinkAnswer::Linked {
         customer: field("stripe_customer_id")?,

@@ -1,6 +1,7 @@
 //! A person at Stripe's own dashboard: ends trials, pays what is due, cancels. Nobody tells us but
 //! Stripe's webhooks, and its lists.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,7 +48,7 @@ impl Act {
 /// subscriptions.
 pub(crate) async fn manage(
     world: Arc<World>,
-    ending: Vec<Uuid>,
+    ending: BTreeSet<Uuid>,
     seed: u64,
     mut stop: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {

@@ -1,6 +1,7 @@
 //! What instances and admins were told: kept in memory for the checkers, and on disk for whoever
 //! wants to know what happened.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Write as _;
 use std::path::Path;
@@ -55,6 +56,27 @@ pub(crate) enum UnlinkAnswer {
     Refused { status: u16, detail: String },
 }
 
+/// What an admin does with a subscription.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Change {
+    Update,
+    CancelAtPeriodEnd,
+    CancelNow,
+}
+
+/// How a request for a change was answered in the end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "answer")]
+pub(crate) enum ChangeAnswer {
+    /// Of this subscription.
+    Done { subscription: String },
+    /// It ended meanwhile, or something else is being done with it.
+    Conflict,
+    /// Stripe will not have it, or it took too long.
+    Refused { status: u16, detail: String },
+}
+
 /// One thing that was told to somebody.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "told")]
@@ -74,6 +96,14 @@ pub(crate) enum Told {
         organization: Uuid,
         #[serde(flatten)]
         answer: UnlinkAnswer,
+    },
+    /// Told by an admin: from here on the subscription is to end at once.
+    AskedToEnd { organization: Uuid },
+    Change {
+        organization: Uuid,
+        change: Change,
+        #[serde(flatten)]
+        answer: ChangeAnswer,
     },
     /// Not to them but by us: a fault was injected, or could not be.
     Fault {
@@ -102,6 +132,25 @@ impl Journal {
         // What is in memory is what is judged by.
         let _ = writeln!(entries.1, "{line}");
         entries.0.push(told);
+    }
+
+    /// How many organizations somebody was told are linked.
+    pub(crate) fn linked_count(&self) -> usize {
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let linked = entries.0.iter().filter_map(|told| match told {
+            Told::Link {
+                organization,
+                answer: LinkAnswer::Linked { .. },
+                ..
+            } => Some(organization),
+            Told::Link { .. }
+            | Told::Report { .. }
+            | Told::Unlink { .. }
+            | Told::AskedToEnd { .. }
+            | Told::Change { .. }
+            | Told::Fault { .. } => None,
+        });
+        linked.collect::<BTreeSet<_>>().len()
     }
 
     /// Everything so far.

@@ -15,6 +15,9 @@ use crate::journal::Journal;
 use crate::world::World;
 use crate::{admins, dashboard, fleet, inject, logs, records, recovery, schedule};
 
+/// Faults begin once so many organizations are linked: there must be something to lose.
+const LINKED_IN_PEACE: usize = admins::FIRST_LINKED;
+const PEACE_TIMEOUT: Duration = Duration::from_secs(120);
 /// From the healing until nothing is under way any more.
 /// Long, because a machine may be busy with something else.
 const QUIET_TIMEOUT: Duration = Duration::from_secs(240);
@@ -61,6 +64,11 @@ pub async fn run(options: &Options, say: impl Fn(&str)) -> anyhow::Result<bool> 
     };
     world.end().await?;
     let verdict = outcome?;
+    anyhow::ensure!(
+        verdict.reports > 0 && verdict.links > 0,
+        "nobody was told anything: {}",
+        verdict.line()
+    );
     let json = serde_json::to_vec_pretty(&verdict)?;
     std::fs::write(options.dir.join("verdict.json"), json)?;
     for finding in verdict.findings.iter().take(SHOWN_MAX) {
@@ -99,8 +107,7 @@ async fn live(
     journal: &Arc<Journal>,
     say: &impl Fn(&str),
 ) -> anyhow::Result<Verdict> {
-    let seconds = options.lasting.as_secs();
-    say(&format!("faults for {seconds} s"));
+    say("linking the first organizations");
     let (stop, stopped) = watch::channel(false);
     let mut actors = JoinSet::new();
     let organizations = fleet::organizations(options.seed);
@@ -117,7 +124,7 @@ async fn live(
     }
     actors.spawn(dashboard::manage(
         Arc::clone(world),
-        admins::ending(&organizations).to_vec(),
+        admins::ending(&organizations),
         options.seed,
         stopped.clone(),
     ));
@@ -129,6 +136,9 @@ async fn live(
         options.lasting,
         stopped,
     ));
+    until_linked(journal).await;
+    let seconds = options.lasting.as_secs();
+    say(&format!("faults for {seconds} s"));
     let planned = schedule::plan(options.seed, options.lasting);
     inject::inject(world, journal, planned).await;
 
@@ -159,6 +169,14 @@ async fn live(
         say(&recovery.to_string());
     }
     Ok(judge(options.seed, &records))
+}
+
+/// Waits until the first organizations are linked; not for ever, for that is not what is tried here.
+async fn until_linked(journal: &Journal) {
+    let deadline = Instant::now() + PEACE_TIMEOUT;
+    while journal.linked_count() < LINKED_IN_PEACE && Instant::now() < deadline {
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
 }
 
 /// Waits until nothing is under way. What still is by then, the checkers find.

@@ -19,10 +19,10 @@ const SERVICES: [&str; 4] = ["org-svc", "ingest-svc", "stripe-svc", "gateway"];
 /// The run that must find a planted defect.
 const PLANT_SEED: u64 = 1;
 const PLANT_SECONDS: u64 = 30;
-/// The run that is one of the checks.
+/// The run that is one of the checks: long enough for two blackouts.
 const CHECK: Options = Options {
     seed: 1,
-    seconds: 15,
+    seconds: 25,
     plant: None,
     plants: false,
     print_schedule: false,

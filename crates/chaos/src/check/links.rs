@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use super::{Court, Harm, Life, linked, standing};
-use crate::journal::{LinkAnswer, Told, UnlinkAnswer};
+use crate::journal::{Change, ChangeAnswer, LinkAnswer, Told, UnlinkAnswer};
 use crate::records::{Records, StoredOrganization, organization_in};
 
 impl Court {
@@ -117,8 +117,18 @@ impl Court {
                         "{organization} was unlinked, and nothing had ended"
                     ));
                 }
+                Told::Change {
+                    change: Change::CancelNow,
+                    answer: ChangeAnswer::Done { subscription },
+                    ..
+                } if is_living(records, subscription) => {
+                    self.wrong(format!("{subscription} was canceled, and goes on"));
+                }
+                // Stripe may refuse a change of what just ended there.
                 Told::Link { .. }
                 | Told::Unlink { .. }
+                | Told::AskedToEnd { .. }
+                | Told::Change { .. }
                 | Told::Report { .. }
                 | Told::Fault { .. } => {}
             }
@@ -131,4 +141,9 @@ impl Court {
             self.wrong(difference);
         }
     }
+}
+
+fn is_living(records: &Records, subscription: &str) -> bool {
+    let mut of = records.ledger.subscriptions.iter();
+    of.any(|it| it.id == subscription && it.is_living())
 }

@@ -83,11 +83,16 @@ pub(crate) fn judge(seed: u64, records: &Records) -> Verdict {
     court.links(records);
     court.standings(records);
     court.usage(records);
+    court.drained(records);
     court.identifiers(records);
     court.ends(records);
     let faults = records.told.iter().filter(|told| match told {
         Told::Fault { problem, .. } => problem.is_none(),
-        Told::Report { .. } | Told::Link { .. } | Told::Unlink { .. } => false,
+        Told::Report { .. }
+        | Told::Link { .. }
+        | Told::Unlink { .. }
+        | Told::AskedToEnd { .. }
+        | Told::Change { .. } => false,
     });
     let count = |harm| court.findings.iter().filter(|it| it.harm == harm).count();
     Verdict {
@@ -214,6 +219,10 @@ impl Court {
 fn sent_report(told: &Told) -> Option<SentReport> {
     match told {
         Told::Report { sent, .. } => Some(*sent),
-        Told::Link { .. } | Told::Unlink { .. } | Told::Fault { .. } => None,
+        Told::Link { .. }
+        | Told::Unlink { .. }
+        | Told::AskedToEnd { .. }
+        | Told::Change { .. }
+        | Told::Fault { .. } => None,
     }
 }

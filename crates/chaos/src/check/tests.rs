@@ -1,7 +1,7 @@
 //! Records that agree, and each way of tampering with them.
 
 use super::*;
-use crate::journal::UnlinkAnswer;
+use crate::journal::{Change, ChangeAnswer, UnlinkAnswer};
 use crate::records::{
     Ledger, LedgerCustomer, LedgerEvent, LedgerInvoice, LedgerItem, LedgerLine, LedgerPrice, List,
     ORGANIZATION, Period, StoredOrganization, StoredReport, day_of,
@@ -173,6 +173,46 @@ fn an_organization_may_end_and_come_back() {
         it.ledger.subscriptions[0].start_date = AT + 1;
     };
     assert!(found(before_both)[2]);
+}
+
+/// An admin ends the subscription at once after the report, or before it; and it is not billed.
+fn ended_unbilled(records: &mut Records, asked_after: bool) {
+    let asked = Told::AskedToEnd {
+        organization: id(1),
+    };
+    records.told.insert(usize::from(asked_after), asked);
+    records.told.push(Told::Change {
+        organization: id(1),
+        change: Change::CancelNow,
+        answer: ChangeAnswer::Done {
+            subscription: "sub_1".to_owned(),
+        },
+    });
+    let subscription = &mut records.ledger.subscriptions[0];
+    subscription.status = "canceled".to_owned();
+    subscription.ended_at = Some(AT + 3);
+    records.organizations[0].subscription_status = "canceled".to_owned();
+    records.reports[0].delivery_state = "not_billed".to_owned();
+    records.reports[0].stripe_meter_event_id = None;
+    records.ledger.meter_events.clear();
+    records.summaries.clear();
+}
+
+#[test]
+fn what_was_there_before_the_end_is_billed() {
+    let clean = [false; 3];
+    assert_eq!(found(|it| ended_unbilled(it, false)), clean);
+    assert_eq!(found(|it| ended_unbilled(it, true)), [true, false, false]);
+    let missed = |it: &mut Records| {
+        ended_unbilled(it, true);
+        it.reports[0].delivery_state = "missed_invoice".to_owned();
+    };
+    assert_eq!(found(missed), clean, "its invoice is final");
+    let not_missed = |it: &mut Records| {
+        missed(it);
+        it.ledger.invoices.pop();
+    };
+    assert!(found(not_missed)[0], "there is no such invoice");
 }
 
 #[test]

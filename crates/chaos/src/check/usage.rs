@@ -2,8 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use uuid::Uuid;
+
 use super::{Court, Harm, Life};
-use crate::records::{LedgerEvent, Period, Records, StoredReport, day_of};
+use crate::journal::{Change, ChangeAnswer, ReportAnswer, Told};
+use crate::records::{LedgerEvent, Period, Records, StoredReport, day_of, organization_in};
 
 /// What Stripe must count, by customer and UTC day.
 type Due<'r> = BTreeMap<(&'r str, i64), &'r StoredReport>;
@@ -52,13 +55,81 @@ impl Court {
         self.invoices(records);
     }
 
-    /// The meter's own sums are those that follow from the reports.
-    fn summaries(
+    /// What was acknowledged before an admin asked to end a subscription at once is billed by the time
+    /// that it has: nothing of it comes after its last invoice.
+    pub(super) fn drained(&mut self, records: &Records) {
+        let mut acknowledged: BTreeMap<Uuid, BTreeSet<i64>> = BTreeMap::new();
+        let mut asked: BTreeMap<Uuid, BTreeSet<i64>> = BTreeMap::new();
+        for told in &records.told {
+            match told {
+                Told::Report {
+                    sent,
+                    answer: ReportAnswer::Recorded { .. },
+                } => {
+                    let of = acknowledged.entry(sent.organization).or_default();
+                    of.insert(sent.at);
+                }
+                // Of several requests for one subscription the first counts.
+                Told::AskedToEnd { organization } => {
+                    let before = acknowledged.get(organization).cloned();
+                    asked
+                        .entry(*organization)
+                        .or_insert_with(|| before.unwrap_or_default());
+                }
+                Told::Change {
+                    organization,
+                    change: Change::CancelNow,
+                    answer: ChangeAnswer::Done { subscription },
+                } => {
+                    let before = asked.remove(organization).unwrap_or_default();
+                    self.drained_of(records, *organization, subscription, &before);
+                }
+                Told::Report { .. }
+                | Told::Link { .. }
+                | Told::Unlink { .. }
+                | Told::Change { .. }
+                | Told::Fault { .. } => {}
+            }
+        }
+    }
+
+    fn drained_of(
         &mut self,
         records: &Records,
-        lives: &BTreeMap<uuid::Uuid, Life<'_>>,
-        due: &Due<'_>,
+        organization: Uuid,
+        subscription: &str,
+        before: &BTreeSet<i64>,
     ) {
+        let mut subscriptions = records.ledger.subscriptions.iter();
+        let Some(ended) = subscriptions.find(|it| it.id == subscription) else {
+            return;
+        };
+        let end = ended.ended_at.unwrap_or(i64::MAX);
+        for report in &records.reports {
+            let is_of_it = report.organization_id == organization
+                && (ended.start_date..end).contains(&report.at)
+                && before.contains(&report.at);
+            if !is_of_it || is_missed(records, report) {
+                continue;
+            }
+            let counts = records.ledger.meter_events.iter().any(|event| {
+                event.customer == ended.customer
+                    && day_of(event.timestamp) == day_of(report.at)
+                    && event.timestamp >= report.at
+            });
+            if !counts {
+                self.find(
+                    Harm::Lost,
+                    format!(
+                        "{report:?} was there before {subscription} was to end, and is not billed"
+                    ),
+                );
+            }
+        }
+    }
+
+    /// The meter's own sums are those that follow from the reports.
+    fn summaries(&mut self, records: &Records, lives: &BTreeMap<Uuid, Life<'_>>, due: &Due<'_>) {
         for (customer, days) in &records.summaries {
             let has_ended = lives.values().any(|life| {
                 life.has_ended() && life.subscriptions.iter().any(|it| it.customer == *customer)
@@ -147,15 +218,34 @@ impl Court {
     }
 }
 
+/// Whether a report came after the invoice of its time, which Stripe does not open again.
+pub(super) fn is_missed(records: &Records, report: &StoredReport) -> bool {
+    report.delivery_state == "missed_invoice" && is_invoiced(records, report)
+}
+
+/// Whether an invoice that is final has this report's time, or a later one.
+fn is_invoiced(records: &Records, report: &StoredReport) -> bool {
+    let customers = records.ledger.customers.iter();
+    let mut customers =
+        customers.filter(|it| organization_in(&it.metadata) == Some(report.organization_id));
+    customers.any(|customer| {
+        let invoices = records.ledger.invoices.iter();
+        let mut lines = invoices
+            .filter(|it| it.customer == customer.id && it.status != "draft")
+            .flat_map(|it| &it.lines.data);
+        lines.any(|line| line.period.end > report.at)
+    })
+}
+
 /// Of each customer whose subscription goes on: the last report of each UTC day since its start.
-fn due<'r>(records: &'r Records, lives: &BTreeMap<uuid::Uuid, Life<'r>>) -> Due<'r> {
+fn due<'r>(records: &'r Records, lives: &BTreeMap<Uuid, Life<'r>>) -> Due<'r> {
     let mut due: Due<'r> = BTreeMap::new();
     for report in &records.reports {
         let living = lives.get(&report.organization_id);
         let Some(living) = living.and_then(|life| life.living) else {
             continue;
         };
-        if report.at < living.start_date {
+        if report.at < living.start_date || is_missed(records, report) {
             continue;
         }
         let day = due.entry((&living.customer, day_of(report.at)));
