@@ -41,7 +41,7 @@ use worker::report_queue::{REPORTS_QUEUED_MAX, SENDERS, report_queue};
 pub struct Deps {
     /// The time.
     pub clock: Clock,
-    /// New ids. The gateway makes none: it holds no data; the field is every service's.
+    /// New ids: the random numbers behind the tokens of forms.
     pub ids: Ids,
 }
 
@@ -100,6 +100,7 @@ pub async fn start(config: Config, deps: Deps, life: Lifecycle) -> Result<Runnin
         trusted_origins,
         trusted_proxies,
         limits.clone(),
+        deps.ids,
     );
     let (doors, watched) = doors::open(web, app, &health)
         .await

@@ -3,7 +3,7 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use axum::body::Body;
-use billing_kit::Fault;
+use billing_kit::{Fault, Ids};
 use billing_proto::common::v1::ErrorReason;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, header};
@@ -49,6 +49,7 @@ struct Shared {
     trusted_origins: TrustedOrigins,
     trusted_proxies: TrustedProxies,
     limits: ReportLimits,
+    ids: Ids,
 }
 
 impl Web {
@@ -60,6 +61,7 @@ impl Web {
         trusted_origins: TrustedOrigins,
         trusted_proxies: TrustedProxies,
         limits: ReportLimits,
+        ids: Ids,
     ) -> Self {
         Self(Arc::new(Shared {
             app,
@@ -68,12 +70,18 @@ impl Web {
             trusted_origins,
             trusted_proxies,
             limits,
+            ids,
         }))
     }
 
     /// The verbs.
     pub(crate) fn app(&self) -> &App {
         &self.0.app
+    }
+
+    /// New random numbers.
+    pub(crate) fn ids(&self) -> &Ids {
+        &self.0.ids
     }
 
     /// The cookies.

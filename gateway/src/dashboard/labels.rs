@@ -1,27 +1,8 @@
-//! The contract's words as people read them in a table.
+//! How words stand out: the style of a status.
 
-use billing_proto::common::v1::{DeploymentType, PlanType, SubscriptionStatus};
+use billing_proto::common::v1::SubscriptionStatus;
 
 use crate::domain::usage_report::Delivery;
-
-/// What stands where nothing is known.
-pub(super) const NOTHING: &str = "—";
-
-/// How an organization stands.
-pub(super) fn status(status: SubscriptionStatus) -> &'static str {
-    match status {
-        SubscriptionStatus::Unspecified => "Unknown",
-        SubscriptionStatus::Pending => "Pending",
-        SubscriptionStatus::Trial => "Trial",
-        SubscriptionStatus::Active => "Active",
-        SubscriptionStatus::PastDue => "Past due",
-        SubscriptionStatus::Unpaid => "Unpaid",
-        SubscriptionStatus::Incomplete => "Incomplete",
-        SubscriptionStatus::IncompleteExpired => "Expired",
-        SubscriptionStatus::Paused => "Paused",
-        SubscriptionStatus::Canceled => "Canceled",
-    }
-}
 
 /// The style of a status.
 pub(super) fn status_class(status: SubscriptionStatus) -> &'static str {
@@ -33,38 +14,16 @@ pub(super) fn status_class(status: SubscriptionStatus) -> &'static str {
         SubscriptionStatus::PastDue | SubscriptionStatus::Unpaid => "bad",
         SubscriptionStatus::Unspecified
         | SubscriptionStatus::IncompleteExpired
-        | SubscriptionStatus::Canceled => "",
+        | SubscriptionStatus::Canceled => "idle",
     }
 }
 
-/// A plan.
-pub(super) fn plan(plan: PlanType) -> &'static str {
-    match plan {
-        PlanType::Unspecified => NOTHING,
-        PlanType::ManagedCloud => "Managed",
-        PlanType::SelfHosted => "Self-hosted",
-    }
-}
-
-/// A deployment type.
-pub(super) fn deployment(deployment: DeploymentType) -> &'static str {
-    match deployment {
-        DeploymentType::Unspecified => NOTHING,
-        DeploymentType::OnPremise => "On-premise",
-        DeploymentType::ManagedCloud => "Managed cloud",
-    }
-}
-
-/// Where a report is on its way to Stripe, and its style.
-pub(super) fn delivery(delivery: Delivery) -> (&'static str, &'static str) {
+/// The style of a delivery.
+pub(super) fn delivery_class(delivery: Delivery) -> &'static str {
     match delivery {
-        Delivery::Waiting => ("Waiting", "wait"),
-        Delivery::Queued => ("Queued", "wait"),
-        Delivery::Sent => ("Sent", "good"),
-        Delivery::Superseded => ("Superseded", ""),
-        Delivery::Refused => ("Refused", "bad"),
-        Delivery::NotBilled => ("Not billed", ""),
-        Delivery::TooLate => ("Too late", "bad"),
-        Delivery::Held => ("Held", "bad"),
+        Delivery::Waiting | Delivery::Queued => "wait",
+        Delivery::Sent => "good",
+        Delivery::Superseded | Delivery::NotBilled => "idle",
+        Delivery::Refused | Delivery::TooLate | Delivery::Held => "bad",
     }
 }

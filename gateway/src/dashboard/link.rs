@@ -1,7 +1,10 @@
 //! `/organizations/{id}/link`: the form that links an organization.
 
+use std::sync::Arc;
+
 use askama::Template;
 use axum::{
+    Extension,
     body::Body,
     extract::{Path, State},
     response::{IntoResponse, Redirect, Response},
@@ -12,9 +15,10 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::{
-    labels,
+    form,
     organization::can_link,
-    page::{PageError, page},
+    page::{self, PageError, page},
+    ui::{Choice, Frame, Section, Ui},
 };
 use crate::{
     app::Admin,
@@ -27,22 +31,31 @@ use crate::{
         answer::status_of,
         query::{Query, organization_id},
     },
-    web::{Web, read_body},
+    web::Web,
 };
 
 #[derive(Template)]
 #[template(path = "link.html")]
 struct LinkPage<'a> {
-    admin_email: &'a str,
+    ui: Frame<'a>,
     id: Uuid,
-    name: &'a str,
+    title: String,
     instance_url: &'a str,
-    error: Option<&'a str>,
+    error: Option<Refusal>,
     form: Form,
+    deployment_types: Vec<Choice>,
+    plan_types: Vec<Choice>,
+}
+
+/// Why it was not linked: our sentence, and what a service or Stripe said.
+#[derive(Debug)]
+struct Refusal {
+    text: &'static str,
+    details: Option<String>,
 }
 
 /// What was filled in, and what is wrong with it.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Form {
     admin_email: String,
     deployment_type: String,
@@ -51,15 +64,8 @@ struct Form {
     violations: Vec<Violation>,
 }
 
-struct Choice {
-    value: &'static str,
-    label: &'static str,
-    selected: bool,
-}
-
 impl Form {
-    fn read(body: &[u8]) -> Self {
-        let form = Query::read_form(body);
+    fn read(form: &Query) -> Self {
         let text = |name| form.get(name).unwrap_or_default().trim().to_owned();
         Self {
             admin_email: text(ADMIN_EMAIL),
@@ -89,40 +95,36 @@ impl Form {
         LinkTerms::read(&object)
     }
 
-    fn problem(&self, field: &str) -> Option<&str> {
-        let violation = self.violations.iter().find(|v| v.field == field)?;
-        Some(&violation.message)
-    }
-
-    fn deployment_types(&self) -> Vec<Choice> {
-        choices(words::DEPLOYMENT_TYPES, &self.deployment_type, |word| {
-            words::parse_deployment_type(word).map(labels::deployment)
-        })
-    }
-
-    fn plan_types(&self) -> Vec<Choice> {
-        choices(words::PLAN_TYPES, &self.plan_type, |word| {
-            words::parse_plan_type(word).map(labels::plan)
-        })
+    fn is_wrong(&self, field: &str) -> bool {
+        self.violations.iter().any(|v| v.field == field)
     }
 }
 
-fn choices(
-    words: &'static str,
-    chosen: &str,
-    label: impl Fn(&str) -> Option<&'static str>,
-) -> Vec<Choice> {
+/// The deployment types to choose from.
+fn deployment_types(ui: &Ui, chosen: &str) -> Vec<Choice> {
     let choice = |value| Choice {
         value,
-        label: label(value).unwrap_or(value),
+        label: words::parse_deployment_type(value)
+            .map_or(value, |deployment| ui.t.deployment_word(deployment)),
         selected: value == chosen,
     };
-    words.split(", ").map(choice).collect()
+    words::DEPLOYMENT_TYPES.split(", ").map(choice).collect()
+}
+
+/// The plans to choose from.
+fn plan_types(ui: &Ui, chosen: &str) -> Vec<Choice> {
+    let choice = |value| Choice {
+        value,
+        label: words::parse_plan_type(value).map_or(value, |plan| ui.t.plan_word(plan)),
+        selected: value == chosen,
+    };
+    words::PLAN_TYPES.split(", ").map(choice).collect()
 }
 
 /// The empty form.
 pub(super) async fn form(
     State(web): State<Web>,
+    Extension(ui): Extension<Arc<Ui>>,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, PageError> {
@@ -132,20 +134,21 @@ pub(super) async fn form(
     if !can_link(&organization) {
         return Ok(Redirect::to(&format!("/organizations/{id}")).into_response());
     }
-    let form = Form::default();
-    Ok(show(StatusCode::OK, &admin, &organization, form, None))
+    let empty = shown(&ui, &admin, &organization, Form::default(), None);
+    Ok(page(StatusCode::OK, &empty))
 }
 
-/// Links, and goes back to the organizations; or shows the form again, with what is wrong.
+/// Links, and goes back to the overview; or shows the form again, with what is wrong.
 pub(super) async fn link(
     State(web): State<Web>,
+    Extension(ui): Extension<Arc<Ui>>,
     Path(id): Path<String>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, PageError> {
     let admin = web.admin_for_change(&headers).await?;
     let id = organization_id(&id)?;
-    let mut form = Form::read(&read_body(body).await?);
+    let mut form = Form::read(&form::read(&web, &headers, body).await?);
     let linked = match form.terms() {
         Ok(terms) => web.app().link_organization(&admin, id, &terms).await,
         Err(violations) => Err(Fault::invalid(violations)),
@@ -163,77 +166,91 @@ pub(super) async fn link(
     };
     fault.log();
     let organization = web.app().get_organization(&admin, id).await?;
-    let (status, error) = if fault.violations.is_empty() {
-        (status_of(fault.reason), fault.message.as_str())
+    let (status, refusal) = if fault.violations.is_empty() {
+        let (_, text) = ui.t.fault(fault.reason);
+        let details = page::details(&fault).map(str::to_owned);
+        (status_of(fault.reason), Refusal { text, details })
     } else {
         // What is wrong stands at each field.
-        (
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "Some of this needs another look.",
-        )
+        let text = ui.t.form_again;
+        let details = None;
+        (StatusCode::UNPROCESSABLE_ENTITY, Refusal { text, details })
     };
     form.violations = fault.violations;
-    Ok(show(status, &admin, &organization, form, Some(error)))
+    let again = shown(&ui, &admin, &organization, form, Some(refusal));
+    Ok(page(status, &again))
 }
 
-fn show(
-    status: StatusCode,
-    admin: &Admin,
-    organization: &Organization,
+fn shown<'a>(
+    ui: &'a Ui,
+    admin: &'a Admin,
+    organization: &'a Organization,
     form: Form,
-    error: Option<&str>,
-) -> Response {
-    let shown = LinkPage {
-        admin_email: &admin.email,
+    error: Option<Refusal>,
+) -> LinkPage<'a> {
+    LinkPage {
+        ui: ui.frame(&admin.email, Section::Pending),
         id: organization.id,
-        name: &organization.name,
+        title: ui.about(ui.t.link_title, &organization.name),
         instance_url: organization.instance_url.as_deref().unwrap_or_default(),
         error,
+        deployment_types: deployment_types(ui, &form.deployment_type),
+        plan_types: plan_types(ui, &form.plan_type),
         form,
-    };
-    page(status, &shown)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dashboard::{row::tests::ATTACK, ui::tests::readers};
 
     #[test]
     fn what_was_filled_in_is_kept_and_each_problem_stands_at_its_field() {
         let body =
             b"admin_email=nope%3Cimg%3E&deployment_type=on-premise&plan_type=gold&trial_days=4.5";
-        let mut form = Form::read(body);
-        form.violations = form.terms().unwrap_err();
-        let named: Vec<_> = form.violations.iter().map(|v| v.field.as_str()).collect();
-        assert_eq!(named, ["plan_type", "trial_days", "admin_email"]);
-        let html = LinkPage {
-            admin_email: "a@b.de",
-            id: Uuid::from_u128(7),
-            name: "<img src=x onerror=alert(1)>",
-            instance_url: "x.y",
-            error: Some("These fields are at fault."),
-            form,
-        }
-        .render()
-        .unwrap();
-        assert!(!html.contains("<img"), "{html}");
-        for part in [
-            "value=\"nope&#60;img&#62;\"",
-            "<option value=\"on-premise\" selected>On-premise</option>",
-            "It must be one of: managed-cloud, self-hosted.",
-            "value=\"4.5\"",
-            "It must be an integer",
-        ] {
-            assert!(html.contains(part), "{part} in {html}");
+        for ui in readers() {
+            let mut form = Form::read(&Query::read_form(body));
+            form.violations = form.terms().unwrap_err();
+            let named: Vec<_> = form.violations.iter().map(|v| v.field.as_str()).collect();
+            assert_eq!(named, ["plan_type", "trial_days", "admin_email"]);
+            let html = LinkPage {
+                ui: ui.frame("a@b.de", Section::Pending),
+                id: Uuid::from_u128(7),
+                title: ui.about(ui.t.link_title, ATTACK),
+                instance_url: "x.y",
+                error: Some(Refusal {
+                    text: ui.t.form_again,
+                    details: Some(ATTACK.to_owned()),
+                }),
+                deployment_types: deployment_types(&ui, &form.deployment_type),
+                plan_types: plan_types(&ui, &form.plan_type),
+                form,
+            }
+            .render()
+            .unwrap();
+            assert!(!html.contains("<img"), "{html}");
+            for part in [
+                "value=\"nope&#60;img&#62;\"",
+                "<option value=\"on-premise\" selected>On-premise</option>",
+                ui.t.email_wrong,
+                ui.t.choice_wrong,
+                ui.t.trial_days_wrong,
+                ui.t.form_again,
+                "value=\"4.5\"",
+                "name=\"form_token\"",
+            ] {
+                assert!(html.contains(part), "{part} in {html}");
+            }
         }
     }
 
     #[test]
     fn a_form_makes_the_same_terms_as_json() {
-        let form = Form::read(
+        let form = Query::read_form(
             b"admin_email=+a%40b.de+&deployment_type=on-premise&plan_type=managed-cloud&trial_days=4",
         );
-        let terms = form.terms().unwrap();
+        let terms = Form::read(&form).terms().unwrap();
         assert_eq!((terms.admin_email(), terms.trial_days()), ("a@b.de", 4));
     }
 }

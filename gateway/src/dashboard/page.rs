@@ -1,15 +1,84 @@
-//! Templates and faults as pages.
+//! What every page goes through: how it is shown, its headers, and faults as pages.
+
+use std::sync::Arc;
 
 use askama::Template;
-use axum::response::{Html, IntoResponse, Redirect, Response};
+use axum::{
+    extract::{Request, State},
+    middleware::Next,
+    response::{Html, IntoResponse, Redirect, Response},
+};
 use billing_kit::{Fault, context::RequestContext};
 use billing_proto::common::v1::ErrorReason;
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 
-use crate::rest::answer::{retry_after_seconds, status_of};
+use super::{
+    form::Number,
+    ui::{Frame, Ui},
+};
+use crate::{
+    rest::{
+        answer::{retry_after_seconds, status_of},
+        query::with_query,
+    },
+    web::{Web, cookie_jar},
+};
 
 /// Where people sign in.
 pub(super) const SIGN_IN: &str = "/sign-in";
+
+/// What every page says of itself. Nothing runs and nothing is loaded but our own files; nobody frames
+/// it; nobody keeps it. Without a referrer browsers would also hide the origin, which the origin rule
+/// needs.
+const HEADERS: [(HeaderName, HeaderValue); 7] = [
+    (
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+        ),
+    ),
+    (
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    ),
+    (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
+    (
+        header::REFERRER_POLICY,
+        HeaderValue::from_static("same-origin"),
+    ),
+    (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    (
+        HeaderName::from_static("cross-origin-opener-policy"),
+        HeaderValue::from_static("same-origin"),
+    ),
+    (
+        HeaderName::from_static("cross-origin-resource-policy"),
+        HeaderValue::from_static("same-origin"),
+    ),
+];
+
+/// Finds out how pages are shown to whoever asks, before; shows faults that way, and adds what every
+/// page has, after.
+pub(super) async fn dress(State(web): State<Web>, mut request: Request, next: Next) -> Response {
+    let number = Number::of(&cookie_jar(request.headers()), web.ids());
+    let token = number.token(&web, request.headers());
+    let ui = Arc::new(Ui::of(request.headers(), request.uri(), token));
+    request.extensions_mut().insert(Arc::clone(&ui));
+    let looks = request.method() == Method::GET;
+    let mut response = next.run(request).await;
+    if let Some(Failed(error)) = response.extensions_mut().remove::<Failed>() {
+        response = error.page(&ui, looks);
+    }
+    let headers = response.headers_mut();
+    for (name, value) in HEADERS {
+        headers.insert(name, value);
+    }
+    let cookie = number.cookie(&web);
+    if let Some(cookie) = cookie.and_then(|cookie| HeaderValue::try_from(cookie).ok()) {
+        headers.append(header::SET_COOKIE, cookie);
+    }
+    response
+}
 
 /// Renders a page.
 pub(super) fn page(status: StatusCode, template: &impl Template) -> Response {
@@ -22,46 +91,76 @@ pub(super) fn page(status: StatusCode, template: &impl Template) -> Response {
     }
 }
 
-/// A fault on its way to a person: to the sign-in where that helps, else a page that says it.
+/// Why there is no page: to the sign-in where that helps, else a page that says it.
 #[derive(Debug)]
-pub(super) struct PageError(Fault);
+pub(super) enum PageError {
+    Fault(Fault),
+    /// A form without the token that a page of ours puts into it now.
+    StaleForm,
+}
 
 impl From<Fault> for PageError {
     fn from(fault: Fault) -> Self {
-        Self(fault)
+        Self::Fault(fault)
+    }
+}
+
+/// A fault on its way out to [`dress`], which knows how to show it.
+#[derive(Debug, Clone)]
+struct Failed(Arc<PageError>);
+
+impl IntoResponse for PageError {
+    fn into_response(self) -> Response {
+        let mut response = StatusCode::INTERNAL_SERVER_ERROR.into_response();
+        response.extensions_mut().insert(Failed(Arc::new(self)));
+        response
     }
 }
 
 #[derive(Template)]
 #[template(path = "message.html")]
 struct MessagePage<'a> {
+    ui: Frame<'a>,
     title: &'a str,
-    message: &'a str,
+    text: &'a str,
+    /// What a service said, in English.
+    details: Option<&'a str>,
     request_id: &'a str,
     offer_sign_out: bool,
 }
 
-impl IntoResponse for PageError {
-    fn into_response(self) -> Response {
-        let Self(fault) = self;
+impl PageError {
+    /// The page. Whoever was only looking comes back there from the sign-in.
+    fn page(&self, ui: &Ui, looks: bool) -> Response {
+        let request_id = RequestContext::current().request_id;
+        let nothing = MessagePage {
+            ui: ui.outside(),
+            title: ui.t.not_allowed,
+            text: ui.t.stale_form,
+            details: None,
+            request_id: &request_id,
+            offer_sign_out: false,
+        };
+        let fault = match self {
+            Self::StaleForm => return page(StatusCode::FORBIDDEN, &nothing),
+            Self::Fault(fault) => fault,
+        };
         fault.log();
         if fault.reason == ErrorReason::Unauthenticated {
-            return Redirect::to(SIGN_IN).into_response();
+            let next = if looks { ui.return_to() } else { "/" };
+            let next = if next == "/" { "" } else { next };
+            return Redirect::to(&sign_in_address(next)).into_response();
         }
-        let request_id = RequestContext::current().request_id;
-        let is_no_admin = fault.reason == ErrorReason::PermissionDenied;
-        let message = MessagePage {
-            title: title_of(fault.reason),
-            message: if is_no_admin {
-                "This account is not an admin of billing. Ask an admin to add it, or sign in with another."
-            } else {
-                &fault.message
-            },
-            request_id: &request_id,
-            offer_sign_out: is_no_admin,
+        let (title, text) = ui.t.fault(fault.reason);
+        let shown = MessagePage {
+            title,
+            text,
+            details: details(fault),
+            offer_sign_out: fault.reason == ErrorReason::PermissionDenied,
+            ..nothing
         };
-        let mut response = page(status_of(fault.reason), &message);
-        if let Some(seconds) = retry_after_seconds(&fault, &request_id) {
+        let mut response = page(status_of(fault.reason), &shown);
+        if let Some(seconds) = retry_after_seconds(fault, &request_id) {
             let seconds = HeaderValue::from(seconds);
             response.headers_mut().insert(header::RETRY_AFTER, seconds);
         }
@@ -69,46 +168,98 @@ impl IntoResponse for PageError {
     }
 }
 
-fn title_of(reason: ErrorReason) -> &'static str {
-    match reason {
-        ErrorReason::OrganizationNotFound | ErrorReason::NotFound => "Not found",
-        ErrorReason::PermissionDenied
-        | ErrorReason::UserBanned
-        | ErrorReason::SecondFactorNeeded
-        | ErrorReason::OriginNotTrusted => "Not allowed",
-        ErrorReason::Unauthenticated => "Sign in first",
-        ErrorReason::Unavailable | ErrorReason::DeadlineExceeded | ErrorReason::RateLimited => {
-            "Not now"
-        }
+fn sign_in_address(next: &str) -> String {
+    if next.is_empty() {
+        SIGN_IN.to_owned()
+    } else {
+        with_query(SIGN_IN, &[("next", next)])
+    }
+}
+
+/// What a service says beyond what our own sentence says already.
+pub(super) fn details(fault: &Fault) -> Option<&str> {
+    match fault.reason {
         ErrorReason::InvalidArgument
         | ErrorReason::MalformedBody
         | ErrorReason::BodyTooLarge
-        | ErrorReason::SignatureInvalid => "That does not work",
-        ErrorReason::ReportConflict
+        | ErrorReason::SignatureInvalid
+        | ErrorReason::ReportConflict
         | ErrorReason::LinkConflict
         | ErrorReason::StripeRefused
-        | ErrorReason::PriceNotFound => "That cannot be done",
-        ErrorReason::Unspecified | ErrorReason::CallerNotAdmitted | ErrorReason::Internal => {
-            "Something is wrong on our side"
-        }
+        | ErrorReason::PriceNotFound => Some(&fault.message),
+        ErrorReason::Unspecified
+        | ErrorReason::Unauthenticated
+        | ErrorReason::PermissionDenied
+        | ErrorReason::UserBanned
+        | ErrorReason::SecondFactorNeeded
+        | ErrorReason::CallerNotAdmitted
+        | ErrorReason::OriginNotTrusted
+        | ErrorReason::OrganizationNotFound
+        | ErrorReason::NotFound
+        | ErrorReason::Unavailable
+        | ErrorReason::DeadlineExceeded
+        | ErrorReason::RateLimited
+        | ErrorReason::Internal => None,
     }
+}
+
+/// An address of ours to go to after a form, as the form names it: a path, and nothing that a browser
+/// would take for another site.
+pub(super) fn local_address(text: &str) -> Option<&str> {
+    let is_local = text.starts_with('/')
+        && !text.starts_with("//")
+        && !text.contains('\\')
+        && !text.chars().any(|c| c.is_control() || c.is_whitespace());
+    is_local.then_some(text)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dashboard::ui::tests::readers;
 
     #[test]
-    fn the_message_page_renders() {
-        let html = MessagePage {
-            title: "Not now",
-            message: "Come <again>.",
-            request_id: "r1",
-            offer_sign_out: true,
+    fn the_message_page_renders_in_both_languages() {
+        for ui in readers() {
+            let (title, text) = ui.t.fault(ErrorReason::StripeRefused);
+            let html = MessagePage {
+                ui: ui.outside(),
+                title,
+                text,
+                details: Some("Come <again>."),
+                request_id: "r1",
+                offer_sign_out: true,
+            }
+            .render()
+            .unwrap();
+            for shown in [
+                text,
+                "Come &#60;again&#62;.",
+                "action=\"/sign-out\"",
+                ">r1<",
+                "value=\"token&#34;\"",
+            ] {
+                assert!(html.contains(shown), "{shown} in {html}");
+            }
+            assert!(html.contains(&format!("<html lang=\"{}\"", ui.language_code())));
         }
-        .render()
-        .unwrap();
-        assert!(html.contains("Come &#60;again&#62;."), "{html}");
-        assert!(html.contains("action=\"/sign-out\""));
+    }
+
+    #[test]
+    fn nobody_is_sent_to_another_site() {
+        for good in ["/", "/billed?q=a%26b&sort=-name", "/organizations/1"] {
+            assert_eq!(local_address(good), Some(good));
+        }
+        for bad in [
+            "",
+            "billed",
+            "//evil.example",
+            "/\\evil.example",
+            "https://evil.example",
+            "/\t/evil.example",
+            "/a\r\nSet-Cookie: x=y",
+        ] {
+            assert_eq!(local_address(bad), None, "{bad}");
+        }
     }
 }

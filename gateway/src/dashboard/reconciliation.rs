@@ -1,23 +1,26 @@
 //! `/reconciliation`: where Stripe's meter differs from what was reported.
 
+use std::sync::Arc;
+
 use askama::Template;
 use axum::{
+    Extension,
     extract::{RawQuery, State},
     response::Response,
 };
+use chrono_tz::Tz;
 use http::{HeaderMap, StatusCode};
 use uuid::Uuid;
 
 use super::{
-    labels,
     page::{PageError, page},
+    ui::{Frame, Moment, Section, Ui},
 };
 use crate::{
     app::FindingsPage,
     domain::{
         organization_filter::PAGE_SIZE_DEFAULT,
         reconciliation::{Finding, Reconciliation},
-        time_text,
     },
     rest::query::{Query, with_query},
     web::Web,
@@ -29,9 +32,10 @@ pub(super) const PATH: &str = "/reconciliation";
 #[derive(Template)]
 #[template(path = "reconciliation.html")]
 struct ReconciliationPage<'a> {
-    admin_email: &'a str,
-    last_full_pass: String,
-    skipped_count: i32,
+    ui: Frame<'a>,
+    last_full_pass: Option<Moment>,
+    /// That some could not be compared.
+    skipped: Option<String>,
     open_count: i64,
     rows: Vec<Row>,
     /// The address of the next page.
@@ -41,41 +45,41 @@ struct ReconciliationPage<'a> {
 struct Row {
     organization_id: Uuid,
     day: String,
-    expected: i64,
+    expected: String,
     found: String,
-    resends: i32,
-    first_seen: String,
-    last_seen: String,
+    resends: String,
+    first_seen: Moment,
+    last_seen: Moment,
 }
 
-impl From<Finding> for Row {
-    fn from(finding: Finding) -> Self {
-        let Finding {
-            organization_id,
-            day_start,
-            expected,
-            found,
-            resend_count,
-            first_seen_at,
-            last_seen_at,
-            // Open ones are shown.
-            resolved_at: _,
-        } = finding;
-        Self {
-            organization_id,
-            day: time_text::day(day_start),
-            expected,
-            found,
-            resends: resend_count,
-            first_seen: time_text::minute(first_seen_at),
-            last_seen: time_text::minute(last_seen_at),
-        }
+fn row(ui: &Ui, finding: Finding) -> Row {
+    let Finding {
+        organization_id,
+        day_start,
+        expected,
+        found,
+        resend_count,
+        first_seen_at,
+        last_seen_at,
+        // Open ones are shown.
+        resolved_at: _,
+    } = finding;
+    Row {
+        organization_id,
+        // A day of Stripe's meter is a day in UTC, wherever the reader is.
+        day: ui.language.day(day_start, Tz::UTC),
+        expected: ui.number(&expected),
+        found: ui.language.decimal(&found),
+        resends: ui.number(&i64::from(resend_count)),
+        first_seen: ui.minute(first_seen_at),
+        last_seen: ui.minute(last_seen_at),
     }
 }
 
 /// The open findings.
 pub(super) async fn reconciliation(
     State(web): State<Web>,
+    Extension(ui): Extension<Arc<Ui>>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, PageError> {
@@ -98,31 +102,18 @@ pub(super) async fn reconciliation(
         next_page_token,
     } = page_of_findings;
     let shown = ReconciliationPage {
-        admin_email: &admin.email,
-        last_full_pass: last_full_pass_at
-            .map_or_else(|| labels::NOTHING.to_owned(), time_text::minute),
-        skipped_count,
+        ui: ui.frame(&admin.email, Section::Reconciliation),
+        last_full_pass: last_full_pass_at.map(|at| ui.minute(at)),
+        skipped: skipped(&ui, skipped_count),
         open_count: open_finding_count,
-        rows: findings.into_iter().map(Row::from).collect(),
+        rows: findings.into_iter().map(|found| row(&ui, found)).collect(),
         next: next_page_token.map(|next| with_query(PATH, &[("cursor", &next)])),
     };
     Ok(page(StatusCode::OK, &shown))
 }
 
-/// The front page's line: how many findings there are, or that there are none, and as of when.
-pub(super) fn line(reconciliation: &Reconciliation) -> String {
-    let differs = match reconciliation.open_finding_count {
-        0 => "Stripe counts what was reported.".to_owned(),
-        1 => "On 1 day Stripe counts something else than was reported.".to_owned(),
-        days => format!("On {days} days Stripe counts something else than was reported."),
-    };
-    match reconciliation.last_full_pass_at {
-        Some(at) => format!("{differs} Compared last: {}.", time_text::minute(at)),
-        None if reconciliation.open_finding_count == 0 => {
-            "What Stripe counts was not yet compared with what was reported.".to_owned()
-        }
-        None => differs,
-    }
+fn skipped(ui: &Ui, count: i32) -> Option<String> {
+    (count > 0).then(|| ui.count(&ui.t.skipped, &i64::from(count)))
 }
 
 #[cfg(test)]
@@ -130,64 +121,55 @@ mod tests {
     use chrono::DateTime;
 
     use super::*;
+    use crate::dashboard::ui::tests::readers;
 
     #[test]
-    fn the_page_shows_both_numbers() {
-        let at = DateTime::from_timestamp(1_730_419_200, 0).unwrap();
-        let finding = Finding {
-            organization_id: Uuid::from_u128(7),
-            day_start: at,
-            expected: 45,
-            found: "46.5".to_owned(),
-            resend_count: 2,
-            first_seen_at: at,
-            last_seen_at: at,
-            resolved_at: None,
-        };
-        let html = ReconciliationPage {
-            admin_email: "<admin>",
-            last_full_pass: "2024-11-01 00:00 UTC".to_owned(),
-            skipped_count: 3,
-            open_count: 1,
-            rows: vec![finding.into()],
-            next: Some(with_query(PATH, &[("cursor", "a&b")])),
-        }
-        .render()
-        .unwrap();
-        for shown in [
-            ">45<",
-            ">46.5<",
-            ">2<",
-            "2024-11-01",
-            "/organizations/00000000-0000-0000-0000-000000000007",
-            "3 organizations",
-            "/reconciliation?cursor=a%26b",
-            "&#60;admin&#62;",
-        ] {
-            assert!(html.contains(shown), "{shown} in {html}");
-        }
-    }
-
-    #[test]
-    fn the_line_never_says_that_all_is_well_before_anybody_looked() {
-        let at = DateTime::from_timestamp(1_730_419_200, 0);
-        for (last_full_pass_at, open_finding_count, expected) in [
-            (None, 0, "not yet compared"),
-            (None, 2, "On 2 days"),
-            (
-                at,
-                0,
-                "counts what was reported. Compared last: 2024-11-01 00:00 UTC.",
-            ),
-            (at, 1, "On 1 day "),
-        ] {
-            let line = line(&Reconciliation {
-                last_full_pass_at,
-                skipped_count: 0,
-                pass_started_at: None,
-                open_finding_count,
-            });
-            assert!(line.contains(expected), "{line}");
+    fn the_page_shows_both_numbers_in_both_languages() {
+        let at = DateTime::from_timestamp(1_730_415_600, 0).unwrap();
+        for ui in readers() {
+            let finding = Finding {
+                organization_id: Uuid::from_u128(7),
+                day_start: at,
+                expected: 4_500,
+                found: "46.5".to_owned(),
+                resend_count: 2,
+                first_seen_at: at,
+                last_seen_at: at,
+                resolved_at: None,
+            };
+            let html = ReconciliationPage {
+                ui: ui.frame("<admin>", Section::Reconciliation),
+                last_full_pass: Some(ui.minute(at)),
+                skipped: skipped(&ui, 3),
+                open_count: 1,
+                rows: vec![row(&ui, finding)],
+                next: Some(with_query(PATH, &[("cursor", "a&b")])),
+            }
+            .render()
+            .unwrap();
+            for shown in [
+                &format!(">{}<", ui.number(&4_500)),
+                &format!(">{}<", ui.language.decimal("46.5")),
+                ">2<",
+                // The day of the meter, not of the reader in Paris.
+                &format!(">{}<", ui.language.day(at, Tz::UTC)),
+                "/organizations/00000000-0000-0000-0000-000000000007",
+                &ui.count(&ui.t.skipped, &3),
+                "/reconciliation?cursor=a%26b",
+                "&#60;admin&#62;",
+                ui.t.earlier_days,
+            ] {
+                assert!(html.contains(shown), "{shown} in {html}");
+            }
+            let nothing = ReconciliationPage {
+                ui: ui.frame("<admin>", Section::Reconciliation),
+                last_full_pass: None,
+                skipped: skipped(&ui, 0),
+                open_count: 0,
+                rows: Vec::new(),
+                next: None,
+            };
+            assert!(nothing.render().unwrap().contains(ui.t.no_findings));
         }
     }
 }

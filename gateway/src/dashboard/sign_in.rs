@@ -1,10 +1,12 @@
 //! `/sign-in`.
 
+use std::sync::Arc;
+
 use askama::Template;
 use axum::{
     Extension,
     body::Body,
-    extract::State,
+    extract::{RawQuery, State},
     response::{IntoResponse, Redirect, Response},
 };
 use billing_kit::Fault;
@@ -12,64 +14,78 @@ use billing_proto::common::v1::ErrorReason;
 use http::{HeaderMap, StatusCode};
 use serde_json::json;
 
-use super::page::{PageError, page};
+use super::{
+    form,
+    page::{PageError, local_address, page},
+    ui::{Frame, Ui},
+};
 use crate::{
     app::Credentials,
     domain::sign_in_body::SignInBody,
     rest::{answer::status_of, auth::set_cookies, query::Query},
-    web::{Peer, Web, cookie_jar, origin_facts, origin_fault, read_body},
+    web::{Peer, Web, cookie_jar, origin_facts, origin_fault},
 };
 
 #[derive(Template)]
 #[template(path = "sign_in.html")]
 struct SignInPage<'a> {
+    ui: Frame<'a>,
     email: &'a str,
     remember: bool,
     error: Option<&'a str>,
+    /// Where to go on.
+    next: Option<&'a str>,
 }
 
 /// The form.
-pub(super) async fn form() -> Response {
+pub(super) async fn form(Extension(ui): Extension<Arc<Ui>>, RawQuery(query): RawQuery) -> Response {
+    let query = Query::read(query.as_deref());
     let empty = SignInPage {
+        ui: ui.outside(),
         email: "",
         remember: true,
         error: None,
+        next: query.get("next").and_then(local_address),
     };
     page(StatusCode::OK, &empty)
 }
 
-/// Signs in and goes on to the organizations.
+/// Signs in and goes on to where one wanted to go.
 pub(super) async fn sign_in(
     State(web): State<Web>,
     Extension(peer): Extension<Peer>,
+    Extension(ui): Extension<Arc<Ui>>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, PageError> {
     web.trusted_origins()
         .check_sign_in(&origin_facts(&headers))
         .map_err(origin_fault)?;
-    let form = Query::read_form(&read_body(body).await?);
+    let form = form::read(&web, &headers, body).await?;
     let text = |name| form.get(name).unwrap_or_default();
     let remember = form.get("remember").is_some();
+    let next = form.get("next").and_then(local_address);
     let again = |status, error: &str| {
         let again = SignInPage {
+            ui: ui.outside(),
             email: text("email"),
             remember,
             error: Some(error),
+            next,
         };
         page(status, &again)
     };
     let body = json!({
         "email": text("email").trim(), "password": text("password"), "rememberMe": remember,
     });
-    let SignInBody {
+    let Ok(SignInBody {
         email,
         password,
         remember,
         callback_url: _,
-    } = match SignInBody::read(Some(&body)) {
-        Ok(body) => body,
-        Err(problem) => return Ok(again(StatusCode::BAD_REQUEST, &problem.message)),
+    }) = SignInBody::read(Some(&body))
+    else {
+        return Ok(again(StatusCode::BAD_REQUEST, ui.t.invalid_email));
     };
     let (ip_address, user_agent) = web.client(peer, &headers);
     let credentials = Credentials {
@@ -81,9 +97,9 @@ pub(super) async fn sign_in(
     };
     let signed_in = match web.app().sign_in(credentials).await {
         Ok(signed_in) => signed_in,
-        Err(fault) => return Ok(again(status_of(fault.reason), refusal(&fault))),
+        Err(fault) => return Ok(again(status_of(fault.reason), refusal(&ui, &fault))),
     };
-    let mut response = Redirect::to("/").into_response();
+    let mut response = Redirect::to(next.unwrap_or("/")).into_response();
     let cookies =
         web.cookies()
             .start_session(&signed_in.session.token, remember, &cookie_jar(&headers));
@@ -91,30 +107,42 @@ pub(super) async fn sign_in(
     Ok(response)
 }
 
-fn refusal(fault: &Fault) -> &str {
+fn refusal(ui: &Ui, fault: &Fault) -> &'static str {
     fault.log();
     if fault.reason == ErrorReason::Unauthenticated {
-        "The e-mail address or the password is wrong."
+        ui.t.wrong_credentials
     } else {
-        &fault.message
+        let (_, text) = ui.t.fault(fault.reason);
+        text
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dashboard::ui::tests::readers;
 
     #[test]
     fn the_form_keeps_the_address_and_says_what_was_wrong() {
-        let html = SignInPage {
-            email: "a@b.de\"><script>",
-            remember: false,
-            error: Some("The e-mail address or the password is wrong."),
+        for ui in readers() {
+            let html = SignInPage {
+                ui: ui.outside(),
+                email: "a@b.de\"><script>",
+                remember: false,
+                error: Some(ui.t.wrong_credentials),
+                next: Some("/billed?q=<a>"),
+            }
+            .render()
+            .unwrap();
+            for shown in [
+                "a@b.de&#34;&#62;&#60;script&#62;",
+                ui.t.wrong_credentials,
+                ui.t.password,
+                "value=\"/billed?q=&#60;a&#62;\"",
+            ] {
+                assert!(html.contains(shown), "{shown} in {html}");
+            }
+            assert!(!html.contains(" checked"));
         }
-        .render()
-        .unwrap();
-        assert!(html.contains("a@b.de&#34;&#62;&#60;script&#62;"), "{html}");
-        assert!(html.contains("is wrong."));
-        assert!(!html.contains("checked"));
     }
 }

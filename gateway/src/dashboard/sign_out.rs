@@ -1,12 +1,16 @@
 //! `/sign-out`.
 
 use axum::{
+    body::Body,
     extract::State,
     response::{IntoResponse, Redirect, Response},
 };
 use http::HeaderMap;
 
-use super::page::{PageError, SIGN_IN};
+use super::{
+    form,
+    page::{PageError, SIGN_IN},
+};
 use crate::{
     rest::auth::set_cookies,
     web::{Web, cookie_jar},
@@ -16,8 +20,10 @@ use crate::{
 pub(super) async fn sign_out(
     State(web): State<Web>,
     headers: HeaderMap,
+    body: Body,
 ) -> Result<Response, PageError> {
     web.check_change(&headers)?;
+    form::read(&web, &headers, body).await?;
     let jar = cookie_jar(&headers);
     if let Some(token) = web.cookies().session_token(&jar) {
         web.app().sign_out(&token).await?;

@@ -7,6 +7,7 @@
 
 pub(crate) mod api_tokens;
 pub(crate) mod change_password_body;
+pub(crate) mod csv;
 pub(crate) mod email;
 pub(crate) mod fields;
 pub(crate) mod link_terms;

@@ -6,7 +6,10 @@
 
 use std::fmt;
 
-use base64::{Engine, prelude::BASE64_STANDARD};
+use base64::{
+    Engine,
+    prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD},
+};
 use hmac::{Hmac, KeyInit, Mac};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use secrecy::{ExposeSecret, SecretString};
@@ -136,6 +139,32 @@ impl SessionCookies {
         [self.clear(&name)].into_iter().chain(chunks).collect()
     }
 
+    /// The `Set-Cookie` of something that is not Better Auth's and no secret of anybody: for so many
+    /// seconds, or until the browser is closed.
+    pub(crate) fn plain(&self, name: &str, value: &str, max_age: Option<u32>) -> String {
+        let max_age = max_age.map_or_else(String::new, |seconds| format!("Max-Age={seconds}; "));
+        format!("{name}={value}; {max_age}{}", self.attributes())
+    }
+
+    /// What a form of this browser and this session carries. It signs other texts than the cookies
+    /// do: theirs have no line breaks.
+    pub(crate) fn form_token(&self, number: &str, session: Option<&SessionToken>) -> String {
+        let signature = self.mac(&form_text(number, session)).finalize();
+        BASE64_URL_SAFE_NO_PAD.encode(signature.into_bytes())
+    }
+
+    /// Whether a form's token is that of this browser and this session.
+    pub(crate) fn is_form_token(
+        &self,
+        shown: &str,
+        number: &str,
+        session: Option<&SessionToken>,
+    ) -> bool {
+        let shown = BASE64_URL_SAFE_NO_PAD.decode(shown);
+        let expected = self.mac(&form_text(number, session));
+        shown.is_ok_and(|shown| expected.verify_slice(&shown).is_ok())
+    }
+
     /// Only the name's own variant is read: a `__Secure-` cookie is nothing to a plain site.
     fn name(&self, name: &str) -> String {
         let prefix = if self.secure { "__Secure-" } else { "" };
@@ -199,6 +228,11 @@ impl SessionCookies {
     }
 }
 
+fn form_text(number: &str, session: Option<&SessionToken>) -> String {
+    let session = session.map_or("", SessionToken::expose);
+    format!("form\n{number}\n{session}")
+}
+
 fn is_chunk(sent: &str, session_data: &str) -> bool {
     sent.strip_prefix(session_data)
         .and_then(|rest| rest.strip_prefix('.'))
@@ -228,6 +262,14 @@ impl<'a> CookieJar<'a> {
                 .map(|(name, value)| (name.trim(), unquote(value.trim())))
                 .collect(),
         )
+    }
+}
+
+impl<'a> CookieJar<'a> {
+    /// The first cookie of a name.
+    pub(crate) fn get(&self, name: &str) -> Option<&'a str> {
+        let found = self.0.iter().find(|(sent, _)| *sent == name);
+        found.map(|(_, value)| *value)
     }
 }
 
@@ -323,6 +365,24 @@ mod tests {
             ]
         );
         assert!(cookies(false).has_session_data(&jar));
+    }
+
+    #[test]
+    fn a_forms_token_is_of_one_browser_and_one_session() {
+        let cookies = cookies(true);
+        let (session, other) = (SessionToken::new(TOKEN), SessionToken::new("other"));
+        let token = cookies.form_token("n1", Some(&session));
+        assert!(cookies.is_form_token(&token, "n1", Some(&session)));
+        for (number, session) in [("n2", Some(&session)), ("n1", Some(&other)), ("n1", None)] {
+            assert!(!cookies.is_form_token(&token, number, session), "{number}");
+        }
+        for token in ["", "AAAA", "?"] {
+            assert!(!cookies.is_form_token(token, "n1", Some(&session)));
+        }
+        assert_eq!(
+            cookies.plain("a", "b", Some(5)),
+            "a=b; Max-Age=5; Path=/; HttpOnly; Secure; SameSite=Lax"
+        );
     }
 
     #[test]

@@ -1,0 +1,494 @@
+//! `/pending` and `/billed`: all organizations of a kind, to search, filter and order.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::{
+    Extension,
+    extract::{RawQuery, State},
+    response::Response,
+};
+use billing_kit::Fault;
+use billing_proto::{common::v1::SubscriptionStatus, org::v1::LinkFilter};
+use http::{HeaderMap, StatusCode};
+
+use super::{
+    export,
+    page::{PageError, page},
+    row::{Heads, Row, rows},
+    ui::{Choice, Frame, Section, Ui},
+};
+use crate::{
+    app::PageRequest,
+    domain::{
+        organization_filter::{
+            OrganizationFilter, OrganizationOrder, PAGE_SIZE_DEFAULT, parse_filter, parse_order,
+        },
+        words,
+    },
+    rest::query::{Query, with_query},
+    web::Web,
+};
+
+/// Where the pending ones are.
+pub(super) const PENDING: &str = "/pending";
+/// Where the billed ones are.
+pub(super) const BILLED: &str = "/billed";
+
+/// Which of the two lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Pending,
+    Billed,
+}
+
+impl Kind {
+    fn path(self) -> &'static str {
+        match self {
+            Self::Pending => PENDING,
+            Self::Billed => BILLED,
+        }
+    }
+
+    fn orders(self) -> &'static [OrganizationOrder] {
+        const ALL: [OrganizationOrder; 5] = [
+            OrganizationOrder::NewestFirst,
+            OrganizationOrder::OldestFirst,
+            OrganizationOrder::Name,
+            OrganizationOrder::NameDescending,
+            OrganizationOrder::Status,
+        ];
+        const BUT_STATUS: [OrganizationOrder; 4] = [
+            OrganizationOrder::NewestFirst,
+            OrganizationOrder::OldestFirst,
+            OrganizationOrder::Name,
+            OrganizationOrder::NameDescending,
+        ];
+        match self {
+            Self::Pending => &BUT_STATUS,
+            Self::Billed => &ALL,
+        }
+    }
+}
+
+/// What an address asks a list for.
+#[derive(Debug)]
+pub(super) struct Asked {
+    kind: Kind,
+    filter: OrganizationFilter,
+    order: OrganizationOrder,
+    cursor: String,
+}
+
+impl Asked {
+    /// Reads an address.
+    ///
+    /// # Errors
+    /// A word that is not known.
+    pub(super) fn read(kind: Kind, query: &Query) -> Result<Self, Fault> {
+        let text = |name| query.get(name).unwrap_or_default();
+        // What is pending has no status, plan or deployment type yet.
+        let facets = match kind {
+            Kind::Pending => [""; 3],
+            Kind::Billed => [text("status"), text("plan"), text("deployment")],
+        };
+        let mut violations = Vec::new();
+        let filter = parse_filter(text("q").trim(), facets, &mut violations);
+        let order = parse_order(text("sort"), &mut violations);
+        if !violations.is_empty() {
+            return Err(Fault::invalid(violations));
+        }
+        Ok(Self {
+            kind,
+            filter,
+            order,
+            cursor: text("cursor").to_owned(),
+        })
+    }
+
+    /// A page of the list, of this size, from this cursor on.
+    pub(super) fn request(&self, page_size: i32, cursor: String) -> PageRequest {
+        PageRequest {
+            filter: self.filter.clone(),
+            link_filter: match self.kind {
+                Kind::Pending => LinkFilter::Pending,
+                Kind::Billed => LinkFilter::Linked,
+            },
+            order: self.order,
+            page_size,
+            page_token: cursor,
+        }
+    }
+
+    /// Where the page begins.
+    pub(super) fn cursor(&self) -> &str {
+        &self.cursor
+    }
+
+    fn is_filtered(&self) -> bool {
+        self.filter != OrganizationFilter::default()
+    }
+
+    /// The same list under another path, in another order, or at another page.
+    fn address(&self, path: &str, order: OrganizationOrder, cursor: &str) -> String {
+        let OrganizationFilter {
+            query,
+            statuses,
+            plans,
+            deployments,
+            // No page asks for it yet.
+            reporting_state: _,
+        } = &self.filter;
+        let statuses: Vec<_> = statuses.iter().map(|s| words::status(*s)).collect();
+        let plans = plans.iter().filter_map(|plan| words::plan_type(*plan));
+        let plans: Vec<_> = plans.collect();
+        let deployments = deployments
+            .iter()
+            .filter_map(|deployment| words::deployment_type(*deployment));
+        let deployments: Vec<_> = deployments.collect();
+        let sort = if order == OrganizationOrder::default() {
+            ""
+        } else {
+            order.word()
+        };
+        with_query(
+            path,
+            &[
+                ("q", query),
+                ("status", &statuses.join(",")),
+                ("plan", &plans.join(",")),
+                ("deployment", &deployments.join(",")),
+                ("sort", sort),
+                ("cursor", cursor),
+            ],
+        )
+    }
+}
+
+#[derive(Template)]
+#[template(path = "list.html")]
+struct ListPage<'a> {
+    ui: Frame<'a>,
+    title: &'static str,
+    path: &'static str,
+    total: i64,
+    query: &'a str,
+    selects: Vec<Select>,
+    /// Whether the browser looks again by itself.
+    polls: bool,
+    /// What is told to whoever does not see the page.
+    news: String,
+    reporting_available: bool,
+    heads: Heads,
+    rows: Vec<Row>,
+    is_pending: bool,
+    is_filtered: bool,
+    none: &'static str,
+    none_hint: &'static str,
+    export: String,
+    first: Option<String>,
+    next: Option<String>,
+}
+
+/// A filter, or the order, to choose.
+#[derive(Debug)]
+struct Select {
+    name: &'static str,
+    label: &'static str,
+    choices: Vec<Choice>,
+}
+
+/// Those that wait to be linked.
+pub(super) async fn pending(
+    web: State<Web>,
+    ui: Extension<Arc<Ui>>,
+    query: RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, PageError> {
+    list(Kind::Pending, web, ui, query, headers).await
+}
+
+/// Those that are billed.
+pub(super) async fn billed(
+    web: State<Web>,
+    ui: Extension<Arc<Ui>>,
+    query: RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, PageError> {
+    list(Kind::Billed, web, ui, query, headers).await
+}
+
+async fn list(
+    kind: Kind,
+    State(web): State<Web>,
+    Extension(ui): Extension<Arc<Ui>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, PageError> {
+    let admin = web.admin(&headers).await?;
+    let asked = Asked::read(kind, &Query::read(query.as_deref()))?;
+    let request = asked.request(PAGE_SIZE_DEFAULT, asked.cursor.clone());
+    let app = web.app();
+    let ((listed, reporting_available), summary) = tokio::try_join!(
+        app.list_reporting(&admin, request),
+        app.count_organizations(&admin)
+    )?;
+    let t = ui.t;
+    let is_pending = kind == Kind::Pending;
+    let (section, title, total, none, none_hint) = match kind {
+        Kind::Pending => (
+            Section::Pending,
+            t.pending_title,
+            summary.pending,
+            t.none_pending,
+            t.none_pending_hint,
+        ),
+        Kind::Billed => (
+            Section::Billed,
+            t.billed_title,
+            summary.linked,
+            t.none_billed,
+            t.none_billed_hint,
+        ),
+    };
+    let path = kind.path();
+    let is_first = asked.cursor.is_empty();
+    let shown = ListPage {
+        ui: ui.frame(&admin.email, section),
+        title,
+        path,
+        total,
+        query: &asked.filter.query,
+        selects: selects(&ui, &asked),
+        polls: is_pending && is_first,
+        news: if is_pending {
+            ui.count(&t.pending_now, &summary.pending)
+        } else {
+            String::new()
+        },
+        reporting_available,
+        heads: Heads::of(asked.order, |order| asked.address(path, order, "")),
+        rows: rows(&ui, listed.organizations),
+        is_pending,
+        is_filtered: asked.is_filtered(),
+        none,
+        none_hint,
+        export: asked.address(export::path(kind), asked.order, ""),
+        first: (!is_first).then(|| asked.address(path, asked.order, "")),
+        next: listed
+            .next_page_token
+            .map(|next| asked.address(path, asked.order, &next)),
+    };
+    Ok(page(StatusCode::OK, &shown))
+}
+
+fn selects(ui: &Ui, asked: &Asked) -> Vec<Select> {
+    let t = ui.t;
+    let order = Select {
+        name: "sort",
+        label: t.sort,
+        choices: asked
+            .kind
+            .orders()
+            .iter()
+            .map(|order| Choice {
+                // The usual order needs no word in the address.
+                value: if *order == OrganizationOrder::default() {
+                    ""
+                } else {
+                    order.word()
+                },
+                label: match order {
+                    OrganizationOrder::NewestFirst => t.newest_first,
+                    OrganizationOrder::OldestFirst => t.oldest_first,
+                    OrganizationOrder::Name => t.name_up,
+                    OrganizationOrder::NameDescending => t.name_down,
+                    OrganizationOrder::Status => t.status_first,
+                },
+                selected: *order == asked.order,
+            })
+            .collect(),
+    };
+    if asked.kind == Kind::Pending {
+        return vec![order];
+    }
+    let statuses = [
+        SubscriptionStatus::Trial,
+        SubscriptionStatus::Active,
+        SubscriptionStatus::PastDue,
+        SubscriptionStatus::Unpaid,
+        SubscriptionStatus::Incomplete,
+        SubscriptionStatus::IncompleteExpired,
+        SubscriptionStatus::Paused,
+        SubscriptionStatus::Canceled,
+    ];
+    let statuses = statuses.map(|status| Choice {
+        value: words::status(status),
+        label: t.status_word(status),
+        selected: asked.filter.statuses.contains(&status),
+    });
+    let plans = words::PLAN_TYPES.split(", ").filter_map(|word| {
+        let plan = words::parse_plan_type(word)?;
+        Some(Choice {
+            value: word,
+            label: t.plan_word(plan),
+            selected: asked.filter.plans.contains(&plan),
+        })
+    });
+    let deployments = words::DEPLOYMENT_TYPES.split(", ").filter_map(|word| {
+        let deployment = words::parse_deployment_type(word)?;
+        Some(Choice {
+            value: word,
+            label: t.deployment_word(deployment),
+            selected: asked.filter.deployments.contains(&deployment),
+        })
+    });
+    vec![
+        select(ui, "status", t.status, statuses),
+        select(ui, "plan", t.plan, plans),
+        select(ui, "deployment", t.deployment, deployments),
+        order,
+    ]
+}
+
+/// A filter; the first choice is none.
+fn select(
+    ui: &Ui,
+    name: &'static str,
+    label: &'static str,
+    choices: impl IntoIterator<Item = Choice>,
+) -> Select {
+    let mut all = vec![Choice {
+        value: "",
+        label: ui.t.any,
+        selected: false,
+    }];
+    all.extend(choices);
+    Select {
+        name,
+        label,
+        choices: all,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dashboard::{
+        row::tests::{ATTACK, organization},
+        ui::tests::readers,
+    };
+
+    fn asked(kind: Kind, query: &str) -> Asked {
+        Asked::read(kind, &Query::read(Some(query))).unwrap()
+    }
+
+    fn html(ui: &Ui, kind: Kind, asked: &Asked, empty: bool) -> String {
+        let is_pending = kind == Kind::Pending;
+        let organizations = if empty {
+            Vec::new()
+        } else {
+            vec![organization(!is_pending)]
+        };
+        ListPage {
+            ui: ui.frame(ATTACK, Section::Pending),
+            title: ui.t.pending_title,
+            path: kind.path(),
+            total: 12_345,
+            query: &asked.filter.query,
+            selects: selects(ui, asked),
+            polls: is_pending,
+            news: "news".to_owned(),
+            reporting_available: false,
+            heads: Heads::of(asked.order, |order| asked.address(kind.path(), order, "")),
+            rows: rows(ui, organizations),
+            is_pending,
+            is_filtered: asked.is_filtered(),
+            none: ui.t.none_pending,
+            none_hint: ui.t.none_pending_hint,
+            export: asked.address(export::path(kind), asked.order, ""),
+            first: Some("/pending".to_owned()),
+            next: Some(asked.address(kind.path(), asked.order, "next")),
+        }
+        .render()
+        .unwrap()
+    }
+
+    #[test]
+    fn both_lists_render_in_both_languages_and_escape_all() {
+        for ui in readers() {
+            let t = ui.t;
+            let asked_pending = asked(Kind::Pending, &format!("q={ATTACK}&status=trial&sort=name"));
+            let pending = html(&ui, Kind::Pending, &asked_pending, false);
+            let asked_billed = asked(
+                Kind::Billed,
+                "q=a%26b&status=past_due&plan=self-hosted&deployment=on-premise&sort=status",
+            );
+            let billed = html(&ui, Kind::Billed, &asked_billed, false);
+            for html in [&pending, &billed] {
+                assert!(!html.contains("<img"), "{html}");
+                for shown in [
+                    "&#60;img src=x onerror=alert(1)&#62;",
+                    t.users_not_known,
+                    t.next_page,
+                    t.export,
+                    &ui.number(&12_345),
+                    &format!(">{}<", ui.number(&1_245)),
+                ] {
+                    assert!(html.contains(shown), "{shown} in {html}");
+                }
+            }
+            for shown in [
+                t.link,
+                t.since,
+                "Stripe said no.",
+                "aria-sort=\"ascending\"",
+                "/pending?q=%3Cimg",
+            ] {
+                assert!(pending.contains(shown), "{shown} in {pending}");
+            }
+            for shown in [
+                t.words.past_due,
+                "<option value=\"self-hosted\" selected>",
+                "/billed.csv?q=a%26b&#38;status=past_due&#38;plan=self-hosted&#38;deployment=on-premise&#38;sort=status",
+                "cursor=next",
+            ] {
+                assert!(billed.contains(shown), "{shown} in {billed}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_empty_list_says_why() {
+        for ui in readers() {
+            let all = html(&ui, Kind::Pending, &asked(Kind::Pending, ""), true);
+            assert!(all.contains(ui.t.none_pending) && !all.contains(ui.t.export));
+            let none = html(&ui, Kind::Pending, &asked(Kind::Pending, "q=x"), true);
+            assert!(none.contains(ui.t.none_match) && none.contains(ui.t.show_all));
+        }
+    }
+
+    #[test]
+    fn the_specifications_words_stand_above_the_tables() {
+        let [french, _] = readers();
+        let t = french.t;
+        assert_eq!(t.pending_title, "Organisations en attente de liaison");
+        assert_eq!(t.billed_title, "Organisations facturées");
+        let heads = [
+            t.name, t.instance, t.users, t.since, t.link, t.plan, t.status,
+        ];
+        assert_eq!(
+            heads,
+            [
+                "Nom", "Instance", "Users", "Depuis", "Lier", "Plan", "Status"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_not_known_is_told() {
+        let refused = Asked::read(Kind::Billed, &Query::read(Some("plan=gold&sort=users")));
+        let fields: Vec<_> = refused.unwrap_err().violations;
+        assert_eq!(fields.len(), 2);
+    }
+}

@@ -1,0 +1,372 @@
+//! `/`: how everything stands.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::{
+    Extension,
+    extract::{RawQuery, State},
+    response::Response,
+};
+use billing_proto::{common::v1::SubscriptionStatus, stripe::v1::WebhookEventState};
+use http::{HeaderMap, StatusCode};
+use uuid::Uuid;
+
+use super::{
+    labels, list,
+    page::{PageError, page},
+    reconciliation,
+    row::{Heads, Row, rows},
+    ui::{Frame, Moment, Section, Ui},
+};
+use crate::{
+    app::{Admin, App, ListPage, Overview, OverviewRequest},
+    domain::{
+        organization::Summary,
+        organization_filter::{OrganizationFilter, OrganizationOrder},
+        reconciliation::Reconciliation,
+        words,
+    },
+    rest::query::{Query, with_query},
+    web::Web,
+};
+
+/// Rows of each table here; the lists have them all.
+const ROWS: i32 = 10;
+/// So many dead letters are counted; of more is said that there are more.
+const DEAD_LETTERS_COUNTED: i32 = 50;
+
+#[derive(Template)]
+#[template(path = "overview.html")]
+struct OverviewPage<'a> {
+    ui: Frame<'a>,
+    notice: Option<Notice>,
+    /// What is told to whoever does not see the page.
+    news: String,
+    reporting_available: bool,
+    figures: Vec<Figure>,
+    attention: Vec<Item>,
+    compared: Option<Moment>,
+    shares: Vec<Share>,
+    summary: Summary,
+    heads: Heads,
+    pending: Table,
+    billed: Table,
+    as_of: Moment,
+    /// When was counted, where that is not now.
+    counted: Option<Moment>,
+}
+
+struct Notice {
+    text: &'static str,
+    organization_id: Uuid,
+}
+
+struct Figure {
+    label: &'static str,
+    value: String,
+    href: Option<&'static str>,
+    note: Option<&'static str>,
+    class: &'static str,
+}
+
+/// Something that needs a look.
+struct Item {
+    label: &'static str,
+    value: String,
+    href: Option<&'static str>,
+    class: &'static str,
+}
+
+/// How many of the billed ones have a status.
+struct Share {
+    label: &'static str,
+    value: String,
+    href: String,
+    class: &'static str,
+}
+
+struct Table {
+    rows: Vec<Row>,
+    has_more: bool,
+}
+
+impl Table {
+    fn of(ui: &Ui, listed: ListPage) -> Self {
+        Self {
+            has_more: listed.next_page_token.is_some(),
+            rows: rows(ui, listed.organizations),
+        }
+    }
+}
+
+/// The figures, what needs a look, and the first of both lists.
+pub(super) async fn overview(
+    State(web): State<Web>,
+    Extension(ui): Extension<Arc<Ui>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, PageError> {
+    let admin = web.admin(&headers).await?;
+    let request = OverviewRequest {
+        filter: OrganizationFilter::default(),
+        order: OrganizationOrder::default(),
+        page_size: ROWS,
+        pending_cursor: String::new(),
+        linked_cursor: String::new(),
+    };
+    let app = web.app();
+    let (overview, reconciliation, dead_letters) = tokio::join!(
+        app.list_overview(&admin, request),
+        app.find_reconciliation(&admin),
+        dead_letters(app, &admin, &ui)
+    );
+    let (overview, reconciliation) = (overview?, reconciliation?);
+    let Overview {
+        summary,
+        pending,
+        linked,
+        reporting_available,
+    } = overview;
+    let now = app.clock().now();
+    let shown = OverviewPage {
+        ui: ui.frame(&admin.email, Section::Overview),
+        notice: notice(&ui, &Query::read(query.as_deref())),
+        news: ui.count(&ui.t.pending_now, &summary.pending),
+        reporting_available,
+        figures: figures(&ui, &summary),
+        attention: attention(&ui, &summary, reconciliation.as_ref(), dead_letters),
+        compared: reconciliation
+            .and_then(|stands| stands.last_full_pass_at)
+            .map(|at| ui.minute(at)),
+        shares: shares(&ui, &summary),
+        heads: Heads::default(),
+        pending: Table::of(&ui, pending),
+        billed: Table::of(&ui, linked),
+        as_of: ui.minute(now),
+        counted: (now - summary.counted_at > chrono::TimeDelta::seconds(1))
+            .then(|| ui.minute(summary.counted_at)),
+        summary,
+    };
+    Ok(page(StatusCode::OK, &shown))
+}
+
+/// How many events of Stripe's were given up; `None` where there are none. While stripe-svc is away
+/// that is said in place of the number.
+async fn dead_letters(app: &App, admin: &Admin, ui: &Ui) -> Option<String> {
+    let (state, nothing) = (WebhookEventState::Dead, String::new());
+    let listed = app.list_webhook_events(admin, state, DEAD_LETTERS_COUNTED, nothing);
+    match listed.await {
+        Ok(listed) if listed.events.is_empty() => None,
+        Ok(listed) => {
+            let count = i64::try_from(listed.events.len()).unwrap_or(i64::MAX);
+            let more = listed.next_page_token.map_or("", |_| "+");
+            Some(format!("{}{more}", ui.number(&count)))
+        }
+        Err(fault) => {
+            fault.log();
+            Some("?".to_owned())
+        }
+    }
+}
+
+/// What was just done. The address picks one of our own sentences: it cannot bring its own.
+fn notice(ui: &Ui, asked: &Query) -> Option<Notice> {
+    let text = match asked.get("notice")? {
+        "linked" => ui.t.notice_linked,
+        "linking" => ui.t.notice_linking,
+        "unlinked" => ui.t.notice_unlinked,
+        _ => return None,
+    };
+    let organization_id = asked.get("organization")?.parse().ok()?;
+    Some(Notice {
+        text,
+        organization_id,
+    })
+}
+
+fn figures(ui: &Ui, summary: &Summary) -> Vec<Figure> {
+    let figure = |label, count, href, class| Figure {
+        label,
+        value: ui.number(count),
+        href,
+        note: None,
+        class,
+    };
+    let calling = if summary.pending > 0 { "calling" } else { "" };
+    vec![
+        figure(ui.t.pending, &summary.pending, Some(list::PENDING), calling),
+        figure(ui.t.billed, &summary.linked, Some(list::BILLED), ""),
+        figure(ui.t.organizations, &summary.total, None, ""),
+    ]
+}
+
+fn attention(
+    ui: &Ui,
+    summary: &Summary,
+    reconciliation: Option<&Reconciliation>,
+    dead_letters: Option<String>,
+) -> Vec<Item> {
+    let troubled = |(status, _): &&(SubscriptionStatus, i64)| match status {
+        SubscriptionStatus::PastDue
+        | SubscriptionStatus::Unpaid
+        | SubscriptionStatus::Incomplete
+        | SubscriptionStatus::IncompleteExpired => true,
+        SubscriptionStatus::Unspecified
+        | SubscriptionStatus::Pending
+        | SubscriptionStatus::Trial
+        | SubscriptionStatus::Active
+        | SubscriptionStatus::Paused
+        | SubscriptionStatus::Canceled => false,
+    };
+    let troubled = summary.by_status.iter().filter(troubled);
+    let troubled: i64 = troubled.map(|(_, count)| count).sum();
+    let mut items = Vec::new();
+    if troubled > 0 {
+        items.push(Item {
+            label: ui.t.problems,
+            value: ui.number(&troubled),
+            href: Some("/billed?sort=status"),
+            class: "bad",
+        });
+    }
+    let findings = match reconciliation {
+        None => Some(("?".to_owned(), "wait")),
+        Some(stands) if stands.open_finding_count > 0 => {
+            Some((ui.number(&stands.open_finding_count), "bad"))
+        }
+        Some(_) => None,
+    };
+    items.extend(findings.map(|(value, class)| Item {
+        label: ui.t.findings,
+        value,
+        href: Some(reconciliation::PATH),
+        class,
+    }));
+    items.extend(dead_letters.map(|value| Item {
+        label: ui.t.dead_letters,
+        value,
+        href: None,
+        class: "wait",
+    }));
+    items
+}
+
+fn shares(ui: &Ui, summary: &Summary) -> Vec<Share> {
+    let share = |(status, count): &(SubscriptionStatus, i64)| Share {
+        label: ui.t.status_word(*status),
+        value: ui.number(count),
+        href: with_query(list::BILLED, &[("status", words::status(*status))]),
+        class: labels::status_class(*status),
+    };
+    summary.by_status.iter().map(share).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+
+    use super::*;
+    use crate::dashboard::{
+        row::tests::{ATTACK, organization},
+        ui::tests::readers,
+    };
+
+    const ID: &str = "organization=00000000-0000-0000-0000-000000000007";
+
+    fn html(ui: &Ui, empty: bool) -> String {
+        let at = DateTime::from_timestamp(1_730_419_200, 0).unwrap();
+        let summary = Summary {
+            total: 12_002,
+            linked: 12_001,
+            pending: 1,
+            by_status: vec![
+                (SubscriptionStatus::PastDue, 3),
+                (SubscriptionStatus::Active, 11_998),
+            ],
+            counted_at: at,
+        };
+        let stands = Reconciliation {
+            last_full_pass_at: Some(at),
+            skipped_count: 0,
+            pass_started_at: None,
+            open_finding_count: 2,
+        };
+        let table = |linked: bool| Table {
+            rows: rows(
+                ui,
+                (!empty).then(|| organization(linked)).into_iter().collect(),
+            ),
+            has_more: !empty,
+        };
+        let attention = if empty {
+            Vec::new()
+        } else {
+            attention(ui, &summary, Some(&stands), Some("50+".to_owned()))
+        };
+        OverviewPage {
+            ui: ui.frame(ATTACK, Section::Overview),
+            notice: notice(ui, &Query::read(Some(&format!("notice=linked&{ID}")))),
+            news: "news".to_owned(),
+            reporting_available: false,
+            figures: figures(ui, &summary),
+            attention,
+            compared: (!empty).then(|| ui.minute(at)),
+            shares: shares(ui, &summary),
+            heads: Heads::default(),
+            pending: table(false),
+            billed: table(true),
+            as_of: ui.minute(at),
+            counted: Some(ui.minute(at)),
+            summary,
+        }
+        .render()
+        .unwrap()
+    }
+
+    #[test]
+    fn the_page_renders_in_both_languages_and_escapes_all() {
+        for ui in readers() {
+            let html = html(&ui, false);
+            assert!(!html.contains("<img"), "{html}");
+            let t = ui.t;
+            for shown in [
+                "&#60;img src=x onerror=alert(1)&#62;",
+                t.pending_title,
+                t.billed_title,
+                t.notice_linked,
+                t.users_not_known,
+                t.words.past_due,
+                t.problems,
+                &ui.number(&12_001),
+                &ui.count(&t.all_billed, &12_001),
+                "Stripe said no.",
+                "50+",
+                "/billed?status=past_due",
+                "/organizations/00000000-0000-0000-0000-000000000007/link",
+                "data-poll=\"15\"",
+            ] {
+                assert!(html.contains(shown), "{shown} in {html}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_empty_page_says_so_in_both_languages() {
+        for ui in readers() {
+            let html = html(&ui, true);
+            let t = ui.t;
+            for shown in [t.none_pending, t.none_billed, t.all_well, t.not_compared] {
+                assert!(html.contains(shown), "{shown} in {html}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_address_brings_no_sentence_of_its_own() {
+        let [ui, _] = readers();
+        let notice = |query: &str| notice(&ui, &Query::read(Some(query)));
+        assert!(notice(&format!("notice=Pay+me&{ID}")).is_none());
+        assert!(notice("notice=linked&organization=x").is_none());
+    }
+}
