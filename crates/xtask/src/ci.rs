@@ -31,11 +31,12 @@ enum Step {
     Dependencies,
     Conformance,
     Tests,
+    BetterAuth,
     EndToEnd,
     Chaos,
 }
 
-const STEPS: [(&str, Step); 9] = [
+const STEPS: [(&str, Step); 10] = [
     ("fmt", Step::Format),
     ("clippy", Step::Clippy),
     ("buf", Step::ProtoLint),
@@ -43,6 +44,7 @@ const STEPS: [(&str, Step); 9] = [
     ("deps", Step::Dependencies),
     ("conformance", Step::Conformance),
     ("test", Step::Tests),
+    ("better-auth", Step::BetterAuth),
     ("e2e", Step::EndToEnd),
     ("chaos", Step::Chaos),
 ];
@@ -60,6 +62,7 @@ impl Step {
             | Self::Dependencies
             | Self::Conformance
             | Self::Tests
+            | Self::BetterAuth
             | Self::EndToEnd => true,
             Self::Chaos => false,
         }
@@ -147,6 +150,7 @@ async fn perform(step: Step, stop: &mut StopSignals) -> anyhow::Result<()> {
             let mut command = Command::new(layout::own()?);
             run::to_success(command.args(["test", "--no-fail-fast"]), stop).await
         }
+        Step::BetterAuth => better_auth(stop).await,
         Step::EndToEnd => end_to_end::end_to_end(stop).await,
         Step::Chaos => chaos::check(stop).await,
     }
@@ -177,6 +181,31 @@ async fn proto_lint(stop: &mut StopSignals) -> anyhow::Result<()> {
     let mut lint = Command::new(tools.join("node_modules/.bin/buf"));
     lint.arg("lint").current_dir(layout::root().join("proto"));
     run::to_success(&mut lint, stop).await
+}
+
+/// Real Better Auth servers, of the versions and with the checksums that `crates/e2e/better-auth`
+/// names, beside a whole system. The tests are told where they are, so that none of them is skipped.
+async fn better_auth(stop: &mut StopSignals) -> anyhow::Result<()> {
+    let dir = layout::target().join("better-auth");
+    std::fs::create_dir_all(&dir)?;
+    for file in ["package.json", "package-lock.json", "server.mjs"] {
+        let source = layout::root().join("crates/e2e/better-auth").join(file);
+        std::fs::copy(&source, dir.join(file))
+            .with_context(|| format!("{} is missing", source.display()))?;
+    }
+    let mut install = Command::new("npm");
+    install
+        .args(["install", "--silent", "--no-audit", "--no-fund"])
+        // Nothing but what the lock file names, and none of it runs while it is installed.
+        .args(["--legacy-peer-deps", "--ignore-scripts"])
+        .current_dir(&dir);
+    run::to_success(&mut install, stop)
+        .await
+        .context("Better Auth cannot be installed; .ci/run installs npm where it is missing")?;
+    let mut test = Command::new(layout::own()?);
+    test.args(["test", "-p", "billing-e2e", "--test", "better_auth"])
+        .env("BETTER_AUTH_SERVER_DIR", &dir);
+    run::to_success(&mut test, stop).await
 }
 
 async fn manifests(stop: &mut StopSignals) -> anyhow::Result<()> {

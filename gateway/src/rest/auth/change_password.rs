@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::{
     answer::{AuthError, UserJson, set_cookies},
-    body,
+    body::{self, Kinds},
 };
 use crate::{
     app::{NewPassword, PasswordChange},
@@ -47,10 +47,7 @@ pub(super) struct Answer<'a> {
     path = "/api/auth/change-password",
     operation_id = "changePassword",
     tag = openapi::BETTER_AUTH,
-    request_body(
-        content((ChangePassword = "application/json"), (ChangePassword = "application/x-www-form-urlencoded")),
-        description = "JSON or a form.",
-    ),
+    request_body = ChangePassword,
     responses(
         (status = 200, description = "It is changed; `token` is the new session's, where the others ended.", body = Answer<'static>,
             headers(("Set-Cookie" = String, description = "The new session's cookie."))),
@@ -64,7 +61,7 @@ pub(super) async fn change_password(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, AuthError> {
-    let body = body::read(&headers, body).await?;
+    let body = body::read(&headers, body, Kinds::Json).await?;
     web.trusted_origins()
         .check_change(&origin_facts(&headers))?;
     let ChangePasswordBody {

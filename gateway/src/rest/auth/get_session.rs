@@ -2,7 +2,7 @@
 
 use axum::{
     extract::{RawQuery, State},
-    response::Response,
+    response::{IntoResponse, Response},
 };
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;
@@ -119,10 +119,14 @@ pub(super) async fn get_session(
 fn answer(body: Option<Answer>, cookies: Vec<String>) -> Response {
     let mut response = json(StatusCode::OK, &body);
     let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
+    keep_nothing(headers);
     set_cookies(headers, cookies);
     response
+}
+
+fn keep_nothing(headers: &mut HeaderMap) {
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
 }
 
 /// Better Auth takes a POST only where it puts refreshing off, which nothing here does.
@@ -133,10 +137,13 @@ fn answer(body: Option<Answer>, cookies: Vec<String>) -> Response {
     tag = openapi::BETTER_AUTH,
     responses((status = 405, description = "There is no such method.", body = openapi::AuthErrorAnswer)),
 )]
-pub(super) async fn no_post() -> AuthError {
-    AuthError::new(
+pub(super) async fn no_post() -> Response {
+    let error = AuthError::new(
         StatusCode::METHOD_NOT_ALLOWED,
         "POST method requires deferSessionRefresh to be enabled in session config",
         "METHOD_NOT_ALLOWED_DEFER_SESSION_REQUIRED",
-    )
+    );
+    let mut response = error.into_response();
+    keep_nothing(response.headers_mut());
+    response
 }

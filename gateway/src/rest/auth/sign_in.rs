@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::{
     answer::{AuthError, UserJson, set_cookies},
-    body,
+    body::{self, Kinds},
 };
 use crate::{
     app::{Credentials, SignedIn},
@@ -71,7 +71,7 @@ pub(super) async fn sign_in(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, AuthError> {
-    let body = body::read(&headers, body).await?;
+    let body = body::read(&headers, body, Kinds::JsonAndForm).await?;
     web.trusted_origins()
         .check_sign_in(&origin_facts(&headers))?;
     check_callback(&web, body.as_ref())?;

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::{
     answer::{AuthError, set_cookies},
-    body,
+    body::{self, Kinds},
 };
 use crate::{
     rest::{answer::json, openapi},
@@ -35,7 +35,7 @@ pub(super) async fn sign_out(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, AuthError> {
-    let _nothing_is_asked_for = body::read(&headers, body).await?;
+    let _nothing_is_asked_for = body::read(&headers, body, Kinds::Json).await?;
     web.trusted_origins()
         .check_change(&origin_facts(&headers))?;
     let jar = cookie_jar(&headers);
