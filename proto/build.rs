@@ -2,8 +2,11 @@
 
 use std::{env, error::Error, fs, path::PathBuf};
 
-const PROTO_FILES: [&str; 15] = [
+const PROTO_FILES: [&str; 20] = [
     "billing/admin/v1/admin_service.proto",
+    "billing/admin/v1/api_key.proto",
+    "billing/admin/v1/audit_event.proto",
+    "billing/admin/v1/webhook_event.proto",
     "billing/common/v1/error_reason.proto",
     "billing/common/v1/field_violation.proto",
     "billing/common/v1/stripe_objects.proto",
@@ -13,6 +16,8 @@ const PROTO_FILES: [&str; 15] = [
     "billing/ingest/v1/reporting_service.proto",
     "billing/ingest/v1/usage_report_service.proto",
     "billing/org/v1/admin_session_service.proto",
+    "billing/org/v1/api_key_service.proto",
+    "billing/org/v1/audit_service.proto",
     "billing/org/v1/organization_service.proto",
     "billing/stripe/v1/customer_service.proto",
     "billing/stripe/v1/meter_event_service.proto",

@@ -93,6 +93,7 @@ pub async fn start(config: Config, deps: Deps, life: Lifecycle) -> Result<Runnin
     let health = Health::always_ready();
     let secure = auth_url.scheme() == "https";
     let limits = ReportLimits::new(report_rates);
+    let proxies = trusted_proxies.clone();
     let web = Web::new(
         app.clone(),
         api_tokens,
@@ -116,7 +117,7 @@ pub async fn start(config: Config, deps: Deps, life: Lifecycle) -> Result<Runnin
     life.spawn_worker("limits", limits.forget_until(life.stop.clone()));
     life.spawn_worker(
         "public port",
-        server::serve(listener, doors, life.stop.clone()),
+        server::serve(listener, doors, proxies, life.stop.clone()),
     );
     Ok(Running { addr, health })
 }

@@ -23,7 +23,11 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::{ServiceExt, util::MapRequest};
 
-use crate::{doors::Doors, web::Peer};
+use crate::{
+    domain::trusted_proxies::TrustedProxies,
+    doors::Doors,
+    web::{Peer, name_the_client},
+};
 
 /// The most connections that are open at once; more wait to be accepted.
 const CONNECTIONS_MAX: usize = 20_000;
@@ -46,8 +50,14 @@ const BUFFER_BYTES_MAX: usize = 64 * 1024;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves until `stop`; then lets the requests in flight end, and closes connections that are idle.
-pub(crate) async fn serve(listener: TcpListener, doors: Doors, stop: CancellationToken) {
+pub(crate) async fn serve(
+    listener: TcpListener,
+    doors: Doors,
+    proxies: TrustedProxies,
+    stop: CancellationToken,
+) {
     let http = Arc::new(http());
+    let proxies = Arc::new(proxies);
     let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let graceful = GracefulShutdown::new();
     loop {
@@ -58,7 +68,7 @@ pub(crate) async fn serve(listener: TcpListener, doors: Doors, stop: Cancellatio
         let Some((stream, peer, permit)) = accepted else {
             continue;
         };
-        let served = connection(stream, peer, doors.clone(), &http, &graceful);
+        let served = connection(stream, peer, doors.clone(), &http, &proxies, &graceful);
         tokio::spawn(async move {
             served.await;
             drop(permit);
@@ -103,14 +113,18 @@ fn connection(
     peer: SocketAddr,
     doors: Doors,
     http: &Arc<auto::Builder<TokioExecutor>>,
+    proxies: &Arc<TrustedProxies>,
     graceful: &GracefulShutdown,
 ) -> impl Future<Output = ()> + Send + 'static {
     let _not_for_this_socket = stream.set_nodelay(true);
     let asked = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&asked);
+    let proxies = Arc::clone(proxies);
     let service: MapRequest<Doors, _> = doors.map_request(move |mut request: Request<Incoming>| {
         seen.store(true, Ordering::Relaxed);
-        request.extensions_mut().insert(Peer(peer.ip()));
+        let peer = Peer(peer.ip());
+        request.extensions_mut().insert(peer);
+        name_the_client(request.headers_mut(), peer, &proxies);
         request
     });
     let served = http

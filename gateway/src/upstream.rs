@@ -17,6 +17,7 @@ use billing_proto::{
     },
     org::v1::{
         admin_session_service_client::AdminSessionServiceClient,
+        api_key_service_client::ApiKeyServiceClient, audit_service_client::AuditServiceClient,
         organization_service_client::OrganizationServiceClient,
     },
     stripe::v1::{
@@ -61,6 +62,10 @@ pub(crate) struct Upstream {
     pub organizations: OrganizationServiceClient<ServiceChannel>,
     /// org-svc, to link.
     pub linking: OrganizationServiceClient<ServiceChannel>,
+    /// org-svc, for the keys of admins' scripts.
+    pub api_keys: ApiKeyServiceClient<ServiceChannel>,
+    /// org-svc, for who changed what.
+    pub audit: AuditServiceClient<ServiceChannel>,
     /// org-svc, for a session that is there.
     pub sessions: AdminSessionServiceClient<ServiceChannel>,
     /// org-svc, where a password is hashed.
@@ -91,6 +96,8 @@ impl Upstream {
             held_reports: HeldReportServiceClient::new(ingest(READ_DEADLINE)?),
             organizations: OrganizationServiceClient::new(org(READ_DEADLINE)?),
             linking: OrganizationServiceClient::new(org(LINK_DEADLINE)?),
+            api_keys: ApiKeyServiceClient::new(org(READ_DEADLINE)?),
+            audit: AuditServiceClient::new(org(READ_DEADLINE)?),
             sessions: AdminSessionServiceClient::new(org(READ_DEADLINE)?),
             sign_in: AdminSessionServiceClient::new(org(SIGN_IN_DEADLINE)?),
         })
@@ -114,7 +121,10 @@ pub(crate) fn internal_fault(status: Status) -> Fault {
         | ErrorReason::UserBanned
         | ErrorReason::SecondFactorNeeded
         | ErrorReason::OriginNotTrusted
+        | ErrorReason::ApiKeyReadOnly
+        | ErrorReason::SessionRequired
         | ErrorReason::OrganizationNotFound
+        | ErrorReason::ApiKeyNotFound
         | ErrorReason::ReportConflict
         | ErrorReason::LinkConflict
         | ErrorReason::StripeRefused

@@ -3,10 +3,10 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use axum::body::Body;
-use billing_kit::{Fault, Ids};
+use billing_kit::{Fault, Ids, context::CLIENT_ADDRESS};
 use billing_proto::common::v1::ErrorReason;
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use http_body_util::BodyExt;
 
 use crate::{
@@ -119,7 +119,8 @@ impl Web {
             .ok_or_else(|| Fault::new(ErrorReason::Unauthenticated, "Sign in first."))
     }
 
-    /// Lets an admin in, to look: by a bearer token where there is one, else by the cookie.
+    /// Lets an admin in, to look: by a bearer token (of a session, or an API key) where there is one,
+    /// else by the cookie.
     ///
     /// # Errors
     /// UNAUTHENTICATED without a session, PERMISSION_DENIED for a user who is no admin.
@@ -135,12 +136,14 @@ impl Web {
     /// a bearer token is sent by who has it, so only cookies need an origin.
     ///
     /// # Errors
-    /// ORIGIN_NOT_TRUSTED, and as for [`Web::admin`].
+    /// ORIGIN_NOT_TRUSTED, API_KEY_READ_ONLY, and as for [`Web::admin`].
     pub(crate) async fn admin_for_change(&self, headers: &HeaderMap) -> Result<Admin, Fault> {
         if bearer(headers).is_none() {
             self.check_change(headers)?;
         }
-        self.admin(headers).await
+        let admin = self.admin(headers).await?;
+        admin.check_may_change()?;
+        Ok(admin)
     }
 
     /// Believes a change only where it comes from a page of ours.
@@ -171,9 +174,7 @@ impl Web {
     }
 
     fn client_address(&self, peer: Peer, headers: &HeaderMap) -> IpAddr {
-        let forwarded_for = headers.get_all(FORWARDED_FOR).iter();
-        let forwarded_for = forwarded_for.filter_map(|value| value.to_str().ok());
-        self.0.trusted_proxies.client_address(peer.0, forwarded_for)
+        client_address(peer, headers, &self.0.trusted_proxies)
     }
 
     /// The client's address and user agent, as they are kept with a session.
@@ -181,6 +182,22 @@ impl Web {
         let address = self.client_address(peer, headers);
         let user_agent = text(headers, &header::USER_AGENT).unwrap_or_default();
         (session_form(address), user_agent.to_owned())
+    }
+}
+
+fn client_address(peer: Peer, headers: &HeaderMap, proxies: &TrustedProxies) -> IpAddr {
+    let forwarded_for = headers.get_all(FORWARDED_FOR).iter();
+    let forwarded_for = forwarded_for.filter_map(|value| value.to_str().ok());
+    proxies.client_address(peer.0, forwarded_for)
+}
+
+/// Writes where a request came from to where all our services read it, over whatever the client
+/// wrote there.
+pub(crate) fn name_the_client(headers: &mut HeaderMap, peer: Peer, proxies: &TrustedProxies) {
+    let address = client_address(peer, headers, proxies);
+    headers.remove(CLIENT_ADDRESS);
+    if let Ok(value) = HeaderValue::try_from(address.to_string()) {
+        headers.insert(CLIENT_ADDRESS, value);
     }
 }
 

@@ -59,6 +59,8 @@ pub(crate) fn table(readers: &[String]) -> AccessTable {
             and_readers(&[INGEST_SVC]),
         )
         .allow("/billing.org.v1.AdminSessionService/", [GATEWAY])
+        .allow("/billing.org.v1.ApiKeyService/", [GATEWAY])
+        .allow("/billing.org.v1.AuditService/", [GATEWAY])
 }
 
 /// Whether a caller may read organizations on behalf of an admin only. The gateway has no business

@@ -33,6 +33,7 @@ use billing_kit::{
 };
 use billing_proto::org::v1::{
     admin_session_service_server::AdminSessionServiceServer,
+    api_key_service_server::ApiKeyServiceServer, audit_service_server::AuditServiceServer,
     organization_service_server::OrganizationServiceServer,
 };
 use sea_orm::DatabaseConnection;
@@ -41,7 +42,7 @@ use tonic::service::Routes;
 
 use crate::{
     app::{Admins, Organizations, count_organizations::KeptCounts},
-    grpc::{AdminSessions, OrganizationsService},
+    grpc::{AdminSessions, ApiKeys, Audit, OrganizationsService},
     store::better_auth::DetectError,
     stripe_svc::StripeSvc,
 };
@@ -115,11 +116,19 @@ pub async fn start(config: Config, deps: Deps, life: Lifecycle) -> Result<Runnin
     let routes = routes(
         OrganizationsService {
             app: Arc::clone(&organizations),
-            verifier,
+            verifier: verifier.clone(),
         },
         AdminSessions {
-            app: admins,
+            app: Arc::clone(&admins),
             signer,
+        },
+        ApiKeys {
+            app: Arc::clone(&admins),
+            verifier: verifier.clone(),
+        },
+        Audit {
+            app: admins,
+            verifier,
         },
     )?;
     life.spawn_worker(
@@ -167,15 +176,21 @@ async fn check_tables(admins: &Admins) -> Result<(), String> {
 fn routes(
     organizations: OrganizationsService,
     admin_sessions: AdminSessions,
+    api_keys: ApiKeys,
+    audit: Audit,
 ) -> Result<Routes, String> {
     let reflection = server::reflection(&[
         "billing.org.v1.OrganizationService",
         "billing.org.v1.AdminSessionService",
+        "billing.org.v1.ApiKeyService",
+        "billing.org.v1.AuditService",
     ])
     .map_err(|fault| fault.to_string())?;
     Ok(reflection
         .add_service(OrganizationServiceServer::new(organizations))
-        .add_service(AdminSessionServiceServer::new(admin_sessions)))
+        .add_service(AdminSessionServiceServer::new(admin_sessions))
+        .add_service(ApiKeyServiceServer::new(api_keys))
+        .add_service(AuditServiceServer::new(audit)))
 }
 
 async fn serve(config: Config, listener: TcpListener, routes: Routes, life: Lifecycle) {

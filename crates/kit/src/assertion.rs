@@ -13,8 +13,9 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, jwk:
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use tonic::metadata::MetadataMap;
+use uuid::Uuid;
 
-use crate::{clock::Clock, fault::Fault};
+use crate::{clock::Clock, context::RequestContext, fault::Fault};
 
 /// The metadata key that carries it.
 pub const ADMIN_ASSERTION: &str = "x-admin-assertion";
@@ -35,6 +36,15 @@ pub struct Admin {
     pub email: String,
 }
 
+/// The API key that an admin's program showed in place of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApiKey {
+    /// Its id.
+    pub id: Uuid,
+    /// Whether it may look and not change.
+    pub is_read_only: bool,
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 struct Claims {
     iss: String,
@@ -42,6 +52,8 @@ struct Claims {
     sub: String,
     email: String,
     exp: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    api_key: Option<ApiKey>,
 }
 
 /// Signs assertions: org-svc alone has one.
@@ -82,12 +94,35 @@ impl Signer {
     /// # Errors
     /// The signature could not be made.
     pub fn sign(&self, admin: &Admin, now: DateTime<Utc>) -> Result<String, Fault> {
+        self.sign_claims(admin, None, now)
+    }
+
+    /// The same of a program that shows an API key of this admin's.
+    ///
+    /// # Errors
+    /// The signature could not be made.
+    pub fn sign_for_key(
+        &self,
+        admin: &Admin,
+        key: ApiKey,
+        now: DateTime<Utc>,
+    ) -> Result<String, Fault> {
+        self.sign_claims(admin, Some(key), now)
+    }
+
+    fn sign_claims(
+        &self,
+        admin: &Admin,
+        api_key: Option<ApiKey>,
+        now: DateTime<Utc>,
+    ) -> Result<String, Fault> {
         let claims = Claims {
             iss: ISSUER.to_owned(),
             aud: AUDIENCE.to_owned(),
             sub: admin.user_id.clone(),
             email: admin.email.clone(),
             exp: (now + LIFETIME).timestamp(),
+            api_key,
         };
         jsonwebtoken::encode(&Header::new(Algorithm::EdDSA), &claims, &self.0)
             .map_err(Fault::internal)
@@ -118,11 +153,54 @@ impl Verifier {
         Ok(Self { key, clock })
     }
 
-    /// The admin that a request's metadata vouches for.
+    /// The admin that a request's metadata vouches for, to change something: what a method asks for
+    /// unless it only reads.
+    ///
+    /// # Errors
+    /// UNAUTHENTICATED where there is no assertion, or none that is good now; API_KEY_READ_ONLY for
+    /// a key that may not change anything.
+    pub fn admin(&self, metadata: &MetadataMap) -> Result<Admin, Fault> {
+        let (admin, api_key) = self.vouched(metadata)?;
+        match api_key {
+            Some(ApiKey {
+                is_read_only: true, ..
+            }) => Err(Fault::new(
+                ErrorReason::ApiKeyReadOnly,
+                "This API key may read and not change anything.",
+            )),
+            Some(ApiKey {
+                is_read_only: false,
+                ..
+            })
+            | None => Ok(admin),
+        }
+    }
+
+    /// The admin that a request's metadata vouches for, to look.
     ///
     /// # Errors
     /// UNAUTHENTICATED where there is no assertion, or none that is good now.
-    pub fn admin(&self, metadata: &MetadataMap) -> Result<Admin, Fault> {
+    pub fn reader(&self, metadata: &MetadataMap) -> Result<Admin, Fault> {
+        self.vouched(metadata).map(|(admin, _)| admin)
+    }
+
+    /// The admin that a request's metadata vouches for, who signed in: no program with a key.
+    ///
+    /// # Errors
+    /// UNAUTHENTICATED as above; SESSION_REQUIRED for an API key.
+    pub fn person(&self, metadata: &MetadataMap) -> Result<Admin, Fault> {
+        let (admin, api_key) = self.vouched(metadata)?;
+        if api_key.is_some() {
+            return Err(Fault::new(
+                ErrorReason::SessionRequired,
+                "This needs an admin who signed in: an API key cannot do it.",
+            ));
+        }
+        Ok(admin)
+    }
+
+    /// Verifies the assertion; notes its API key for the audit trail.
+    fn vouched(&self, metadata: &MetadataMap) -> Result<(Admin, Option<ApiKey>), Fault> {
         let assertion = metadata
             .get(ADMIN_ASSERTION)
             .and_then(|value| value.to_str().ok())
@@ -141,10 +219,14 @@ impl Verifier {
         if expiry + LEEWAY < now || expiry > now + LIFETIME + LEEWAY {
             return Err(unauthenticated("The admin assertion has expired."));
         }
-        Ok(Admin {
+        if let Some(key) = claims.api_key {
+            RequestContext::current().note_api_key(key.id);
+        }
+        let admin = Admin {
             user_id: claims.sub,
             email: claims.email,
-        })
+        };
+        Ok((admin, claims.api_key))
     }
 }
 
@@ -214,6 +296,29 @@ mod tests {
         let forged = format!("{head}.{}", signature.chars().rev().collect::<String>());
         assert!(verifier.admin(&metadata(&forged)).is_err());
         assert!(verifier.admin(&MetadataMap::new()).is_err());
+
+        let key = |is_read_only| ApiKey {
+            id: Uuid::from_u128(7),
+            is_read_only,
+        };
+        let with_key = |is_read_only| {
+            let assertion = signer
+                .sign_for_key(&admin, key(is_read_only), start)
+                .unwrap();
+            metadata(&assertion)
+        };
+        let reason = |answer: Result<Admin, Fault>| answer.map_err(|fault| fault.reason);
+        assert_eq!(reason(verifier.reader(&with_key(true))), Ok(admin.clone()));
+        assert_eq!(
+            reason(verifier.admin(&with_key(true))),
+            Err(ErrorReason::ApiKeyReadOnly)
+        );
+        assert_eq!(reason(verifier.admin(&with_key(false))), Ok(admin.clone()));
+        assert_eq!(
+            reason(verifier.person(&with_key(false))),
+            Err(ErrorReason::SessionRequired)
+        );
+        assert!(verifier.person(&metadata(&assertion)).is_ok());
 
         time.send(start + LIFETIME + LEEWAY + TimeDelta::seconds(1))
             .unwrap();

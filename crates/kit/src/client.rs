@@ -14,7 +14,7 @@ use tonic::{
 use url::Url;
 
 use crate::{
-    context::{REQUEST_ID, RequestContext, TRACEPARENT},
+    context::{CLIENT_ADDRESS, REQUEST_ID, RequestContext, TRACEPARENT},
     tls::TlsFiles,
 };
 
@@ -98,6 +98,9 @@ impl Interceptor for Outbound {
         };
         set(REQUEST_ID, &context.request_id);
         set(TRACEPARENT, &context.traceparent());
+        if let Some(address) = context.client_address {
+            set(CLIENT_ADDRESS, &address.to_string());
+        }
         Ok(request)
     }
 }

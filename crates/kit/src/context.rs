@@ -4,16 +4,25 @@
 //! stack writes it to whatever is called meanwhile. A spawned task carries it on with
 //! [`RequestContext::scope`].
 
-use std::{future::Future, time::Duration};
+use std::{
+    future::Future,
+    net::IpAddr,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use http::HeaderMap;
 use rand::RngExt;
 use tokio::time::Instant;
+use uuid::Uuid;
 
 /// The header and metadata key of the request id.
 pub const REQUEST_ID: &str = "x-request-id";
 /// The header and metadata key of the W3C trace context.
 pub const TRACEPARENT: &str = "traceparent";
+/// The metadata key of the address that the request came from. The gateway writes it, over whatever a
+/// client sent; between services it is believed like everything else that a service says.
+pub const CLIENT_ADDRESS: &str = "x-client-address";
 
 const REQUEST_ID_LEN_MAX: usize = 64;
 
@@ -32,6 +41,10 @@ pub struct RequestContext {
     sampled: bool,
     /// When the caller stops waiting.
     pub deadline: Option<Instant>,
+    /// Where the request came from, before it reached the first of our services.
+    pub client_address: Option<IpAddr>,
+    /// The API key that a verified admin assertion names.
+    api_key_id: Arc<OnceLock<Uuid>>,
 }
 
 impl RequestContext {
@@ -43,6 +56,8 @@ impl RequestContext {
             trace_id,
             sampled: false,
             deadline: None,
+            client_address: None,
+            api_key_id: Arc::new(OnceLock::new()),
         }
     }
 
@@ -61,6 +76,7 @@ impl RequestContext {
         if let Some(timeout) = text("grpc-timeout").and_then(parse_grpc_timeout) {
             context.deadline = Instant::now().checked_add(timeout);
         }
+        context.client_address = text(CLIENT_ADDRESS).and_then(|address| address.parse().ok());
         context
     }
 
@@ -87,6 +103,17 @@ impl RequestContext {
         CURRENT
             .try_with(Clone::clone)
             .unwrap_or_else(|_| Self::fresh())
+    }
+
+    /// The API key on whose behalf the request is served; known once its assertion was verified.
+    pub fn api_key_id(&self) -> Option<Uuid> {
+        self.api_key_id.get().copied()
+    }
+
+    /// Notes the API key that the request's assertion names, for the audit trail.
+    pub(crate) fn note_api_key(&self, id: Uuid) {
+        // A request has one assertion, however often it is verified.
+        let _noted_before = self.api_key_id.set(id);
     }
 
     /// Runs a future within this context.

@@ -257,8 +257,11 @@ fn severity(reason: ErrorReason) -> Severity {
         | ErrorReason::PermissionDenied
         | ErrorReason::UserBanned
         | ErrorReason::SecondFactorNeeded
+        | ErrorReason::ApiKeyReadOnly
+        | ErrorReason::SessionRequired
         | ErrorReason::OriginNotTrusted
         | ErrorReason::OrganizationNotFound
+        | ErrorReason::ApiKeyNotFound
         | ErrorReason::NotFound
         | ErrorReason::ReportConflict
         | ErrorReason::LinkConflict
@@ -278,8 +281,10 @@ fn code_of(reason: ErrorReason) -> Code {
         | ErrorReason::CallerNotAdmitted
         | ErrorReason::UserBanned
         | ErrorReason::SecondFactorNeeded
+        | ErrorReason::ApiKeyReadOnly
+        | ErrorReason::SessionRequired
         | ErrorReason::OriginNotTrusted => Code::PermissionDenied,
-        ErrorReason::OrganizationNotFound => Code::NotFound,
+        ErrorReason::OrganizationNotFound | ErrorReason::ApiKeyNotFound => Code::NotFound,
         ErrorReason::NotFound => Code::Unimplemented,
         ErrorReason::ReportConflict | ErrorReason::LinkConflict => Code::AlreadyExists,
         ErrorReason::StripeRefused | ErrorReason::PriceNotFound => Code::FailedPrecondition,
@@ -327,7 +332,10 @@ fn message_of(reason: ErrorReason) -> &'static str {
         | ErrorReason::MalformedBody
         | ErrorReason::BodyTooLarge
         | ErrorReason::OriginNotTrusted
+        | ErrorReason::ApiKeyReadOnly
+        | ErrorReason::SessionRequired
         | ErrorReason::OrganizationNotFound
+        | ErrorReason::ApiKeyNotFound
         | ErrorReason::ReportConflict
         | ErrorReason::LinkConflict
         | ErrorReason::StripeRefused

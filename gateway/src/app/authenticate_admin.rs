@@ -3,7 +3,7 @@
 use std::fmt;
 
 use billing_kit::{Fault, assertion::ADMIN_ASSERTION};
-use billing_proto::org::v1::AuthenticateAdminRequest;
+use billing_proto::{common::v1::ErrorReason, org::v1::AuthenticateAdminRequest};
 use tonic::{
     Request,
     metadata::{Ascii, MetadataValue},
@@ -17,6 +17,8 @@ use crate::domain::session_cookie::SessionToken;
 pub(crate) struct Admin {
     /// The e-mail address that the admin signed in with.
     pub email: String,
+    /// Whether this is an API key that may not change anything.
+    is_read_only: bool,
     assertion: MetadataValue<Ascii>,
 }
 
@@ -27,6 +29,21 @@ impl fmt::Debug for Admin {
 }
 
 impl Admin {
+    /// Turns away an API key that may only read, before anything is done. The services do so too, by
+    /// the assertion.
+    ///
+    /// # Errors
+    /// API_KEY_READ_ONLY.
+    pub(crate) fn check_may_change(&self) -> Result<(), Fault> {
+        if self.is_read_only {
+            return Err(Fault::new(
+                ErrorReason::ApiKeyReadOnly,
+                "This API key may read and not change anything.",
+            ));
+        }
+        Ok(())
+    }
+
     /// A call on the admin's behalf.
     pub(super) fn request<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
@@ -38,7 +55,7 @@ impl Admin {
 }
 
 impl App {
-    /// Asks org-svc who is behind the session.
+    /// Asks org-svc who is behind a session's token or an API key.
     ///
     /// # Errors
     /// UNAUTHENTICATED without a session, PERMISSION_DENIED for a user who is no admin.
@@ -59,6 +76,7 @@ impl App {
         assertion.set_sensitive(true);
         Ok(Admin {
             email: response.user.unwrap_or_default().email,
+            is_read_only: response.is_read_only,
             assertion,
         })
     }

@@ -310,6 +310,9 @@ pub(super) fn is_away(fault: &Fault) -> bool {
         | ErrorReason::NotFound
         | ErrorReason::ReportConflict
         | ErrorReason::LinkConflict
+        | ErrorReason::ApiKeyReadOnly
+        | ErrorReason::SessionRequired
+        | ErrorReason::ApiKeyNotFound
         | ErrorReason::StripeRefused
         | ErrorReason::PriceNotFound
         | ErrorReason::SignatureInvalid

@@ -410,19 +410,19 @@ pub(super) fn meter_error(message: stripe::MeterError) -> Result<MeterError, Fau
     })
 }
 
-fn id(text: &str) -> Result<Uuid, Fault> {
+pub(super) fn id(text: &str) -> Result<Uuid, Fault> {
     Uuid::parse_str(text).map_err(Fault::internal)
 }
 
-fn filled(text: String) -> Option<String> {
+pub(super) fn filled(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-fn optional_time(time: Option<Timestamp>) -> Option<DateTime<Utc>> {
+pub(super) fn optional_time(time: Option<Timestamp>) -> Option<DateTime<Utc>> {
     time.as_ref().and_then(proto_time::from_proto)
 }
 
-fn time(time: Option<Timestamp>, field: &str) -> Result<DateTime<Utc>, Fault> {
+pub(super) fn time(time: Option<Timestamp>, field: &str) -> Result<DateTime<Utc>, Fault> {
     optional_time(time).ok_or_else(|| lacking(field))
 }
 

@@ -194,7 +194,10 @@ pub(super) fn details(fault: &Fault) -> Option<&str> {
         | ErrorReason::SecondFactorNeeded
         | ErrorReason::CallerNotAdmitted
         | ErrorReason::OriginNotTrusted
+        | ErrorReason::ApiKeyReadOnly
+        | ErrorReason::SessionRequired
         | ErrorReason::OrganizationNotFound
+        | ErrorReason::ApiKeyNotFound
         | ErrorReason::NotFound
         | ErrorReason::Unavailable
         | ErrorReason::DeadlineExceeded

@@ -5,7 +5,9 @@
 //! services share (deployment types, plans, statuses) are the contract's own enums: a second set
 //! would only be a copy.
 
+pub(crate) mod api_key;
 pub(crate) mod api_tokens;
+pub(crate) mod audit_event;
 pub(crate) mod change_password_body;
 pub(crate) mod csv;
 pub(crate) mod email;

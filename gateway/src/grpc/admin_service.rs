@@ -3,25 +3,33 @@
 use billing_kit::{Fault, Violation};
 use billing_proto::{
     admin::v1::{
-        CancelSubscriptionRequest, CancelSubscriptionResponse, CreatePortalSessionRequest,
-        CreatePortalSessionResponse, DiscardReportsRequest, DiscardReportsResponse,
-        GetOrganizationRequest, GetOrganizationResponse, GetReportingSummaryRequest,
-        GetReportingSummaryResponse, LinkOrganizationRequest, LinkOrganizationResponse,
-        ListHeldReportsRequest, ListHeldReportsResponse, ListInvoicesRequest, ListInvoicesResponse,
-        ListOrganizationsRequest, ListOrganizationsResponse, ListUsageReportsRequest,
-        ListUsageReportsResponse, OrganizationOrder as OrderMessage, PreviewLinkRequest,
+        CancelSubscriptionRequest, CancelSubscriptionResponse, CreateApiKeyRequest,
+        CreateApiKeyResponse, CreatePortalSessionRequest, CreatePortalSessionResponse,
+        DiscardReportsRequest, DiscardReportsResponse, GetOrganizationRequest,
+        GetOrganizationResponse, GetReportingSummaryRequest, GetReportingSummaryResponse,
+        LinkOrganizationRequest, LinkOrganizationResponse, ListApiKeysRequest, ListApiKeysResponse,
+        ListAuditEventsRequest, ListAuditEventsResponse, ListHeldReportsRequest,
+        ListHeldReportsResponse, ListInvoicesRequest, ListInvoicesResponse, ListMeterErrorsRequest,
+        ListMeterErrorsResponse, ListOrganizationsRequest, ListOrganizationsResponse,
+        ListUsageReportsRequest, ListUsageReportsResponse, ListWebhookEventsRequest,
+        ListWebhookEventsResponse, OrganizationOrder as OrderMessage, PreviewLinkRequest,
         PreviewLinkResponse, ReleaseReportsRequest, ReleaseReportsResponse,
-        UnlinkOrganizationRequest, UnlinkOrganizationResponse, UpdateSubscriptionRequest,
-        UpdateSubscriptionResponse, admin_service_server::AdminService,
+        RetryWebhookEventRequest, RetryWebhookEventResponse, RevokeApiKeyRequest,
+        RevokeApiKeyResponse, UnlinkOrganizationRequest, UnlinkOrganizationResponse,
+        UpdateSubscriptionRequest, UpdateSubscriptionResponse, admin_service_server::AdminService,
     },
     common::v1::{CancelMode, DeploymentType, ErrorReason, PlanType},
 };
+use secrecy::ExposeSecret;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use super::translate;
+use super::{records, translate};
 use crate::{
-    app::{Admin, App, Change, HeldReportPage, InvoicePage, Link, PageRequest, UsageReportPage},
+    app::{
+        Admin, ApiKeyPage, App, AuditPage, Change, CreatedApiKey, HeldReportPage, InvoicePage,
+        Link, MeterErrorPage, PageRequest, UsageReportPage, WebhookEventPage,
+    },
     domain::{
         link_terms::LinkTerms,
         organization_filter::{OrganizationFilter, OrganizationOrder},
@@ -42,13 +50,20 @@ impl AdminFace {
         Self(app)
     }
 
-    /// Lets an admin in, by the token of a session.
+    /// Lets an admin in, to change something: what a method asks for unless it only reads.
     async fn admin<T>(&self, request: &Request<T>) -> Result<Admin, Fault> {
+        let admin = self.reader(request).await?;
+        admin.check_may_change()?;
+        Ok(admin)
+    }
+
+    /// Lets an admin in, to look, by the token of a session or by an API key.
+    async fn reader<T>(&self, request: &Request<T>) -> Result<Admin, Fault> {
         let headers = request.metadata().as_ref();
         let token = bearer(headers).map(SessionToken::new).ok_or_else(|| {
             Fault::new(
                 ErrorReason::Unauthenticated,
-                "There is no session token: send it as 'authorization: Bearer …'.",
+                "There is no session token and no API key: send it as 'authorization: Bearer …'.",
             )
         })?;
         self.0.authenticate_admin(&token).await
@@ -61,7 +76,7 @@ impl AdminService for AdminFace {
         &self,
         request: Request<ListOrganizationsRequest>,
     ) -> Result<Response<ListOrganizationsResponse>, Status> {
-        let admin = self.admin(&request).await?;
+        let admin = self.reader(&request).await?;
         let request = page_request(request.into_inner())?;
         let (page, summary) = self.0.list_organizations(&admin, request).await?;
         Ok(Response::new(ListOrganizationsResponse {
@@ -79,7 +94,7 @@ impl AdminService for AdminFace {
         &self,
         request: Request<GetOrganizationRequest>,
     ) -> Result<Response<GetOrganizationResponse>, Status> {
-        let admin = self.admin(&request).await?;
+        let admin = self.reader(&request).await?;
         let GetOrganizationRequest { organization_id } = request.into_inner();
         let id = organization_id_of(&organization_id).map_err(|v| Fault::invalid(vec![v]))?;
         let organization = self.0.get_organization(&admin, id).await?;
@@ -92,7 +107,7 @@ impl AdminService for AdminFace {
         &self,
         request: Request<ListUsageReportsRequest>,
     ) -> Result<Response<ListUsageReportsResponse>, Status> {
-        let admin = self.admin(&request).await?;
+        let admin = self.reader(&request).await?;
         let ListUsageReportsRequest {
             organization_id,
             page_size,
@@ -116,7 +131,7 @@ impl AdminService for AdminFace {
         &self,
         request: Request<PreviewLinkRequest>,
     ) -> Result<Response<PreviewLinkResponse>, Status> {
-        let admin = self.admin(&request).await?;
+        let admin = self.reader(&request).await?;
         let PreviewLinkRequest {
             organization_id,
             admin_email,
@@ -142,7 +157,7 @@ impl AdminService for AdminFace {
         &self,
         request: Request<ListInvoicesRequest>,
     ) -> Result<Response<ListInvoicesResponse>, Status> {
-        let admin = self.admin(&request).await?;
+        let admin = self.reader(&request).await?;
         let ListInvoicesRequest {
             organization_id,
             page_size,
@@ -241,7 +256,7 @@ impl AdminService for AdminFace {
         &self,
         request: Request<GetReportingSummaryRequest>,
     ) -> Result<Response<GetReportingSummaryResponse>, Status> {
-        let admin = self.admin(&request).await?;
+        let admin = self.reader(&request).await?;
         let GetReportingSummaryRequest {} = request.into_inner();
         let summary = self.0.get_reporting_summary(&admin).await?;
         Ok(Response::new(translate::reporting_summary(summary)))
@@ -251,7 +266,7 @@ impl AdminService for AdminFace {
         &self,
         request: Request<ListHeldReportsRequest>,
     ) -> Result<Response<ListHeldReportsResponse>, Status> {
-        let admin = self.admin(&request).await?;
+        let admin = self.reader(&request).await?;
         let ListHeldReportsRequest {
             organization_id,
             page_size,
@@ -313,6 +328,137 @@ impl AdminService for AdminFace {
         Ok(Response::new(DiscardReportsResponse {
             reports: reports.into_iter().map(translate::usage_report).collect(),
             held_report_count,
+        }))
+    }
+
+    async fn list_audit_events(
+        &self,
+        request: Request<ListAuditEventsRequest>,
+    ) -> Result<Response<ListAuditEventsResponse>, Status> {
+        let admin = self.reader(&request).await?;
+        let (filter, page_size, page_token) = records::audit_filter(request.into_inner())?;
+        let AuditPage {
+            events,
+            next_page_token,
+        } = self
+            .0
+            .list_audit_events(&admin, filter, page_size, page_token)
+            .await?;
+        Ok(Response::new(ListAuditEventsResponse {
+            events: events.into_iter().map(records::audit_event).collect(),
+            next_page_token: next_page_token.unwrap_or_default(),
+        }))
+    }
+
+    async fn create_api_key(
+        &self,
+        request: Request<CreateApiKeyRequest>,
+    ) -> Result<Response<CreateApiKeyResponse>, Status> {
+        let admin = self.admin(&request).await?;
+        let request = request.into_inner();
+        let access = records::access(request.access());
+        let CreateApiKeyRequest {
+            name,
+            access: _,
+            lifetime_days,
+        } = request;
+        let CreatedApiKey { api_key, secret } = self
+            .0
+            .create_api_key(&admin, name, access, lifetime_days)
+            .await?;
+        Ok(Response::new(CreateApiKeyResponse {
+            api_key: Some(records::api_key(api_key)),
+            secret: secret.expose_secret().to_owned(),
+        }))
+    }
+
+    async fn list_api_keys(
+        &self,
+        request: Request<ListApiKeysRequest>,
+    ) -> Result<Response<ListApiKeysResponse>, Status> {
+        let admin = self.reader(&request).await?;
+        let ListApiKeysRequest {
+            page_size,
+            page_token,
+        } = request.into_inner();
+        let ApiKeyPage {
+            api_keys,
+            next_page_token,
+        } = self.0.list_api_keys(&admin, page_size, page_token).await?;
+        Ok(Response::new(ListApiKeysResponse {
+            api_keys: api_keys.into_iter().map(records::api_key).collect(),
+            next_page_token: next_page_token.unwrap_or_default(),
+        }))
+    }
+
+    async fn revoke_api_key(
+        &self,
+        request: Request<RevokeApiKeyRequest>,
+    ) -> Result<Response<RevokeApiKeyResponse>, Status> {
+        let admin = self.admin(&request).await?;
+        let RevokeApiKeyRequest { api_key_id } = request.into_inner();
+        let api_key = self.0.revoke_api_key(&admin, api_key_id).await?;
+        Ok(Response::new(RevokeApiKeyResponse {
+            api_key: Some(records::api_key(api_key)),
+        }))
+    }
+
+    async fn list_webhook_events(
+        &self,
+        request: Request<ListWebhookEventsRequest>,
+    ) -> Result<Response<ListWebhookEventsResponse>, Status> {
+        let admin = self.reader(&request).await?;
+        let request = request.into_inner();
+        let state = records::state(request.state());
+        let ListWebhookEventsRequest {
+            state: _,
+            page_size,
+            page_token,
+        } = request;
+        let WebhookEventPage {
+            events,
+            next_page_token,
+        } = self
+            .0
+            .list_webhook_events(&admin, state, page_size, page_token)
+            .await?;
+        Ok(Response::new(ListWebhookEventsResponse {
+            events: events.into_iter().map(records::webhook_event).collect(),
+            next_page_token: next_page_token.unwrap_or_default(),
+        }))
+    }
+
+    async fn retry_webhook_event(
+        &self,
+        request: Request<RetryWebhookEventRequest>,
+    ) -> Result<Response<RetryWebhookEventResponse>, Status> {
+        let admin = self.admin(&request).await?;
+        let RetryWebhookEventRequest { event_id } = request.into_inner();
+        let event = self.0.retry_webhook_event(&admin, event_id).await?;
+        Ok(Response::new(RetryWebhookEventResponse {
+            event: Some(records::webhook_event(event)),
+        }))
+    }
+
+    async fn list_meter_errors(
+        &self,
+        request: Request<ListMeterErrorsRequest>,
+    ) -> Result<Response<ListMeterErrorsResponse>, Status> {
+        let admin = self.reader(&request).await?;
+        let ListMeterErrorsRequest {
+            page_size,
+            page_token,
+        } = request.into_inner();
+        let MeterErrorPage {
+            errors,
+            next_page_token,
+        } = self
+            .0
+            .list_meter_errors(&admin, page_size, page_token)
+            .await?;
+        Ok(Response::new(ListMeterErrorsResponse {
+            errors: errors.into_iter().map(records::meter_error).collect(),
+            next_page_token: next_page_token.unwrap_or_default(),
         }))
     }
 }

@@ -264,7 +264,7 @@ pub(super) fn held_report(report: HeldReport) -> admin::HeldReport {
     }
 }
 
-fn to_wire(error: Option<Trouble>) -> (String, String) {
+pub(super) fn to_wire(error: Option<Trouble>) -> (String, String) {
     error.map_or_else(Default::default, |Trouble { code, message }| {
         (code, message)
     })

@@ -123,8 +123,12 @@ pub(crate) fn status_of(reason: ErrorReason) -> StatusCode {
         ErrorReason::PermissionDenied
         | ErrorReason::UserBanned
         | ErrorReason::SecondFactorNeeded
+        | ErrorReason::ApiKeyReadOnly
+        | ErrorReason::SessionRequired
         | ErrorReason::OriginNotTrusted => StatusCode::FORBIDDEN,
-        ErrorReason::OrganizationNotFound | ErrorReason::NotFound => StatusCode::NOT_FOUND,
+        ErrorReason::OrganizationNotFound | ErrorReason::ApiKeyNotFound | ErrorReason::NotFound => {
+            StatusCode::NOT_FOUND
+        }
         ErrorReason::ReportConflict | ErrorReason::LinkConflict => StatusCode::CONFLICT,
         ErrorReason::StripeRefused | ErrorReason::PriceNotFound => StatusCode::UNPROCESSABLE_ENTITY,
         // A part that hangs is as far away as one that is gone: the same request may come again.
@@ -151,7 +155,10 @@ pub(crate) fn retry_after_seconds(fault: &Fault, request_id: &str) -> Option<u64
         | ErrorReason::UserBanned
         | ErrorReason::SecondFactorNeeded
         | ErrorReason::OriginNotTrusted
+        | ErrorReason::ApiKeyReadOnly
+        | ErrorReason::SessionRequired
         | ErrorReason::OrganizationNotFound
+        | ErrorReason::ApiKeyNotFound
         | ErrorReason::NotFound
         | ErrorReason::ReportConflict
         | ErrorReason::LinkConflict

@@ -7,10 +7,12 @@
 //! | `/api/usage-report` | instances, by their token |
 //! | `/api/webhooks/stripe` | Stripe, by its signature |
 //! | `/api/auth/…` | anybody; changes by Better Auth's origin rule |
-//! | `/api/admin/…` | admins, by their session's cookie, changes by the origin rule too; or by the session's token as a bearer token |
+//! | `/api/admin/…` | admins, by their session's cookie, changes by the origin rule too; or by the session's token, or an API key, as a bearer token |
 //! | `/api/openapi.json` | anybody |
 
 pub(crate) mod answer;
+mod api_keys;
+mod audit_events;
 pub(crate) mod auth;
 mod held_reports;
 mod json;
@@ -57,6 +59,9 @@ fn table() -> OpenApiRouter<Web> {
         .routes(routes!(webhooks::list))
         .routes(routes!(webhooks::retry))
         .routes(routes!(webhooks::meter_errors))
+        .routes(routes!(audit_events::list))
+        .routes(routes!(api_keys::list, api_keys::create))
+        .routes(routes!(api_keys::revoke))
         .layer(map_response(keep_nothing));
     OpenApiRouter::with_openapi(openapi::head())
         .routes(routes!(usage_report::report))

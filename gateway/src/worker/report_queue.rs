@@ -195,6 +195,9 @@ fn failure_of(fault: &Fault) -> ReportFailure {
         | ErrorReason::NotFound
         | ErrorReason::ReportConflict
         | ErrorReason::LinkConflict
+        | ErrorReason::ApiKeyReadOnly
+        | ErrorReason::SessionRequired
+        | ErrorReason::ApiKeyNotFound
         | ErrorReason::StripeRefused
         | ErrorReason::PriceNotFound
         | ErrorReason::SignatureInvalid

@@ -259,6 +259,8 @@ impl AdminSessionService for Org {
         Ok(Response::new(AuthenticateAdminResponse {
             user: Some(user(ADMIN)),
             assertion: ASSERTION.to_owned(),
+            api_key_id: String::new(),
+            is_read_only: false,
         }))
     }
 }

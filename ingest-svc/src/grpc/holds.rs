@@ -37,7 +37,7 @@ impl HeldReportService for HeldReports {
         &self,
         request: Request<ListHeldReportsRequest>,
     ) -> Result<Response<ListHeldReportsResponse>, Status> {
-        self.admins.admin(request.metadata())?;
+        self.admins.reader(request.metadata())?;
         let ListHeldReportsRequest {
             organization_id,
             page_size: size,

@@ -66,7 +66,7 @@ impl UsageReportService for UsageReports {
         &self,
         request: Request<ListUsageReportsRequest>,
     ) -> Result<Response<ListUsageReportsResponse>, Status> {
-        self.admins.admin(request.metadata())?;
+        self.admins.reader(request.metadata())?;
         let ListUsageReportsRequest {
             organization_id,
             page_size,
@@ -90,7 +90,7 @@ impl UsageReportService for UsageReports {
         &self,
         request: Request<BatchGetReportingRequest>,
     ) -> Result<Response<BatchGetReportingResponse>, Status> {
-        self.admins.admin(request.metadata())?;
+        self.admins.reader(request.metadata())?;
         let ids = request.into_inner().organization_ids;
         check_count("organization_ids", ids.len(), ORGANIZATIONS_MAX)?;
         let ids = ids

@@ -35,7 +35,7 @@ impl ReconciliationService for Reconciliation {
         &self,
         request: Request<GetReconciliationRequest>,
     ) -> Result<Response<GetReconciliationResponse>, Status> {
-        self.admins.admin(request.metadata())?;
+        self.admins.reader(request.metadata())?;
         let GetReconciliationRequest {} = request.into_inner();
         let Standing {
             last_full_pass_at,
@@ -55,7 +55,7 @@ impl ReconciliationService for Reconciliation {
         &self,
         request: Request<ListFindingsRequest>,
     ) -> Result<Response<ListFindingsResponse>, Status> {
-        self.admins.admin(request.metadata())?;
+        self.admins.reader(request.metadata())?;
         let ListFindingsRequest {
             page_size: size,
             page_token,

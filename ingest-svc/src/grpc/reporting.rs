@@ -36,7 +36,7 @@ impl ReportingService for ReportingFace {
         &self,
         request: Request<ListReportingRequest>,
     ) -> Result<Response<ListReportingResponse>, Status> {
-        self.admins.admin(request.metadata())?;
+        self.admins.reader(request.metadata())?;
         let message = request.into_inner();
         let state = state_of(message.reporting_state());
         let ListReportingRequest {
@@ -66,7 +66,7 @@ impl ReportingService for ReportingFace {
         &self,
         request: Request<GetReportingSummaryRequest>,
     ) -> Result<Response<GetReportingSummaryResponse>, Status> {
-        self.admins.admin(request.metadata())?;
+        self.admins.reader(request.metadata())?;
         let GetReportingSummaryRequest {} = request.into_inner();
         let summary = app::get_reporting_summary(&self.parts).await?;
         Ok(Response::new(summary_to_proto(summary)))

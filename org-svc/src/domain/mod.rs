@@ -5,9 +5,12 @@
 //! as a value, and what follows from it goes out as one.
 
 pub(crate) mod account;
+pub(crate) mod api_key;
 pub(crate) mod attempts;
+pub(crate) mod audit;
 pub(crate) mod change;
 pub(crate) mod email;
+pub(crate) mod keyset;
 pub(crate) mod link;
 #[cfg(test)]
 mod link_properties;

@@ -11,13 +11,13 @@ use super::messages;
 use crate::{
     app::{
         Admins,
-        authenticate_admin::authenticate_admin,
+        authenticate_admin::{Vouched, authenticate_admin},
         change_password::{ChangePassword, Changed, change_password},
         get_session::get_session,
         sign_in::{SignIn, sign_in},
         sign_out::sign_out,
     },
-    domain::account::SessionToken,
+    domain::{account::SessionToken, api_key::Access},
 };
 
 /// The service.
@@ -124,10 +124,19 @@ impl AdminSessionService for AdminSessions {
     ) -> Result<Response<proto::AuthenticateAdminResponse>, Status> {
         let proto::AuthenticateAdminRequest { session_token } = request.into_inner();
         let token = SessionToken::new(session_token);
-        let (user, assertion) = authenticate_admin(&self.app, &self.signer, &token).await?;
+        let Vouched {
+            user,
+            assertion,
+            api_key,
+        } = authenticate_admin(&self.app, &self.signer, &token).await?;
+        let is_read_only = api_key
+            .as_ref()
+            .is_some_and(|key| key.access == Access::ReadOnly);
         Ok(Response::new(proto::AuthenticateAdminResponse {
             user: Some(messages::user(user)),
             assertion,
+            api_key_id: api_key.map_or_else(String::new, |key| key.id.0.to_string()),
+            is_read_only,
         }))
     }
 }

@@ -7,6 +7,8 @@ use crate::{
     app::{Described, change_password, watch_organizations::Changes},
     domain::{
         account::{Session, User},
+        api_key::{Access, ApiKey},
+        audit::Recorded,
         change::{SubscriptionTerms, Update},
         link::{LinkOperation, LinkTerms, OperationState, Refusal, Setback, Work},
         organization::{
@@ -254,5 +256,65 @@ pub(super) fn session(session: Session) -> proto::Session {
         update_time: Some(to_proto(updated_at)),
         ip_address,
         user_agent,
+    }
+}
+
+pub(super) fn api_key(key: ApiKey) -> proto::ApiKey {
+    let ApiKey {
+        id,
+        name,
+        secret_prefix,
+        access,
+        admin_user_id,
+        created_at,
+        expires_at,
+        last_used_at,
+        revoked_at,
+    } = key;
+    let access = match access {
+        Access::ReadOnly => proto::ApiKeyAccess::ReadOnly,
+        Access::Full => proto::ApiKeyAccess::Full,
+    };
+    proto::ApiKey {
+        id: id.0.to_string(),
+        name: name.as_str().to_owned(),
+        secret_prefix,
+        access: access.into(),
+        admin_user_id: admin_user_id.0,
+        create_time: Some(to_proto(created_at)),
+        expire_time: Some(to_proto(expires_at)),
+        last_use_time: last_used_at.map(to_proto),
+        revoke_time: revoked_at.map(to_proto),
+    }
+}
+
+pub(super) fn audit_event((event, email): (Recorded, Option<String>)) -> proto::AuditEvent {
+    let Recorded {
+        id,
+        occurred_at,
+        action,
+        organization_id,
+        admin_user_id,
+        api_key_id,
+        client_address,
+        request_id,
+        before,
+        after,
+    } = event;
+    let json = |value: Option<serde_json::Value>| {
+        value.map_or_else(String::new, |value| value.to_string())
+    };
+    proto::AuditEvent {
+        id: id.to_string(),
+        occur_time: Some(to_proto(occurred_at)),
+        action,
+        organization_id: organization_id.map_or_else(String::new, |id| id.0.to_string()),
+        admin_user_id: admin_user_id.map(|id| id.0).unwrap_or_default(),
+        admin_email: email.unwrap_or_default(),
+        api_key_id: api_key_id.map_or_else(String::new, |id| id.to_string()),
+        client_address: client_address.map_or_else(String::new, |address| address.to_string()),
+        request_id: request_id.unwrap_or_default(),
+        before_json: json(before),
+        after_json: json(after),
     }
 }

@@ -4,9 +4,13 @@
 //! admin vouches for it.
 
 mod admin_session_service;
+mod api_key_service;
+mod audit_service;
 mod door;
 mod messages;
 mod organization_service;
 
 pub(crate) use admin_session_service::AdminSessions;
+pub(crate) use api_key_service::ApiKeys;
+pub(crate) use audit_service::Audit;
 pub(crate) use organization_service::OrganizationsService;

@@ -47,7 +47,7 @@ impl OrganizationsService {
     fn admit_reader<T>(&self, request: &Request<T>) -> Result<(), Fault> {
         let caller = request.extensions().get::<Caller>();
         if access::reads_for_admins_only(caller) {
-            self.verifier.admin(request.metadata())?;
+            self.verifier.reader(request.metadata())?;
         }
         Ok(())
     }

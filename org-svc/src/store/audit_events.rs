@@ -1,14 +1,16 @@
-//! The table `audit_events`: who changed what, when. Append-only.
+//! The table `audit_events`: who changed what, when, from where. Append-only: a trigger says so.
 
 use billing_kit::{Fault, context::RequestContext};
 use billing_kit_db::db_fault;
 use chrono::{DateTime, Utc};
-use sea_orm::ConnectionTrait;
+use sea_orm::{ConnectionTrait, FromQueryResult};
 use serde_json::Value as Json;
 use uuid::Uuid;
 
 use super::statement;
-use crate::domain::{account::UserId, organization::OrganizationId};
+use crate::domain::{
+    account::UserId, audit::Recorded, keyset::Keyset, organization::OrganizationId, page::PageSize,
+};
 
 /// What was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +30,8 @@ pub(crate) enum Action {
     AdminAdopted,
     AdminDisabled,
     AdminPasswordSet,
+    ApiKeyCreated,
+    ApiKeyRevoked,
 }
 
 impl Action {
@@ -48,6 +52,8 @@ impl Action {
             Self::AdminAdopted => "admin.adopted",
             Self::AdminDisabled => "admin.disabled",
             Self::AdminPasswordSet => "admin.password_set",
+            Self::ApiKeyCreated => "api_key.created",
+            Self::ApiKeyRevoked => "api_key.revoked",
         }
     }
 }
@@ -67,10 +73,11 @@ pub(crate) struct AuditEvent<'a> {
 }
 
 const INSERT: &str = r"
-    INSERT INTO audit_events (id, occurred_at, organization_id, admin_user_id, action, request_id, before, after)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+    INSERT INTO audit_events (id, occurred_at, organization_id, admin_user_id, action, request_id, before, after, client_address, api_key_id)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::inet, $10)";
 
-/// Writes one event, under the id of the request that is being served.
+/// Writes one event, with the id of the request that is being served, where it came from and the API
+/// key that it showed.
 pub(crate) async fn insert(db: &impl ConnectionTrait, event: AuditEvent<'_>) -> Result<(), Fault> {
     let AuditEvent {
         id,
@@ -81,18 +88,121 @@ pub(crate) async fn insert(db: &impl ConnectionTrait, event: AuditEvent<'_>) -> 
         before,
         after,
     } = event;
+    let context = RequestContext::current();
+    let address = context.client_address.map(|address| address.to_string());
     let values = [
         id.into(),
         occurred_at.into(),
         organization_id.map(|id| id.0).into(),
         admin_user_id.map(|id| id.0.as_str()).into(),
         action.as_str().into(),
-        RequestContext::current().request_id.into(),
+        context.request_id.as_str().into(),
         before.into(),
         after.into(),
+        address.into(),
+        context.api_key_id().into(),
     ];
     db.execute_raw(statement(INSERT, values))
         .await
         .map_err(db_fault)?;
     Ok(())
+}
+
+#[derive(FromQueryResult)]
+struct Row {
+    id: Uuid,
+    occurred_at: DateTime<Utc>,
+    action: String,
+    organization_id: Option<Uuid>,
+    admin_user_id: Option<String>,
+    api_key_id: Option<Uuid>,
+    client_address: Option<String>,
+    request_id: Option<String>,
+    before: Option<Json>,
+    after: Option<Json>,
+}
+
+impl From<Row> for Recorded {
+    fn from(row: Row) -> Self {
+        let Row {
+            id,
+            occurred_at,
+            action,
+            organization_id,
+            admin_user_id,
+            api_key_id,
+            client_address,
+            request_id,
+            before,
+            after,
+        } = row;
+        Self {
+            id,
+            occurred_at,
+            action,
+            organization_id: organization_id.map(OrganizationId),
+            admin_user_id: admin_user_id.map(UserId),
+            api_key_id,
+            client_address: client_address.and_then(|address| address.parse().ok()),
+            request_id,
+            before,
+            after,
+        }
+    }
+}
+
+/// What a list picks, with its actor looked up.
+#[derive(Debug, Clone)]
+pub(crate) struct Picked<'a> {
+    pub(crate) organization_id: Option<OrganizationId>,
+    pub(crate) admin_user_id: Option<&'a UserId>,
+    pub(crate) action: Option<&'a str>,
+    pub(crate) since: Option<DateTime<Utc>>,
+    pub(crate) until: Option<DateTime<Utc>>,
+}
+
+const LIST: &str = r"
+    SELECT id, occurred_at, action, organization_id, admin_user_id, api_key_id,
+           host(client_address) AS client_address, request_id, before, after
+    FROM audit_events
+    WHERE ($1::uuid IS NULL OR organization_id = $1)
+      AND ($2::text IS NULL OR admin_user_id = $2)
+      AND ($3::text IS NULL OR action = $3)
+      AND ($4::timestamptz IS NULL OR occurred_at >= $4)
+      AND ($5::timestamptz IS NULL OR occurred_at < $5)
+      AND ($6::timestamptz IS NULL OR (occurred_at, id) < ($6, $7))
+    ORDER BY occurred_at DESC, id DESC LIMIT $8";
+
+/// A page, the latest first, and whether there is more behind it.
+pub(crate) async fn list(
+    db: &impl ConnectionTrait,
+    picked: &Picked<'_>,
+    after: Option<Keyset>,
+    size: PageSize,
+) -> Result<(Vec<Recorded>, bool), Fault> {
+    let Picked {
+        organization_id,
+        admin_user_id,
+        action,
+        since,
+        until,
+    } = picked;
+    let values = [
+        organization_id.map(|id| id.0).into(),
+        admin_user_id.map(|id| id.0.as_str()).into(),
+        (*action).into(),
+        (*since).into(),
+        (*until).into(),
+        after.map(|end| end.at).into(),
+        after.map(|end| end.id).into(),
+        // One more than the page holds tells whether there is another.
+        (i64::from(size.get()) + 1).into(),
+    ];
+    let mut rows = Row::find_by_statement(statement(LIST, values))
+        .all(db)
+        .await
+        .map_err(db_fault)?;
+    let more = rows.len() > usize::from(size.get());
+    rows.truncate(size.get().into());
+    Ok((rows.into_iter().map(Recorded::from).collect(), more))
 }

@@ -7,6 +7,7 @@
 //! decision and say so; what follows from a row is the domain's.
 
 pub(crate) mod admins;
+pub(crate) mod api_keys;
 pub(crate) mod audit_events;
 pub(crate) mod better_auth;
 pub(crate) mod feed_cursors;

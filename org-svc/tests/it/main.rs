@@ -6,6 +6,8 @@
 )]
 
 mod admins;
+mod api_keys;
+mod audit;
 mod changes;
 mod command_line;
 mod doors;

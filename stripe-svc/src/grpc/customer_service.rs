@@ -48,7 +48,7 @@ impl CustomerService for CustomerDoor {
         &self,
         request: Request<PreviewSubscriptionRequest>,
     ) -> Result<Response<PreviewSubscriptionResponse>, Status> {
-        self.verifier.admin(request.metadata())?;
+        self.verifier.reader(request.metadata())?;
         let intent = intent(request.into_inner()).map_err(Fault::invalid)?;
         let outcome = match preview_subscription(&self.app, intent).await? {
             Ok(preview) => Outcome::Preview(preview.into()),
@@ -63,7 +63,7 @@ impl CustomerService for CustomerDoor {
         &self,
         request: Request<ListInvoicesRequest>,
     ) -> Result<Response<ListInvoicesResponse>, Status> {
-        self.verifier.admin(request.metadata())?;
+        self.verifier.reader(request.metadata())?;
         let wanted = wanted(request.into_inner()).map_err(Fault::invalid)?;
         let (page, upcoming) = list_invoices(&self.app, wanted).await?;
         Ok(Response::new(ListInvoicesResponse {

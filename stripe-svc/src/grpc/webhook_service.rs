@@ -54,7 +54,7 @@ impl WebhookService for WebhookDoor {
         &self,
         request: Request<ListWebhookEventsRequest>,
     ) -> Result<Response<ListWebhookEventsResponse>, Status> {
-        self.verifier.admin(request.metadata())?;
+        self.verifier.reader(request.metadata())?;
         let ListWebhookEventsRequest {
             state,
             page_size,
@@ -94,7 +94,7 @@ impl WebhookService for WebhookDoor {
         &self,
         request: Request<ListMeterErrorsRequest>,
     ) -> Result<Response<ListMeterErrorsResponse>, Status> {
-        self.verifier.admin(request.metadata())?;
+        self.verifier.reader(request.metadata())?;
         let ListMeterErrorsRequest {
             page_size,
             page_token,

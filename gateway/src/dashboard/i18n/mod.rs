@@ -411,13 +411,15 @@ impl Messages {
     /// What a fault is called, and what it means to whoever meets it.
     pub(super) fn fault(&self, reason: ErrorReason) -> (&'static str, &'static str) {
         match reason {
-            ErrorReason::OrganizationNotFound | ErrorReason::NotFound => {
-                (self.not_found, self.not_found_text)
-            }
+            ErrorReason::OrganizationNotFound
+            | ErrorReason::ApiKeyNotFound
+            | ErrorReason::NotFound => (self.not_found, self.not_found_text),
             ErrorReason::PermissionDenied => (self.not_allowed, self.not_admin),
             ErrorReason::UserBanned => (self.not_allowed, self.banned),
             ErrorReason::SecondFactorNeeded => (self.not_allowed, self.second_factor),
-            ErrorReason::OriginNotTrusted => (self.not_allowed, self.not_allowed_text),
+            ErrorReason::OriginNotTrusted
+            | ErrorReason::ApiKeyReadOnly
+            | ErrorReason::SessionRequired => (self.not_allowed, self.not_allowed_text),
             ErrorReason::Unauthenticated => (self.sign_in, self.sign_in_intro),
             ErrorReason::Unavailable | ErrorReason::DeadlineExceeded => {
                 (self.not_now, self.not_now_text)

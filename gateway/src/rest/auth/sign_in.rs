@@ -161,6 +161,9 @@ fn refusal(fault: Fault) -> AuthError {
         | ErrorReason::NotFound
         | ErrorReason::ReportConflict
         | ErrorReason::LinkConflict
+        | ErrorReason::ApiKeyReadOnly
+        | ErrorReason::SessionRequired
+        | ErrorReason::ApiKeyNotFound
         | ErrorReason::StripeRefused
         | ErrorReason::PriceNotFound
         | ErrorReason::Unavailable

@@ -110,7 +110,8 @@ pub(super) fn head() -> OpenApi {
                 HttpBuilder::new()
                     .scheme(HttpAuthScheme::Bearer)
                     .description(Some(
-                        "An admin's session, by the `token` that `/api/auth/sign-in/email` answers with.",
+                        "An admin's session, by the `token` that `/api/auth/sign-in/email` answers with; or an \
+                         API key (`vbk_…`), as `/api/admin/api-keys` makes them.",
                     ))
                     .build(),
             ),
@@ -188,7 +189,9 @@ impl Shared {
         match self {
             Self::Invalid => "The request is not valid: each field at fault is named.",
             Self::Unauthenticated => "There are no credentials, or they are wrong or expired.",
-            Self::Forbidden => "The caller is no admin, or a change came from another origin.",
+            Self::Forbidden => {
+                "The caller is no admin, a change came from another origin, or an API key may only read."
+            }
             Self::NoSuchMethod => "The path has no such method.",
             Self::TooLarge => "The body is larger than is taken.",
             Self::WrongContentType => "The body is neither JSON nor a form.",

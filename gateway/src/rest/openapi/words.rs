@@ -5,12 +5,14 @@ use billing_proto::{
         BillingInterval, CancelMode, DeploymentType, ErrorReason, InvoiceStatus, PlanType,
         PriceUnit,
     },
+    org::v1::ApiKeyAccess,
     stripe::v1::WebhookEventState,
 };
 use utoipa::openapi::{Object, Type, schema::ObjectBuilder, schema::SchemaType};
 
 use crate::{
     domain::{
+        api_key::access_word,
         organization::{LinkKind, LinkState},
         reporting::{HoldReason, ReportingState},
         usage_report::Delivery,
@@ -113,6 +115,11 @@ pub(crate) fn link_kinds() -> Object {
 pub(crate) fn cancel_modes() -> Object {
     let all = [CancelMode::AtPeriodEnd, CancelMode::Now];
     one_of(all.into_iter().filter_map(words::cancel_mode))
+}
+
+pub(crate) fn api_key_accesses() -> Object {
+    let all = [ApiKeyAccess::ReadOnly, ApiKeyAccess::Full];
+    one_of(all.into_iter().filter_map(access_word))
 }
 
 pub(crate) fn webhook_event_states() -> Object {

@@ -21,6 +21,7 @@ use billing_kit_db::DatabaseConfig;
 use billing_proto::org::v1::{
     ObserveOrganizationsRequest, Organization, OrganizationObservation, OrganizationStanding,
     admin_session_service_client::AdminSessionServiceClient,
+    api_key_service_client::ApiKeyServiceClient, audit_service_client::AuditServiceClient,
     organization_service_client::OrganizationServiceClient,
 };
 use chrono::{DateTime, TimeDelta, Utc};
@@ -170,6 +171,8 @@ pub(crate) fn nowhere() -> Url {
 pub(crate) struct OrgSvc {
     pub(crate) organizations: OrganizationServiceClient<ServiceChannel>,
     pub(crate) sessions: AdminSessionServiceClient<ServiceChannel>,
+    pub(crate) api_keys: ApiKeyServiceClient<ServiceChannel>,
+    pub(crate) audit: AuditServiceClient<ServiceChannel>,
     pub(crate) watching: OrganizationServiceClient<ServiceChannel>,
     pub(crate) life: Lifecycle,
 }
@@ -181,7 +184,9 @@ impl OrgSvc {
         let streams = client::stream_channel(&url, None).unwrap();
         Self {
             organizations: OrganizationServiceClient::new(channel.clone()),
-            sessions: AdminSessionServiceClient::new(channel),
+            sessions: AdminSessionServiceClient::new(channel.clone()),
+            api_keys: ApiKeyServiceClient::new(channel.clone()),
+            audit: AuditServiceClient::new(channel),
             watching: OrganizationServiceClient::new(streams),
             life,
         }
