@@ -1,7 +1,8 @@
 //! Health: on a port of its own, in plaintext, where nothing else is served.
 //!
 //! It speaks HTTP (`/healthz`: the process lives; `/readyz`: it can do its work) and gRPC's health
-//! protocol, with the services `liveness` and `readiness`, for Kubernetes' own probes.
+//! protocol, with the services `liveness` and `readiness`, for Kubernetes' own probes; and Prometheus's
+//! text form (`/metrics`).
 
 use std::{
     fmt,
@@ -20,6 +21,8 @@ use http::StatusCode;
 use tokio::{net::TcpListener, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tonic_health::{ServingStatus, server::HealthReporter};
+
+use crate::metrics;
 
 const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -72,7 +75,8 @@ impl Health {
         let (reporter, grpc) = tonic_health::server::health_reporter();
         let routes = tonic::service::Routes::new(grpc)
             .into_axum_router()
-            .merge(self.http_routes());
+            .merge(self.http_routes())
+            .route("/metrics", get(async || metrics::text()));
         let server =
             axum::serve(listener, routes).with_graceful_shutdown(stop.clone().cancelled_owned());
         let watch = self.watch(reporter, drain);

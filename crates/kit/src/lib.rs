@@ -17,6 +17,7 @@ pub mod context;
 pub mod fault;
 pub mod health;
 mod ids;
+mod metrics;
 pub mod process;
 pub mod proto_time;
 pub mod server;

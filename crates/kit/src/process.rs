@@ -11,7 +11,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     config::{ConfigError, EXIT_CONFIG, ProcessConfig},
     health::{self, Health},
-    telemetry,
+    metrics, telemetry,
 };
 
 /// Between "not ready" and "no more requests": load balancers need a moment to look away.
@@ -87,6 +87,7 @@ where
     };
     let process = process(&config);
     telemetry::init(process.log_format, &process.log_filter);
+    metrics::begin();
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {

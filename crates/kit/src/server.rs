@@ -20,6 +20,7 @@ use crate::{
     access::{AccessLayer, AccessTable},
     context::{REQUEST_ID, RequestContext},
     fault::Fault,
+    metrics,
     tls::TlsFiles,
 };
 
@@ -210,6 +211,7 @@ where
         Box::pin(
             async move {
                 let mut response = context.scope(answer).await?;
+                metrics::count_request(response.status(), response.headers());
                 give_back(response.headers_mut(), &request_id);
                 Ok(response)
             }

@@ -1,5 +1,7 @@
 //! `GetReportingSummary`: how the instances report, as a whole.
 
+use std::time::Duration;
+
 use billing_kit::Fault;
 use billing_kit_db::db_fault;
 use chrono::{DateTime, Days, Utc};
@@ -39,8 +41,17 @@ pub(crate) async fn get_reporting_summary(parts: &Parts) -> Result<Summary, Faul
     })
 }
 
+/// Counts as of now, and how long the oldest report in the queue has waited; zero when none does.
+pub(crate) async fn count_now(parts: &Parts) -> Result<(Counts, Duration), Fault> {
+    let now = parts.deps.clock.now();
+    let counts = count(parts, now).await?;
+    let age = counts.oldest_queued_at.map(|at| now - at);
+    let age = age.and_then(|age| age.to_std().ok()).unwrap_or_default();
+    Ok((counts, age))
+}
+
 /// What an index holds of the late, the silent, the held, the refused and the queued.
-pub(crate) async fn count(parts: &Parts, now: DateTime<Utc>) -> Result<Counts, Fault> {
+async fn count(parts: &Parts, now: DateTime<Utc>) -> Result<Counts, Fault> {
     let (late, silent) = (
         now - parts.patience.late_after,
         now - parts.patience.silent_after,

@@ -28,7 +28,7 @@ pub(crate) use deliver_reports::deliver_reports;
 pub(crate) use discard_reports::discard_reports;
 pub(crate) use drain::drain;
 pub(crate) use get_reconciliation::get_reconciliation;
-pub(crate) use get_reporting_summary::{Summary, get_reporting_summary};
+pub(crate) use get_reporting_summary::{Summary, count_now, get_reporting_summary};
 pub(crate) use keep_standings::keep_standings;
 pub(crate) use list_findings::list_findings;
 pub(crate) use list_held_reports::{HeldPage, list_held_reports};

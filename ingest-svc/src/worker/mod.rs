@@ -12,6 +12,7 @@ use crate::{Parts, app};
 
 mod days;
 mod feed;
+mod metrics;
 mod reconciliation;
 
 /// How many batches of reports are delivered at once, so that a slow one delays few others.
@@ -46,6 +47,7 @@ pub(crate) fn spawn_all(parts: &Parts, reconcile_interval: TimeDelta, life: &Lif
     });
     life.spawn_worker("drain", drain);
     life.spawn_worker("feed", feed::follow(parts.clone(), life.clone()));
+    life.spawn_worker("metrics", metrics::run(parts.clone(), life.clone()));
     life.spawn_worker("days", days::run(parts.clone(), life.clone()));
     let reconciliation = reconciliation::run(parts.clone(), reconcile_interval, life.clone());
     life.spawn_worker("reconciliation", reconciliation);
