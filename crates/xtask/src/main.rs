@@ -1,5 +1,4 @@
-//! The project's tasks: `cargo xtask up`, `cargo xtask test`, `cargo xtask ci`, `cargo
-//! xtask chaos`, `cargo xtask stripe-conformance`.
+//! The project's tasks: `cargo xtask up`, `clock`, `test`, `ci`, `chaos` and `stripe-conformance`.
 //!
 //! Architecture invariant: xtask links none of the services. It builds their binaries and runs them
 //! as anybody would, so that what it shows is what is shipped.
@@ -10,6 +9,7 @@
 
 mod chaos;
 mod ci;
+mod clock;
 mod end_to_end;
 mod environment;
 mod layout;
@@ -53,6 +53,8 @@ enum Task {
         #[arg(long, value_name = "DIRECTORY")]
         data_dir: Option<PathBuf>,
     },
+    /// Move the clock of the simulated Stripe that `up` runs, and show what it invoices.
+    Clock(clock::Options),
     /// Run every test, on a database server of its own.
     Test {
         /// Handed to `cargo test`: a filter, `-p PACKAGE`, and so on.
@@ -103,6 +105,7 @@ async fn run(task: Task) -> anyhow::Result<ExitCode> {
             };
             up::up(&options, &mut stop).await
         }
+        Task::Clock(options) => clock::clock(&options).await,
         Task::Test { arguments } => test::test(&arguments, &mut stop).await,
         Task::Chaos(options) => chaos::chaos(&options, &mut stop).await,
         Task::StripeConformance { arguments } => {

@@ -30,7 +30,7 @@ struct LinkBody<'a> {
     admin_email: &'a str,
     deployment_type: &'a str,
     plan_type: &'a str,
-    trial_days: u32,
+    trial_days: i64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -111,8 +111,13 @@ impl AdminDoor {
         bail!("organization {id} reported and is not listed")
     }
 
-    /// Links a company, and waits until it is.
-    pub(super) async fn link(&self, company: &Company, link: &Link) -> anyhow::Result<()> {
+    /// Links a company as so many days ago, and waits until it is.
+    pub(super) async fn link(
+        &self,
+        company: &Company,
+        link: &Link,
+        days_ago: i64,
+    ) -> anyhow::Result<()> {
         let id = company.id();
         let response = self
             .client
@@ -126,7 +131,7 @@ impl AdminDoor {
                 admin_email: &company.admin_email(),
                 deployment_type: link.deployment_type,
                 plan_type: link.plan_type,
-                trial_days: link.stands.trial_days(),
+                trial_days: link.stands.trial_days(days_ago),
             })
             .send()
             .await

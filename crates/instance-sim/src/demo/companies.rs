@@ -32,7 +32,7 @@ pub(super) struct Company {
 /// How a company was linked.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Link {
-    /// Days since its billing began: at most 33, because Stripe takes no event older than 35.
+    /// Days since its billing began, of which [`BILLED_DAYS_MAX`] are brought.
     pub(super) billed_days: i64,
     /// Where it is deployed.
     pub(super) deployment_type: &'static str,
@@ -41,6 +41,10 @@ pub(super) struct Link {
     /// How it stands.
     pub(super) stands: Stands,
 }
+
+/// The first billing period goes on when the demo is brought: what it reports at once could not be
+/// on the final invoice of a period that is over.
+const BILLED_DAYS_MAX: i64 = 25;
 
 /// How a linked company stands with Stripe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,10 +67,10 @@ impl Stands {
         }
     }
 
-    /// The `trial_days` to link with, today.
-    pub(super) fn trial_days(self) -> u32 {
+    /// The `trial_days` to link with, so many days ago.
+    pub(super) fn trial_days(self, days_ago: i64) -> i64 {
         match self {
-            Self::Trial(days) => days,
+            Self::Trial(days) => days_ago + i64::from(days),
             Self::Active | Self::PastDue => 0,
         }
     }
@@ -283,7 +287,8 @@ impl Company {
     /// The moment that its billing began, if it is linked: a morning between two reports.
     pub(super) fn billing_start(&self, first_day: NaiveDate) -> Option<DateTime<Utc>> {
         let link = self.link?;
-        let day = first_day + TimeDelta::days(self.history_days - link.billed_days);
+        let billed_days = link.billed_days.min(BILLED_DAYS_MAX);
+        let day = first_day + TimeDelta::days(self.history_days - billed_days);
         let at = NaiveTime::from_hms_opt(9, 40, 0).unwrap_or(NaiveTime::MIN);
         Some(day.and_time(at).and_utc() - TimeDelta::days(1))
     }

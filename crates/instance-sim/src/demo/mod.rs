@@ -7,6 +7,7 @@
 mod admin;
 mod backdate;
 mod companies;
+mod stripe_clock;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +22,7 @@ use tokio::task::JoinSet;
 use self::admin::AdminDoor;
 use self::backdate::{BillingDatabase, Past};
 use self::companies::{COMPANIES, Company};
+use self::stripe_clock::StripeClock;
 use crate::report::UsageReport;
 use crate::reporter::{Outcome, Reporter};
 use crate::{fleet, out, target};
@@ -42,7 +44,7 @@ pub struct DemoTarget {
     pub admin_email: String,
     /// And password.
     pub admin_password: SecretString,
-    /// The Stripe that the system talks to: looked at, never called.
+    /// The Stripe that the system talks to: the simulator, of which the clock is moved.
     pub stripe_api_base: String,
     /// Its key: looked at, never used.
     pub stripe_secret_key: SecretString,
@@ -86,8 +88,15 @@ impl DemoTarget {
 #[derive(Debug, Default)]
 struct Brought {
     reports: u64,
-    linked: bool,
     backdated: bool,
+}
+
+/// What a company reported, and when its billing began.
+#[derive(Debug)]
+struct History {
+    before: Vec<UsageReport>,
+    after: Vec<UsageReport>,
+    start: Option<DateTime<Utc>>,
 }
 
 #[derive(Debug)]
@@ -95,6 +104,7 @@ struct Demo {
     reporter: Reporter,
     door: AdminDoor,
     database: BillingDatabase,
+    stripe_clock: StripeClock,
     now: DateTime<Utc>,
 }
 
@@ -118,8 +128,16 @@ pub async fn run(
         reporter,
         door,
         database,
+        stripe_clock: StripeClock::of(&target.stripe_api_base)?,
         now,
     });
+    // One after the other, before anything is delivered: Stripe has one clock.
+    let mut linked = 0;
+    for company in &COMPANIES {
+        let brought = demo.link_in_the_past(company).await;
+        let brought = brought.with_context(|| format!("cannot link {}", company.name))?;
+        linked += u64::from(brought);
+    }
     let permits = Arc::new(Semaphore::new(MAX_CONCURRENT_COMPANIES));
     let mut tasks = JoinSet::new();
     for company in &COMPANIES {
@@ -130,11 +148,10 @@ pub async fn run(
             brought.with_context(|| format!("cannot bring {}", company.name))
         });
     }
-    let (mut reports, mut linked) = (0, 0);
+    let mut reports = 0;
     while let Some(task) = tasks.join_next().await {
         let brought = task.context("a task died")??;
         reports += brought.reports;
-        linked += u64::from(brought.linked);
     }
     out::line(&format!(
         "demo: {} organizations, {linked} linked now, {reports} reports acknowledged",
@@ -144,29 +161,57 @@ pub async fn run(
 }
 
 impl Demo {
-    async fn bring(&self, company: &Company) -> anyhow::Result<Brought> {
-        let id = company.id();
-        let first_day = match self.database.first_report_at(id).await? {
+    /// The reports of a company before its billing began, those since, and when that was.
+    async fn history(&self, company: &Company) -> anyhow::Result<History> {
+        let first_day = match self.database.first_report_at(company.id()).await? {
             Some(at) => at.date_naive(),
             None => company.first_day(self.now.date_naive()),
         };
-        let reports = company.reports(first_day, self.now);
         let start = company.billing_start(first_day);
-        let (before, after): (Vec<_>, Vec<_>) = reports
+        let (before, after) = company
+            .reports(first_day, self.now)
             .into_iter()
             .partition(|report| start.is_none_or(|at| report.timestamp < at));
+        Ok(History {
+            before,
+            after,
+            start,
+        })
+    }
+
+    /// Makes a company known and links it, as on the day on which its billing began. Answers whether
+    /// it was not linked before.
+    async fn link_in_the_past(&self, company: &Company) -> anyhow::Result<bool> {
+        let history = self.history(company).await?;
+        let Some((link, start)) = company.link.as_ref().zip(history.start) else {
+            return Ok(false);
+        };
+        // Its first: from there its days are counted, now and in later runs.
+        let first = history.before.first().context("a report before the link")?;
+        self.post(company, std::slice::from_ref(first)).await?;
+        if self.door.is_linked(company.id()).await? {
+            return Ok(false);
+        }
+        let days_ago = (self.now - start).num_days();
+        self.stripe_clock.set(start).await?;
+        let linked = self.door.link(company, link, days_ago).await;
+        self.stripe_clock.set(self.now).await?;
+        linked.map(|()| true)
+    }
+
+    async fn bring(&self, company: &Company) -> anyhow::Result<Brought> {
+        let id = company.id();
+        let History {
+            before,
+            after,
+            start,
+        } = self.history(company).await?;
         let created_at = before
             .first()
             .context("a company has a first report")?
             .timestamp;
         let mut brought = Brought::default();
         brought.reports += self.post(company, &before).await?;
-        if let Some(link) = &company.link
-            && !self.door.is_linked(id).await?
-        {
-            self.door.link(company, link).await?;
-            brought.linked = true;
-        }
         let billing = start.zip(company.link.map(|link| link.stands.status()));
         brought.backdated = self
             .database
@@ -182,7 +227,6 @@ impl Demo {
         tracing::info!(
             organization_id = %id,
             reports = brought.reports,
-            linked = brought.linked,
             backdated = brought.backdated,
             "{}",
             company.name
