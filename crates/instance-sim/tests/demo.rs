@@ -10,6 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path as FilePath;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::extract::{Path, Query, State};
@@ -247,20 +248,28 @@ fn target(base_url: &str, database_url: &str) -> DemoTarget {
         origin: base_url.to_owned(),
         admin_email: "admin@billing.example".to_owned(),
         admin_password: SecretString::from("correct horse"),
-        stripe_api_base: "http://127.0.0.1:12111".to_owned(),
+        stripe_api_base: base_url.to_owned(),
         stripe_secret_key: SecretString::from("sk_test_local"),
         database_url: SecretString::from(database_url),
         allow_remote: false,
     }
 }
 
-/// The stand-in for the gateway.
-async fn gateway(db: &DatabaseConnection) -> String {
+/// Where a stand-in for Stripe's clock stands, in Unix seconds; `None` until it is set.
+type StripeTime = Arc<Mutex<Option<i64>>>;
+
+/// The stand-in for the gateway, and for the one control of Stripe's that the demo has a hand on.
+async fn gateway(db: &DatabaseConnection, stripe_time: StripeTime) -> String {
+    let set_clock = async move |Json(body): Json<Json_>| {
+        *stripe_time.lock().unwrap() = body["to"].as_i64();
+        Json(json!({}))
+    };
     let router = Router::new()
         .route("/api/usage-report", post(take_report))
         .route("/api/auth/sign-in/email", post(sign_in))
         .route("/api/admin/organizations", get(list))
         .route("/api/admin/organizations/{id}/link", post(link))
+        .route("/_sim/clock/advance", post(set_clock))
         .with_state(db.clone());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base_url = format!("http://{}", listener.local_addr().unwrap());
@@ -271,7 +280,8 @@ async fn gateway(db: &DatabaseConnection) -> String {
 #[tokio::test]
 async fn the_demo_is_believable_and_a_second_run_adds_nothing() {
     let (db, url, name) = migrated_database().await;
-    let base_url = gateway(&db).await;
+    let stripe_time = StripeTime::default();
+    let base_url = gateway(&db, Arc::clone(&stripe_time)).await;
     let policy = RetryPolicy {
         max_attempts: 1,
         base: Duration::ZERO,
@@ -284,6 +294,8 @@ async fn the_demo_is_believable_and_a_second_run_adds_nothing() {
     demo::run(&target(&base_url, &url), reporter.clone(), now)
         .await
         .unwrap();
+    let set = *stripe_time.lock().unwrap();
+    assert_eq!(set, Some(now.timestamp()), "Stripe is left in the present");
     let first = picture(&db).await;
     assert_eq!(first.len(), 24);
     for (status, count) in [
