@@ -79,8 +79,11 @@ pub async fn connect(
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .idle_timeout(IDLE_TIMEOUT)
         .connect_lazy(true)
+        // `is_clean` does more, in the same time.
+        .test_before_acquire(false)
         .sqlx_logging(false)
         .map_sqlx_postgres_pool_opts(move |pool| {
+            let pool = pool.before_acquire(|connection, _| Box::pin(is_clean(connection)));
             pool.after_connect(move |connection, _| {
                 Box::pin(async move {
                     sqlx::Executor::execute(connection, sqlx::AssertSqlSafe(session_setup(role)))
@@ -94,6 +97,20 @@ pub async fn connect(
         reason = "this is the function that the rule names"
     )]
     sea_orm::Database::connect(options).await
+}
+
+/// Whether a connection from the pool is outside any transaction; one that is not is closed, and so is
+/// one that does not answer.
+///
+/// A caller may go away while its transaction begins: then the BEGIN was sent, sqlx does not know of
+/// it, and what the next caller writes would be rolled back some seconds later, after it was told that
+/// it is done.
+async fn is_clean(connection: &mut sqlx::PgConnection) -> sqlx::Result<bool> {
+    // A statement that is a transaction of its own begins when that does. By the simple protocol: in
+    // the extended one a statement begins several times.
+    const IS_CLEAN: &str = "SELECT now() = statement_timestamp()";
+    let row = sqlx::Executor::fetch_one(connection, sqlx::raw_sql(IS_CLEAN)).await?;
+    sqlx::Row::try_get(&row, 0)
 }
 
 /// What every connection begins with. `role` is a constant of ours, never input.
