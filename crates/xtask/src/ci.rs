@@ -33,10 +33,11 @@ enum Step {
     Tests,
     BetterAuth,
     EndToEnd,
+    OpenApi,
     Chaos,
 }
 
-const STEPS: [(&str, Step); 10] = [
+const STEPS: [(&str, Step); 11] = [
     ("fmt", Step::Format),
     ("clippy", Step::Clippy),
     ("buf", Step::ProtoLint),
@@ -46,6 +47,7 @@ const STEPS: [(&str, Step); 10] = [
     ("test", Step::Tests),
     ("better-auth", Step::BetterAuth),
     ("e2e", Step::EndToEnd),
+    ("openapi", Step::OpenApi),
     ("chaos", Step::Chaos),
 ];
 
@@ -63,7 +65,8 @@ impl Step {
             | Self::Conformance
             | Self::Tests
             | Self::BetterAuth
-            | Self::EndToEnd => true,
+            | Self::EndToEnd
+            | Self::OpenApi => true,
             Self::Chaos => false,
         }
     }
@@ -152,6 +155,10 @@ async fn perform(step: Step, stop: &mut StopSignals) -> anyhow::Result<()> {
         }
         Step::BetterAuth => better_auth(stop).await,
         Step::EndToEnd => end_to_end::end_to_end(stop).await,
+        Step::OpenApi => {
+            let buf = install_buf(stop).await?;
+            end_to_end::open_api(buf, stop).await
+        }
         Step::Chaos => chaos::check(stop).await,
     }
 }
@@ -164,7 +171,7 @@ async fn cargo(words: &[&str], stop: &mut StopSignals) -> anyhow::Result<()> {
 
 /// buf comes from npm, in the version and with the checksums of `.ci/package-lock.json`. Not by
 /// `npm ci`, which insists on the packages of machines that this one is not.
-async fn proto_lint(stop: &mut StopSignals) -> anyhow::Result<()> {
+async fn install_buf(stop: &mut StopSignals) -> anyhow::Result<PathBuf> {
     let tools = layout::target().join("tools");
     std::fs::create_dir_all(&tools)?;
     for file in ["package.json", "package-lock.json"] {
@@ -178,7 +185,11 @@ async fn proto_lint(stop: &mut StopSignals) -> anyhow::Result<()> {
     run::to_success(&mut install, stop)
         .await
         .context("buf cannot be installed; .ci/run installs npm where it is missing")?;
-    let mut lint = Command::new(tools.join("node_modules/.bin/buf"));
+    Ok(tools.join("node_modules/.bin/buf"))
+}
+
+async fn proto_lint(stop: &mut StopSignals) -> anyhow::Result<()> {
+    let mut lint = Command::new(install_buf(stop).await?);
     lint.arg("lint").current_dir(layout::root().join("proto"));
     run::to_success(&mut lint, stop).await
 }

@@ -1,7 +1,7 @@
-//! The last check: `cargo xtask up` as a newcomer runs it, the product's four steps against it, and
-//! a clean end.
+//! The checks of the running whole: `cargo xtask up` as a newcomer runs it, the product's four steps
+//! or what is documented for programs against it, and a clean end.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -26,8 +26,21 @@ const REPLACING: [&str; 7] = [
     "BILLING_API_TOKENS",
 ];
 
-/// Runs it all in a directory of its own.
+/// The product's four steps.
 pub(crate) async fn end_to_end(stop: &mut StopSignals) -> anyhow::Result<()> {
+    against_up(four_steps, stop).await
+}
+
+/// What is documented for programs: the OpenAPI document, and the lines of docs/ADMIN.md.
+pub(crate) async fn open_api(buf: PathBuf, stop: &mut StopSignals) -> anyhow::Result<()> {
+    against_up(async |ready| documented(ready, &buf).await, stop).await
+}
+
+/// Runs it all in a directory of its own.
+async fn against_up(
+    steps: impl AsyncFnOnce(Ready) -> anyhow::Result<()>,
+    stop: &mut StopSignals,
+) -> anyhow::Result<()> {
     let dir = layout::target().join("ci-dev");
     if dir.exists() {
         std::fs::remove_dir_all(&dir)
@@ -42,7 +55,7 @@ pub(crate) async fn end_to_end(stop: &mut StopSignals) -> anyhow::Result<()> {
     }
     let mut up = up.process_group(0).spawn()?;
     let outcome = tokio::select! {
-        outcome = four_steps(&mut up, &ready_file) => outcome,
+        outcome = once_ready(&mut up, &ready_file, steps) => outcome,
         () = stop.received() => Err(Stopped.into()),
     };
     let status = run::end(&mut up).await?;
@@ -58,11 +71,41 @@ pub(crate) async fn end_to_end(stop: &mut StopSignals) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn four_steps(up: &mut Child, ready_file: &Path) -> anyhow::Result<()> {
+async fn once_ready(
+    up: &mut Child,
+    ready_file: &Path,
+    steps: impl AsyncFnOnce(Ready) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     let ready = tokio::time::timeout(UP_TIMEOUT, wait_until_ready(up, ready_file));
     let ready = ready
         .await
         .with_context(|| format!("not up within {} s", UP_TIMEOUT.as_secs()))??;
+    steps(ready).await
+}
+
+async fn documented(ready: Ready, buf: &Path) -> anyhow::Result<()> {
+    let schemathesis = layout::target().join("python/bin/schemathesis");
+    anyhow::ensure!(
+        schemathesis.is_file(),
+        "{} is not there; .ci/run installs it.",
+        schemathesis.display()
+    );
+    let status = Command::new("python3")
+        .arg(layout::root().join(".ci/openapi.py"))
+        .env("BASE_URL", &ready.base_url)
+        .env("ADMIN_EMAIL", &ready.admin_email)
+        .env("ADMIN_PASSWORD", &ready.admin_password)
+        .env("SCHEMATHESIS", schemathesis)
+        .env("BUF", buf)
+        .kill_on_drop(true)
+        .status()
+        .await
+        .context("python3 cannot be run")?;
+    anyhow::ensure!(status.success(), "openapi.py failed ({status}).");
+    Ok(())
+}
+
+async fn four_steps(ready: Ready) -> anyhow::Result<()> {
     let script = layout::root().join("../shared/accept/seed_flow.py");
     if !script.is_file() {
         return Ok(());
