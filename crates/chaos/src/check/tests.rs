@@ -215,6 +215,41 @@ fn what_was_there_before_the_end_is_billed() {
     assert!(found(not_missed)[0], "there is no such invoice");
 }
 
+/// The day's last report came after its invoice; the one before it had given way to it.
+fn missed_its_invoice(records: &mut Records) {
+    let mut last = records.reports[0].clone();
+    last.id = id(3);
+    last.at = AT + 1;
+    last.delivery_state = "missed_invoice".to_owned();
+    last.stripe_meter_event_id = None;
+    records.told.push(Told::Report {
+        sent: SentReport {
+            organization: id(1),
+            at: last.at,
+            user_count: last.user_count,
+        },
+        answer: ReportAnswer::Recorded {
+            report_id: last.id.to_string(),
+            status: "active".to_owned(),
+        },
+    });
+    records.reports[0].delivery_state = "superseded".to_owned();
+    records.reports[0].stripe_meter_event_id = None;
+    records.reports.push(last);
+    records.ledger.meter_events.clear();
+    records.summaries.clear();
+}
+
+#[test]
+fn what_came_after_its_invoice_is_missed_and_not_lost() {
+    assert_eq!(found(missed_its_invoice), [false; 3]);
+    let not_final = |it: &mut Records| {
+        missed_its_invoice(it);
+        it.ledger.invoices[1].status = "draft".to_owned();
+    };
+    assert!(found(not_final)[0]);
+}
+
 #[test]
 fn every_record_that_is_lost_or_doubled_is_seen() {
     assert!(found(|it| it.reports.clear())[0], "a lost report");

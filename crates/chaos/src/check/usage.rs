@@ -15,11 +15,15 @@ impl Court {
     /// For each UTC day of a subscription that goes on Stripe counts the greatest `reported_at` since
     /// its start; and nothing where nothing is to be billed.
     ///
-    /// Of a subscription that has ended is not judged what was not sent any more: only that nothing
-    /// counts from before it.
+    /// Of a subscription that has ended is not judged what was not sent any more, nor of a day whose
+    /// last report came after its final invoice: only that nothing counts from before the link.
     pub(super) fn usage(&mut self, records: &Records) {
         let lives = Life::of_all(records);
-        let due = due(records, &lives);
+        let mut due = due(records, &lives);
+        let missed: BTreeSet<_> = due
+            .extract_if(.., |_, report| is_missed(records, report))
+            .map(|(key, _)| key)
+            .collect();
         let mut counted: BTreeMap<(&str, i64), &LedgerEvent> = BTreeMap::new();
         for event in &records.ledger.meter_events {
             let day = counted.entry((&event.customer, day_of(event.timestamp)));
@@ -47,11 +51,11 @@ impl Court {
                     .filter(|it| it.customer == event.customer)
                     .any(|it| it.start_date <= event.timestamp)
             });
-            if !due.contains_key(key) && !was_billable {
+            if !due.contains_key(key) && !missed.contains(key) && !was_billable {
                 self.wrong(format!("{key:?}: nothing is to be billed, {event:?} is"));
             }
         }
-        self.summaries(records, &lives, &due);
+        self.summaries(records, &lives, &due, &missed);
         self.invoices(records);
     }
 
@@ -129,7 +133,13 @@ impl Court {
     }
 
     /// The meter's own sums are those that follow from the reports.
-    fn summaries(&mut self, records: &Records, lives: &BTreeMap<Uuid, Life<'_>>, due: &Due<'_>) {
+    fn summaries(
+        &mut self,
+        records: &Records,
+        lives: &BTreeMap<Uuid, Life<'_>>,
+        due: &Due<'_>,
+        missed: &BTreeSet<(&str, i64)>,
+    ) {
         for (customer, days) in &records.summaries {
             let has_ended = lives.values().any(|life| {
                 life.has_ended() && life.subscriptions.iter().any(|it| it.customer == *customer)
@@ -141,7 +151,10 @@ impl Court {
                 .collect();
             let judged: BTreeMap<i64, String> = days
                 .iter()
-                .filter(|(day, _)| !has_ended || expected.contains_key(day))
+                .filter(|(day, _)| {
+                    let is_open = has_ended || missed.contains(&(customer.as_str(), **day));
+                    !is_open || expected.contains_key(day)
+                })
                 .map(|(day, value)| (*day, value.clone()))
                 .collect();
             if judged != expected {
@@ -245,7 +258,7 @@ fn due<'r>(records: &'r Records, lives: &BTreeMap<Uuid, Life<'r>>) -> Due<'r> {
         let Some(living) = living.and_then(|life| life.living) else {
             continue;
         };
-        if report.at < living.start_date || is_missed(records, report) {
+        if report.at < living.start_date {
             continue;
         }
         let day = due.entry((&living.customer, day_of(report.at)));
