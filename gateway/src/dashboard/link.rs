@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::{
     form,
     organization::can_link,
-    page::{self, PageError, page},
+    page::{PageError, Refusal, page},
     ui::{Choice, Frame, Section, Ui},
 };
 use crate::{
@@ -27,10 +27,7 @@ use crate::{
         organization::{LinkState, Organization},
         words,
     },
-    rest::{
-        answer::status_of,
-        query::{Query, organization_id},
-    },
+    rest::query::{Query, organization_id},
     web::Web,
 };
 
@@ -45,13 +42,6 @@ struct LinkPage<'a> {
     form: Form,
     deployment_types: Vec<Choice>,
     plan_types: Vec<Choice>,
-}
-
-/// Why it was not linked: our sentence, and what a service or Stripe said.
-#[derive(Debug)]
-struct Refusal {
-    text: &'static str,
-    details: Option<String>,
 }
 
 /// What was filled in, and what is wrong with it.
@@ -101,7 +91,7 @@ impl Form {
 }
 
 /// The deployment types to choose from.
-fn deployment_types(ui: &Ui, chosen: &str) -> Vec<Choice> {
+pub(super) fn deployment_types(ui: &Ui, chosen: &str) -> Vec<Choice> {
     let choice = |value| Choice {
         value,
         label: words::parse_deployment_type(value)
@@ -112,7 +102,7 @@ fn deployment_types(ui: &Ui, chosen: &str) -> Vec<Choice> {
 }
 
 /// The plans to choose from.
-fn plan_types(ui: &Ui, chosen: &str) -> Vec<Choice> {
+pub(super) fn plan_types(ui: &Ui, chosen: &str) -> Vec<Choice> {
     let choice = |value| Choice {
         value,
         label: words::parse_plan_type(value).map_or(value, |plan| ui.t.plan_word(plan)),
@@ -166,16 +156,7 @@ pub(super) async fn link(
     };
     fault.log();
     let organization = web.app().get_organization(&admin, id).await?;
-    let (status, refusal) = if fault.violations.is_empty() {
-        let (_, text) = ui.t.fault(fault.reason);
-        let details = page::details(&fault).map(str::to_owned);
-        (status_of(fault.reason), Refusal { text, details })
-    } else {
-        // What is wrong stands at each field.
-        let text = ui.t.form_again;
-        let details = None;
-        (StatusCode::UNPROCESSABLE_ENTITY, Refusal { text, details })
-    };
+    let (status, refusal) = Refusal::of(&ui, &fault);
     form.violations = fault.violations;
     let again = shown(&ui, &admin, &organization, form, Some(refusal));
     Ok(page(status, &again))

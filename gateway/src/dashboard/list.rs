@@ -8,7 +8,7 @@ use axum::{
     extract::{RawQuery, State},
     response::Response,
 };
-use billing_kit::Fault;
+use billing_kit::{Fault, Violation};
 use billing_proto::{common::v1::SubscriptionStatus, org::v1::LinkFilter};
 use http::{HeaderMap, StatusCode};
 
@@ -24,6 +24,7 @@ use crate::{
         organization_filter::{
             OrganizationFilter, OrganizationOrder, PAGE_SIZE_DEFAULT, parse_filter, parse_order,
         },
+        reporting::ReportingState,
         words,
     },
     rest::query::{Query, with_query},
@@ -34,6 +35,9 @@ use crate::{
 pub(super) const PENDING: &str = "/pending";
 /// Where the billed ones are.
 pub(super) const BILLED: &str = "/billed";
+
+/// The filter by how the instances report.
+const REPORTING: &str = "reporting";
 
 /// Which of the two lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,8 +97,11 @@ impl Asked {
             Kind::Billed => [text("status"), text("plan"), text("deployment")],
         };
         let mut violations = Vec::new();
-        let filter = parse_filter(text("q").trim(), facets, &mut violations);
+        let mut filter = parse_filter(text("q").trim(), facets, &mut violations);
         let order = parse_order(text("sort"), &mut violations);
+        if kind == Kind::Billed {
+            filter.reporting_state = parse_reporting(text(REPORTING), &mut violations);
+        }
         if !violations.is_empty() {
             return Err(Fault::invalid(violations));
         }
@@ -129,6 +136,18 @@ impl Asked {
         self.filter != OrganizationFilter::default()
     }
 
+    /// Whether those that have been silent longest come first, whatever order is asked for.
+    fn is_by_silence(&self) -> bool {
+        self.filter.reporting_state.is_some()
+    }
+
+    fn heads(&self, path: &str) -> Heads {
+        if self.is_by_silence() {
+            return Heads::default();
+        }
+        Heads::of(self.order, |order| self.address(path, order, ""))
+    }
+
     /// The same list under another path, in another order, or at another page.
     fn address(&self, path: &str, order: OrganizationOrder, cursor: &str) -> String {
         let OrganizationFilter {
@@ -136,8 +155,7 @@ impl Asked {
             statuses,
             plans,
             deployments,
-            // No page asks for it yet.
-            reporting_state: _,
+            reporting_state,
         } = &self.filter;
         let statuses: Vec<_> = statuses.iter().map(|s| words::status(*s)).collect();
         let plans = plans.iter().filter_map(|plan| words::plan_type(*plan));
@@ -158,6 +176,7 @@ impl Asked {
                 ("status", &statuses.join(",")),
                 ("plan", &plans.join(",")),
                 ("deployment", &deployments.join(",")),
+                (REPORTING, reporting_state.map_or("", ReportingState::word)),
                 ("sort", sort),
                 ("cursor", cursor),
             ],
@@ -179,6 +198,8 @@ struct ListPage<'a> {
     /// What is told to whoever does not see the page.
     news: String,
     reporting_available: bool,
+    /// Whether the list has an order of its own.
+    is_by_silence: bool,
     heads: Heads,
     rows: Vec<Row>,
     is_pending: bool,
@@ -267,7 +288,8 @@ async fn list(
             String::new()
         },
         reporting_available,
-        heads: Heads::of(asked.order, |order| asked.address(path, order, "")),
+        is_by_silence: asked.is_by_silence(),
+        heads: asked.heads(path),
         rows: rows(&ui, listed.organizations),
         is_pending,
         is_filtered: asked.is_filtered(),
@@ -347,8 +369,33 @@ fn selects(ui: &Ui, asked: &Asked) -> Vec<Select> {
         select(ui, "status", t.status, statuses),
         select(ui, "plan", t.plan, plans),
         select(ui, "deployment", t.deployment, deployments),
+        reporting_select(ui, asked),
         order,
     ]
+}
+
+/// The filter by how the instances report.
+fn reporting_select(ui: &Ui, asked: &Asked) -> Select {
+    let states = [
+        (ReportingState::Late, ui.t.late),
+        (ReportingState::Silent, ui.t.silent),
+    ];
+    let states = states.map(|(state, label)| Choice {
+        value: state.word(),
+        label,
+        selected: asked.filter.reporting_state == Some(state),
+    });
+    select(ui, REPORTING, ui.t.reporting, states)
+}
+
+/// The state of a word; late and silent ones are looked for, those in order are not.
+fn parse_reporting(text: &str, violations: &mut Vec<Violation>) -> Option<ReportingState> {
+    let states = [ReportingState::Late, ReportingState::Silent];
+    let found = states.into_iter().find(|state| state.word() == text);
+    if found.is_none() && !text.is_empty() {
+        violations.push(Violation::new(REPORTING, "It must be late or silent."));
+    }
+    found
 }
 
 /// A filter; the first choice is none.
@@ -400,7 +447,8 @@ mod tests {
             polls: is_pending,
             news: "news".to_owned(),
             reporting_available: false,
-            heads: Heads::of(asked.order, |order| asked.address(kind.path(), order, "")),
+            is_by_silence: asked.is_by_silence(),
+            heads: asked.heads(kind.path()),
             rows: rows(ui, organizations),
             is_pending,
             is_filtered: asked.is_filtered(),
@@ -486,9 +534,30 @@ mod tests {
     }
 
     #[test]
+    fn the_silent_ones_have_an_order_of_their_own() {
+        for ui in readers() {
+            let silent = asked(Kind::Billed, "reporting=silent&sort=status");
+            let html = html(&ui, Kind::Billed, &silent, false);
+            for shown in [
+                ui.t.silent_first,
+                "<option value=\"silent\" selected>",
+                "/billed.csv?reporting=silent",
+            ] {
+                assert!(html.contains(shown), "{shown} in {html}");
+            }
+            assert!(!html.contains("aria-sort"), "{html}");
+            // Nobody waits for a report of those that are pending.
+            assert!(!asked(Kind::Pending, "reporting=silent").is_by_silence());
+        }
+    }
+
+    #[test]
     fn what_is_not_known_is_told() {
-        let refused = Asked::read(Kind::Billed, &Query::read(Some("plan=gold&sort=users")));
+        let refused = Asked::read(
+            Kind::Billed,
+            &Query::read(Some("plan=gold&sort=users&reporting=on_time")),
+        );
         let fields: Vec<_> = refused.unwrap_err().violations;
-        assert_eq!(fields.len(), 2);
+        assert_eq!(fields.len(), 3);
     }
 }

@@ -9,20 +9,27 @@
 //! Architecture invariant: a page changes nothing without a form's token, beside the origin rule.
 
 mod assets;
+mod cancel;
+mod chart;
 mod export;
 mod form;
+mod held;
 mod i18n;
+mod invoices;
 mod labels;
 mod link;
 mod list;
+mod money;
 mod organization;
 mod overview;
 mod page;
+mod portal;
 mod preferences;
 mod reconciliation;
 mod row;
 mod sign_in;
 mod sign_out;
+mod subscription;
 mod ui;
 mod unlink;
 
@@ -50,6 +57,25 @@ pub(crate) fn routes(web: Web) -> Router {
         .route(
             "/organizations/{id}/unlink",
             get(unlink::form).post(unlink::unlink),
+        )
+        .route("/organizations/{id}/invoices", get(invoices::invoices))
+        .route("/organizations/{id}/portal", post(portal::portal))
+        .route(
+            "/organizations/{id}/subscription",
+            get(subscription::form).post(subscription::change),
+        )
+        .route(
+            "/organizations/{id}/cancel",
+            get(cancel::form).post(cancel::cancel),
+        )
+        .route(held::PATH, get(held::held))
+        .route(
+            "/organizations/{id}/held/release",
+            get(held::release_form).post(held::release),
+        )
+        .route(
+            "/organizations/{id}/held/discard",
+            get(held::discard_form).post(held::discard),
         )
         .route(reconciliation::PATH, get(reconciliation::reconciliation))
         .layer(from_fn_with_state(web.clone(), page::dress))

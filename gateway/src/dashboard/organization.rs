@@ -1,4 +1,7 @@
-//! `/organizations/{id}`: one organization and its reports.
+//! `/organizations/{id}`: one organization, how it reports, and its reports.
+//!
+//! Architecture invariant: the page asks nothing of Stripe, so that it is there when Stripe is not;
+//! what Stripe has of an organization is on pages of its own.
 
 use std::sync::Arc;
 
@@ -10,24 +13,29 @@ use axum::{
 };
 use billing_kit::Fault;
 use billing_proto::common::v1::{ErrorReason, SubscriptionStatus};
+use chrono::{DateTime, TimeDelta, Utc};
 use http::{HeaderMap, StatusCode};
 use uuid::Uuid;
 
 use super::{
+    chart::{CHART_DAYS, Chart},
     labels, list,
     page::{PageError, page},
     ui::{Frame, Moment, Section, Ui},
 };
 use crate::{
-    app::UsageReportPage,
+    app::{Admin, App, UsageReportPage},
     domain::{
-        organization::{LinkState, Organization},
-        organization_filter::PAGE_SIZE_DEFAULT,
+        organization::{LinkKind, LinkState, Organization},
+        organization_filter::{PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX},
         usage_report::UsageReport,
     },
     rest::query::{Query, organization_id, with_query},
     web::Web,
 };
+
+/// Stripe's own dashboard, which finds an object of either mode by its id.
+const STRIPE_DASHBOARD: &str = "https://dashboard.stripe.com";
 
 #[derive(Template)]
 #[template(path = "organization.html")]
@@ -40,9 +48,18 @@ struct OrganizationPage<'a> {
     status: &'static str,
     status_class: &'static str,
     can_link: bool,
+    can_change: bool,
     can_unlink: bool,
+    is_linked: bool,
+    notice: Option<&'static str>,
+    /// What goes on in the background, and since when.
+    running: Option<(&'static str, Moment)>,
+    /// That some of its reports are held.
+    held: Option<String>,
     problems: Vec<Problem>,
     facts: Vec<Fact>,
+    chart: Option<Chart>,
+    chart_is_partial: bool,
     /// `None` when ingest-svc cannot be asked now.
     reports: Option<Vec<Row>>,
     next: Option<String>,
@@ -67,6 +84,11 @@ struct Fact {
 enum Value {
     Text(String),
     Id(String),
+    /// An object in Stripe, with its page there.
+    Stripe {
+        id: String,
+        href: String,
+    },
     Time(Moment),
 }
 
@@ -114,10 +136,11 @@ pub(super) async fn organization(
     let id = organization_id(&id)?;
     let query = Query::read(query.as_deref());
     let cursor = query.get("cursor").unwrap_or_default().to_owned();
-    let (organization, reports) = tokio::join!(
+    let (organization, reports, drawn) = tokio::join!(
         web.app().get_organization(&admin, id),
         web.app()
             .list_usage_reports(&admin, id, PAGE_SIZE_DEFAULT, cursor),
+        drawn_reports(web.app(), &admin, id),
     );
     let organization = organization?;
     let (reports, next) = match reports {
@@ -131,6 +154,7 @@ pub(super) async fn organization(
             (None, None)
         }
     };
+    let now = web.app().clock().now();
     let (section, list) = list_of(&ui, &organization);
     let shown = OrganizationPage {
         ui: ui.frame(&admin.email, section),
@@ -140,14 +164,89 @@ pub(super) async fn organization(
         status: ui.t.status_word(organization.subscription_status),
         status_class: labels::status_class(organization.subscription_status),
         can_link: can_link(&organization),
+        can_change: can_change(&organization),
         can_unlink: can_unlink(&organization),
+        is_linked: organization.is_linked(),
+        notice: query.get("notice").and_then(|word| notice(&ui, word)),
+        running: running(&ui, &organization),
+        held: held(&ui, &organization),
         problems: problems(&ui, &organization),
         facts: facts(&ui, &organization),
+        chart: Chart::of(&ui, &drawn.reports, now),
+        chart_is_partial: drawn.next_page_token.is_some() && drawn.is_within(now),
         reports: reports.map(|reports| reports.into_iter().map(|r| row(&ui, r)).collect()),
         next: next
             .map(|cursor| with_query(&format!("/organizations/{id}"), &[("cursor", &cursor)])),
     };
     Ok(page(StatusCode::OK, &shown))
+}
+
+/// The reports that the chart is of, and where there are more.
+#[derive(Default)]
+struct Drawn {
+    reports: Vec<UsageReport>,
+    next_page_token: Option<String>,
+}
+
+impl Drawn {
+    /// Whether even the earliest of them is in the chart: what is left out would be, too.
+    fn is_within(&self, now: DateTime<Utc>) -> bool {
+        let first = now - TimeDelta::days(CHART_DAYS);
+        let earliest = self.reports.last();
+        earliest.is_some_and(|report| report.reported_at > first)
+    }
+}
+
+/// The latest reports, as many as a chart may need where an instance reports some five times a day;
+/// none where they cannot be told now, which the list below says.
+async fn drawn_reports(app: &App, admin: &Admin, id: Uuid) -> Drawn {
+    let listed = app
+        .list_usage_reports(admin, id, PAGE_SIZE_MAX, String::new())
+        .await;
+    match listed {
+        Ok(UsageReportPage {
+            reports,
+            next_page_token,
+        }) => Drawn {
+            reports,
+            next_page_token,
+        },
+        Err(fault) => {
+            Fault::log(&fault);
+            Drawn::default()
+        }
+    }
+}
+
+/// What was just done. The address picks one of our own sentences: it cannot bring its own.
+fn notice(ui: &Ui, word: &str) -> Option<&'static str> {
+    let t = ui.t;
+    match word {
+        "changed" => Some(t.notice_changed),
+        "changing" => Some(t.notice_changing),
+        "unchanged" => Some(t.notice_unchanged),
+        "canceled" => Some(t.notice_canceled),
+        "canceling" => Some(t.notice_canceling),
+        "released" => Some(t.notice_released),
+        "discarded" => Some(t.notice_discarded),
+        _ => None,
+    }
+}
+
+fn running(ui: &Ui, organization: &Organization) -> Option<(&'static str, Moment)> {
+    let operation = organization.link_operation.as_ref();
+    let operation = operation.filter(|operation| operation.state == LinkState::Running)?;
+    let text = match operation.kind {
+        LinkKind::Link => ui.t.running_link,
+        LinkKind::Update => ui.t.running_update,
+        LinkKind::Cancel(_) => ui.t.running_cancel,
+    };
+    Some((text, ui.minute(operation.created_at)))
+}
+
+fn held(ui: &Ui, organization: &Organization) -> Option<String> {
+    let count = organization.watch.held_count;
+    (count > 0).then(|| ui.number(&count))
 }
 
 fn list_of(ui: &Ui, organization: &Organization) -> (Section, ListLink) {
@@ -164,6 +263,13 @@ pub(super) fn can_link(organization: &Organization) -> bool {
     let operation = organization.link_operation.as_ref();
     let is_linking = operation.is_some_and(|operation| operation.state == LinkState::Running);
     !organization.is_linked() && !is_linking
+}
+
+/// Whether its subscription may be changed or canceled: it goes on, and nothing is under way.
+pub(super) fn can_change(organization: &Organization) -> bool {
+    let operation = organization.link_operation.as_ref();
+    let is_busy = operation.is_some_and(|operation| operation.state == LinkState::Running);
+    organization.is_linked() && !is_busy && !can_unlink(organization)
 }
 
 /// Whether it may be unlinked: its subscription has ended. org-svc decides; this only leaves out a
@@ -187,9 +293,14 @@ fn problems(ui: &Ui, organization: &Organization) -> Vec<Problem> {
     let operation = organization.link_operation.as_ref();
     let operation = operation
         .filter(|operation| operation.state != LinkState::Succeeded)
-        .and_then(|operation| operation.error.as_ref())
-        .map(|error| Problem {
-            label: ui.t.problem_of_link,
+        .and_then(|operation| Some((operation, operation.error.as_ref()?)))
+        .map(|(operation, error)| Problem {
+            label: match (operation.state, operation.kind) {
+                (LinkState::Running | LinkState::Succeeded, _) => ui.t.problem_of_link,
+                (LinkState::Refused, LinkKind::Link) => ui.t.refused_link,
+                (LinkState::Refused, LinkKind::Update) => ui.t.refused_update,
+                (LinkState::Refused, LinkKind::Cancel(_)) => ui.t.refused_cancel,
+            },
             text: format!("{} ({})", error.message, error.code),
         });
     let billing = organization.billing_problem.clone().map(|text| Problem {
@@ -204,6 +315,12 @@ fn facts(ui: &Ui, organization: &Organization) -> Vec<Fact> {
     let time = |time: Option<_>| time.map(|time| Value::Time(ui.minute(time)));
     let text = |text: Option<String>| text.map(Value::Text);
     let id = |id: Option<String>| id.map(Value::Id);
+    let stripe = |kind: &str, id: &Option<String>| {
+        id.clone().map(|id| Value::Stripe {
+            href: format!("{STRIPE_DASHBOARD}/{kind}/{id}"),
+            id,
+        })
+    };
     let reporting = organization.reporting;
     let plan = t.plan_word(organization.plan_type);
     let deployment = t.deployment_word(organization.deployment_type);
@@ -232,11 +349,11 @@ fn facts(ui: &Ui, organization: &Organization) -> Vec<Fact> {
         (t.subscription_end, time(organization.cancel_at)),
         (
             t.stripe_customer,
-            id(organization.stripe_customer_id.clone()),
+            stripe("customers", &organization.stripe_customer_id),
         ),
         (
             t.stripe_subscription,
-            id(organization.stripe_subscription_id.clone()),
+            stripe("subscriptions", &organization.stripe_subscription_id),
         ),
         (t.reported_name, text(organization.reported_name.clone())),
         (
@@ -262,7 +379,6 @@ mod tests {
         domain::{organization::Trouble, usage_report::Delivery},
     };
     use billing_proto::common::v1::DeploymentType;
-    use chrono::DateTime;
 
     fn report() -> UsageReport {
         UsageReport {
@@ -293,9 +409,16 @@ mod tests {
                 status: ui.t.words.canceled,
                 status_class: "idle",
                 can_link: true,
+                can_change: true,
                 can_unlink: true,
+                is_linked: true,
+                notice: notice(&ui, "canceling"),
+                running: Some((ui.t.running_cancel, ui.minute(report().reported_at))),
+                held: Some("3".to_owned()),
                 problems: problems(&ui, &organization),
                 facts: facts(&ui, &organization),
+                chart: Chart::of(&ui, &[report()], report().reported_at),
+                chart_is_partial: true,
                 reports: Some(vec![row(&ui, report())]),
                 next: None,
             };
@@ -309,7 +432,16 @@ mod tests {
                 ui.t.words.refused,
                 ui.t.billing_problem,
                 "no_meter",
-                "cus_1",
+                "https://dashboard.stripe.com/customers/cus_1",
+                "https://dashboard.stripe.com/subscriptions/sub_1",
+                ui.t.notice_canceling,
+                ui.t.running_cancel,
+                ui.t.chart_partial,
+                "class=\"refused\"",
+                "/subscription\"",
+                "/cancel\"",
+                "/portal\"",
+                "/invoices\"",
                 &reported.text,
                 "title=\"2024-11-01 00:00:00 UTC\"",
                 "/link\"",

@@ -1,6 +1,6 @@
 //! `/`: how everything stands.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use askama::Template;
 use axum::{
@@ -8,12 +8,15 @@ use axum::{
     extract::{RawQuery, State},
     response::Response,
 };
+use billing_kit::Fault;
 use billing_proto::{common::v1::SubscriptionStatus, stripe::v1::WebhookEventState};
+use chrono::{DateTime, Utc};
 use http::{HeaderMap, StatusCode};
 use uuid::Uuid;
 
 use super::{
-    labels, list,
+    chart::Trend,
+    held, labels, list,
     page::{PageError, page},
     reconciliation,
     row::{Heads, Row, rows},
@@ -25,6 +28,7 @@ use crate::{
         organization::Summary,
         organization_filter::{OrganizationFilter, OrganizationOrder},
         reconciliation::Reconciliation,
+        reporting::ReportingSummary,
         words,
     },
     rest::query::{Query, with_query},
@@ -35,6 +39,8 @@ use crate::{
 const ROWS: i32 = 10;
 /// So many dead letters are counted; of more is said that there are more.
 const DEAD_LETTERS_COUNTED: i32 = 50;
+/// A report that has waited longer than this to be sent is worth a look: most go within seconds.
+const QUEUE_LOUD: Duration = Duration::from_secs(15 * 60);
 
 #[derive(Template)]
 #[template(path = "overview.html")]
@@ -67,6 +73,8 @@ struct Figure {
     value: String,
     href: Option<&'static str>,
     note: Option<&'static str>,
+    /// How it went until now.
+    trend: Option<Trend>,
     class: &'static str,
 }
 
@@ -116,9 +124,10 @@ pub(super) async fn overview(
         linked_cursor: String::new(),
     };
     let app = web.app();
-    let (overview, reconciliation, dead_letters) = tokio::join!(
+    let (overview, reconciliation, reporting, dead_letters) = tokio::join!(
         app.list_overview(&admin, request),
         app.find_reconciliation(&admin),
+        reporting(app, &admin),
         dead_letters(app, &admin, &ui)
     );
     let (overview, reconciliation) = (overview?, reconciliation?);
@@ -134,8 +143,14 @@ pub(super) async fn overview(
         notice: notice(&ui, &Query::read(query.as_deref())),
         news: ui.count(&ui.t.pending_now, &summary.pending),
         reporting_available,
-        figures: figures(&ui, &summary),
-        attention: attention(&ui, &summary, reconciliation.as_ref(), dead_letters),
+        figures: figures(&ui, &summary, reporting.as_ref(), now),
+        attention: attention(
+            &ui,
+            &summary,
+            reporting.as_ref(),
+            reconciliation.as_ref(),
+            dead_letters,
+        ),
         compared: reconciliation
             .and_then(|stands| stands.last_full_pass_at)
             .map(|at| ui.minute(at)),
@@ -149,6 +164,13 @@ pub(super) async fn overview(
         summary,
     };
     Ok(page(StatusCode::OK, &shown))
+}
+
+/// How the instances report; `None` where that cannot be told now, which is no reason to show an
+/// admin nothing at all.
+async fn reporting(app: &App, admin: &Admin) -> Option<ReportingSummary> {
+    let summary = app.get_reporting_summary(admin).await;
+    summary.map_err(|fault| Fault::log(&fault)).ok()
 }
 
 /// How many events of Stripe's were given up; `None` where there are none. While stripe-svc is away
@@ -185,25 +207,41 @@ fn notice(ui: &Ui, asked: &Query) -> Option<Notice> {
     })
 }
 
-fn figures(ui: &Ui, summary: &Summary) -> Vec<Figure> {
+fn figures(
+    ui: &Ui,
+    summary: &Summary,
+    reporting: Option<&ReportingSummary>,
+    now: DateTime<Utc>,
+) -> Vec<Figure> {
     let figure = |label, count, href, class| Figure {
         label,
         value: ui.number(count),
         href,
         note: None,
+        trend: None,
         class,
     };
     let calling = if summary.pending > 0 { "calling" } else { "" };
-    vec![
+    let mut figures = vec![
         figure(ui.t.pending, &summary.pending, Some(list::PENDING), calling),
         figure(ui.t.billed, &summary.linked, Some(list::BILLED), ""),
         figure(ui.t.organizations, &summary.total, None, ""),
-    ]
+    ];
+    figures.extend(reporting.map(|known| Figure {
+        label: ui.t.users_in_all,
+        value: ui.number(&known.user_count),
+        href: None,
+        note: Some(ui.t.last_days),
+        trend: Trend::of(&known.days, now),
+        class: "",
+    }));
+    figures
 }
 
 fn attention(
     ui: &Ui,
     summary: &Summary,
+    reporting: Option<&ReportingSummary>,
     reconciliation: Option<&Reconciliation>,
     dead_letters: Option<String>,
 ) -> Vec<Item> {
@@ -230,6 +268,7 @@ fn attention(
             class: "bad",
         });
     }
+    items.extend(reporting_items(ui, reporting));
     let findings = match reconciliation {
         None => Some(("?".to_owned(), "wait")),
         Some(stands) if stands.open_finding_count > 0 => {
@@ -252,6 +291,58 @@ fn attention(
     items
 }
 
+/// What needs a look of how the instances report. While that cannot be told, this is said instead.
+fn reporting_items(ui: &Ui, reporting: Option<&ReportingSummary>) -> Vec<Item> {
+    let t = ui.t;
+    let Some(known) = reporting else {
+        return vec![Item {
+            label: t.reporting_not_known,
+            value: "?".to_owned(),
+            href: None,
+            class: "wait",
+        }];
+    };
+    let item = |label, count: i64, href, class| {
+        (count > 0).then(|| Item {
+            label,
+            value: ui.number(&count),
+            href,
+            class,
+        })
+    };
+    let urgent = known.urgent_held_report_count;
+    let queue = known.oldest_queued_age.filter(|age| *age >= QUEUE_LOUD);
+    let items = [
+        item(t.urgent_held_reports, urgent, Some(held::PATH), "bad"),
+        item(
+            t.held_reports,
+            known.held_report_count - urgent,
+            Some(held::PATH),
+            "wait",
+        ),
+        item(
+            t.silent_instances,
+            known.silent_count,
+            Some("/billed?reporting=silent"),
+            "bad",
+        ),
+        item(
+            t.late_instances,
+            known.late_count,
+            Some("/billed?reporting=late"),
+            "wait",
+        ),
+        item(t.refused_reports, known.refused_report_count, None, "bad"),
+        queue.map(|age| Item {
+            label: t.queue_age,
+            value: ui.language.age(age),
+            href: None,
+            class: "bad",
+        }),
+    ];
+    items.into_iter().flatten().collect()
+}
+
 fn shares(ui: &Ui, summary: &Summary) -> Vec<Share> {
     let share = |(status, count): &(SubscriptionStatus, i64)| Share {
         label: ui.t.status_word(*status),
@@ -264,15 +355,37 @@ fn shares(ui: &Ui, summary: &Summary) -> Vec<Share> {
 
 #[cfg(test)]
 mod tests {
-    use chrono::DateTime;
-
     use super::*;
-    use crate::dashboard::{
-        row::tests::{ATTACK, organization},
-        ui::tests::readers,
+    use crate::{
+        dashboard::{
+            row::tests::{ATTACK, organization},
+            ui::tests::readers,
+        },
+        domain::reporting::UsageDay,
     };
 
     const ID: &str = "organization=00000000-0000-0000-0000-000000000007";
+
+    fn reporting(at: DateTime<Utc>) -> ReportingSummary {
+        let day = |days: i64, user_count| UsageDay {
+            start: at - chrono::TimeDelta::days(days),
+            user_count,
+            organization_count: 2,
+        };
+        ReportingSummary {
+            user_count: 31_415,
+            counted_at: Some(at),
+            days: vec![day(3, 30_000), day(1, 31_415)],
+            late_count: 21,
+            silent_count: 22,
+            held_report_count: 25,
+            held_organization_count: 2,
+            urgent_held_report_count: 1,
+            refused_report_count: 23,
+            queued_report_count: 9,
+            oldest_queued_age: Some(Duration::from_secs(7_200)),
+        }
+    }
 
     fn html(ui: &Ui, empty: bool) -> String {
         let at = DateTime::from_timestamp(1_730_419_200, 0).unwrap();
@@ -292,6 +405,7 @@ mod tests {
             pass_started_at: None,
             open_finding_count: 2,
         };
+        let reporting = reporting(at);
         let table = |linked: bool| Table {
             rows: rows(
                 ui,
@@ -302,14 +416,20 @@ mod tests {
         let attention = if empty {
             Vec::new()
         } else {
-            attention(ui, &summary, Some(&stands), Some("50+".to_owned()))
+            attention(
+                ui,
+                &summary,
+                Some(&reporting),
+                Some(&stands),
+                Some("50+".to_owned()),
+            )
         };
         OverviewPage {
             ui: ui.frame(ATTACK, Section::Overview),
             notice: notice(ui, &Query::read(Some(&format!("notice=linked&{ID}")))),
             news: "news".to_owned(),
             reporting_available: false,
-            figures: figures(ui, &summary),
+            figures: figures(ui, &summary, Some(&reporting), at),
             attention,
             compared: (!empty).then(|| ui.minute(at)),
             shares: shares(ui, &summary),
@@ -342,6 +462,14 @@ mod tests {
                 &ui.count(&t.all_billed, &12_001),
                 "Stripe said no.",
                 "50+",
+                t.silent_instances,
+                "/billed?reporting=silent",
+                t.urgent_held_reports,
+                ">24<",
+                t.refused_reports,
+                ">2 h<",
+                &ui.number(&31_415),
+                "class=\"spark\"",
                 "/billed?status=past_due",
                 "/organizations/00000000-0000-0000-0000-000000000007/link",
                 "data-poll=\"15\"",

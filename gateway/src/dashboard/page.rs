@@ -176,6 +176,28 @@ fn sign_in_address(next: &str) -> String {
     }
 }
 
+/// Why what a form asked for was not done: our sentence, and what a service or Stripe said.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) text: &'static str,
+    pub(super) details: Option<String>,
+}
+
+impl Refusal {
+    /// Of a fault, with the status that its form is answered with. What is wrong with a field stands
+    /// at the field.
+    pub(super) fn of(ui: &Ui, fault: &Fault) -> (StatusCode, Self) {
+        if !fault.violations.is_empty() {
+            let text = ui.t.form_again;
+            let details = None;
+            return (StatusCode::UNPROCESSABLE_ENTITY, Self { text, details });
+        }
+        let (_, text) = ui.t.fault(fault.reason);
+        let details = details(fault).map(str::to_owned);
+        (status_of(fault.reason), Self { text, details })
+    }
+}
+
 /// What a service says beyond what our own sentence says already.
 pub(super) fn details(fault: &Fault) -> Option<&str> {
     match fault.reason {

@@ -9,6 +9,7 @@ use http::{HeaderMap, Uri, header};
 
 use super::{
     assets::{self, Assets},
+    held,
     i18n::{Counted, Language, Messages},
     list, reconciliation,
 };
@@ -173,6 +174,11 @@ impl Ui {
         self.moment(time, self.language.day(time, self.zone.unwrap_or(Tz::UTC)))
     }
 
+    /// A day of UTC, which is what Stripe's meter counts by, wherever the reader is.
+    pub(super) fn utc_day(&self, time: DateTime<Utc>) -> String {
+        self.language.day(time, Tz::UTC)
+    }
+
     /// Day and minute, likewise.
     pub(super) fn minute(&self, time: DateTime<Utc>) -> Moment {
         self.moment(time, self.language.minute(time, self.zone))
@@ -215,6 +221,7 @@ pub(super) enum Section {
     Overview,
     Pending,
     Billed,
+    Held,
     Reconciliation,
     None,
 }
@@ -242,6 +249,7 @@ impl Frame<'_> {
             ("/", t.overview, Section::Overview),
             (list::PENDING, t.pending, Section::Pending),
             (list::BILLED, t.billed, Section::Billed),
+            (held::PATH, t.held_reports, Section::Held),
             (
                 reconciliation::PATH,
                 t.reconciliation,

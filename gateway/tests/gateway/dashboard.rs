@@ -271,6 +271,88 @@ async fn what_cannot_be_undone_is_asked_again() {
     assert_eq!(answer.header("location"), format!("/organizations/{ACME}"));
 }
 
+#[tokio::test]
+async fn a_subscription_is_changed_and_canceled_and_its_invoices_are_shown() {
+    let world = World::new().await;
+    world.org.add(ACME, "Acme Corp");
+    world.org.change(ACME, |organization| {
+        organization.stripe_customer_id = "cus_1".to_owned();
+        organization.stripe_subscription_id = "sub_1".to_owned();
+        organization.subscription_status = SubscriptionStatus::Active.into();
+        organization.plan_type = PlanType::ManagedCloud.into();
+        organization.admin_email = "old@acme.com".to_owned();
+    });
+    world.report(&report_of(ACME)).await;
+    let mut browser = Browser::of(&world, ADMIN).await;
+    let one = format!("/organizations/{ACME}");
+    let page = browser.get(&one).await;
+    let (change, cancel) = (format!("{one}/subscription"), format!("{one}/cancel"));
+    let (portal, invoices) = (format!("{one}/portal"), format!("{one}/invoices"));
+    shows(
+        &page,
+        &[
+            &change,
+            &cancel,
+            &portal,
+            &invoices,
+            "https://dashboard.stripe.com/customers/cus_1",
+        ],
+    );
+
+    let form = browser.get(&change).await;
+    shows(
+        &form,
+        &[
+            "value=\"old@acme.com\"",
+            "<option value=\"managed-cloud\" selected>",
+        ],
+    );
+    let terms = |email| [("admin_email", email), ("deployment_type", "on-premise")];
+    let mut wrong = terms("nope").to_vec();
+    wrong.push(("plan_type", "gold"));
+    let answer = browser.submit(&change, &change, &wrong).await;
+    assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
+    shows(&answer, &["value=\"nope\"", "Choose one."]);
+    let mut good = terms("new@acme.com").to_vec();
+    good.push(("plan_type", "self-hosted"));
+    let answer = browser.submit(&change, &change, &good).await;
+    assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.text);
+    let page = browser.get(answer.header("location")).await;
+    shows(&page, &["The change is done.", "new@acme.com"]);
+
+    let page = browser.get(&invoices).await;
+    shows(&page, &["5.83\u{a0}EUR", "22 × VaultAI", "0.265\u{a0}EUR"]);
+    let page = browser.submit(&one, &portal, &[]).await;
+    shows(&page, &["https://billing.stripe.example/cus_1"]);
+    assert_eq!(page.header("cache-control"), "no-store");
+
+    let answer = browser.submit(&cancel, &cancel, &[("mode", "later")]).await;
+    assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(world.org.get(ACME).cancel_time.is_none());
+    let mode = [("mode", "at_period_end")];
+    let answer = browser.submit(&cancel, &cancel, &mode).await;
+    assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.text);
+    let page = browser.get(answer.header("location")).await;
+    shows(&page, &["The subscription ends as you asked."]);
+}
+
+#[tokio::test]
+async fn without_stripe_svc_the_invoices_page_says_so() {
+    let world = World::without(Away::Stripe).await;
+    world.org.add(ACME, "Acme Corp");
+    world.org.change(ACME, |organization| {
+        organization.stripe_customer_id = "cus_1".to_owned();
+    });
+    let mut browser = Browser::of(&world, ADMIN).await;
+    let page = browser.get(&format!("/organizations/{ACME}")).await;
+    assert_eq!(page.status, StatusCode::OK);
+    let page = browser
+        .get(&format!("/organizations/{ACME}/invoices"))
+        .await;
+    assert_eq!(page.status, StatusCode::OK);
+    shows(&page, &["Stripe does not tell the invoices now."]);
+}
+
 /// A name that would be a script in a page, and one that would be a formula in a spreadsheet, do
 /// nothing anywhere.
 #[tokio::test]
@@ -518,7 +600,17 @@ async fn forms_of_other_sites_are_not_believed() {
     let token = form_token(&page.text);
     let mut form = terms("a@b.de", "0").to_vec();
     form.push(("form_token", token));
-    for path in ["/sign-in", "/sign-out", "/preferences", &link, &unlink] {
+    let others = [
+        "subscription",
+        "cancel",
+        "portal",
+        "held/release",
+        "held/discard",
+    ];
+    let others = others.map(|of| format!("/organizations/{ACME}/{of}"));
+    let mut paths = vec!["/sign-in", "/sign-out", "/preferences", &link, &unlink];
+    paths.extend(others.iter().map(String::as_str));
+    for path in paths {
         let request = browser.request(Method::POST, path);
         let request = request.header("origin", "https://evil.example");
         let answer = Answer::of(request.form(&form)).await;

@@ -7,7 +7,7 @@
 mod en;
 mod fr;
 
-use std::fmt::Write;
+use std::{fmt::Write, time::Duration};
 
 use billing_proto::common::v1::{DeploymentType, ErrorReason, PlanType, SubscriptionStatus};
 use chrono::{DateTime, Utc};
@@ -119,6 +119,20 @@ impl Language {
         };
         let text = if is_one { text.one } else { text.other };
         text.replace("{n}", &self.number(number))
+    }
+
+    /// How long something has lasted, in its largest unit.
+    pub(super) fn age(self, age: Duration) -> String {
+        let minutes = age.as_secs() / 60;
+        let day = match self {
+            Self::English => "d",
+            Self::French => "j",
+        };
+        match minutes {
+            0..120 => format!("{minutes} min"),
+            120..2_880 => format!("{} h", minutes / 60),
+            _ => format!("{} {day}", minutes / 1_440),
+        }
     }
 
     /// A day.
@@ -296,6 +310,100 @@ pub(super) struct Messages {
     pub(super) no_findings: &'static str,
     pub(super) no_findings_hint: &'static str,
     pub(super) earlier_days: &'static str,
+    // How the instances report.
+    pub(super) reporting: &'static str,
+    pub(super) silent: &'static str,
+    pub(super) late: &'static str,
+    pub(super) silent_first: &'static str,
+    pub(super) silent_instances: &'static str,
+    pub(super) late_instances: &'static str,
+    pub(super) held_reports: &'static str,
+    pub(super) urgent_held_reports: &'static str,
+    pub(super) refused_reports: &'static str,
+    pub(super) queue_age: &'static str,
+    pub(super) reporting_not_known: &'static str,
+    pub(super) users_in_all: &'static str,
+    pub(super) last_days: &'static str,
+    // What is done to a subscription.
+    pub(super) notice_changed: &'static str,
+    pub(super) notice_changing: &'static str,
+    pub(super) notice_unchanged: &'static str,
+    pub(super) notice_canceled: &'static str,
+    pub(super) notice_canceling: &'static str,
+    pub(super) notice_released: &'static str,
+    pub(super) notice_discarded: &'static str,
+    pub(super) running_link: &'static str,
+    pub(super) running_update: &'static str,
+    pub(super) running_cancel: &'static str,
+    pub(super) refused_link: &'static str,
+    pub(super) refused_update: &'static str,
+    pub(super) refused_cancel: &'static str,
+    pub(super) change: &'static str,
+    pub(super) change_title: &'static str,
+    pub(super) change_intro: &'static str,
+    pub(super) change_button: &'static str,
+    pub(super) end_subscription: &'static str,
+    pub(super) end_title: &'static str,
+    pub(super) end_when: &'static str,
+    pub(super) end_period: &'static str,
+    pub(super) end_period_hint: &'static str,
+    pub(super) end_now: &'static str,
+    pub(super) end_now_hint: &'static str,
+    pub(super) end_button: &'static str,
+    pub(super) portal: &'static str,
+    pub(super) portal_title: &'static str,
+    pub(super) portal_intro: &'static str,
+    pub(super) back_to_organization: &'static str,
+    // Users by day.
+    pub(super) chart_title: &'static str,
+    pub(super) chart_table: &'static str,
+    pub(super) chart_none: &'static str,
+    pub(super) chart_partial: &'static str,
+    pub(super) chart_counted: &'static str,
+    pub(super) chart_gap: &'static str,
+    pub(super) chart_summary: Counted,
+    // Invoices.
+    pub(super) invoices: &'static str,
+    pub(super) invoices_of: &'static str,
+    pub(super) invoices_not_known: &'static str,
+    pub(super) no_invoice: &'static str,
+    pub(super) next_invoice: &'static str,
+    pub(super) past_invoices: &'static str,
+    pub(super) invoice_draft_name: &'static str,
+    pub(super) due: &'static str,
+    pub(super) still_due: &'static str,
+    pub(super) line: &'static str,
+    pub(super) quantity: &'static str,
+    pub(super) unit_price: &'static str,
+    pub(super) amount_before_tax: &'static str,
+    pub(super) open_in_stripe: &'static str,
+    pub(super) earlier_invoices: &'static str,
+    pub(super) invoice_upcoming: &'static str,
+    pub(super) invoice_draft: &'static str,
+    pub(super) invoice_open: &'static str,
+    pub(super) invoice_paid: &'static str,
+    pub(super) invoice_uncollectible: &'static str,
+    pub(super) invoice_void: &'static str,
+    // Held reports.
+    pub(super) held_intro: &'static str,
+    pub(super) none_held: &'static str,
+    pub(super) none_held_hint: &'static str,
+    pub(super) held_of: &'static str,
+    pub(super) hold_jump: &'static str,
+    pub(super) hold_url: &'static str,
+    pub(super) counted_before: &'static str,
+    pub(super) decide_until: &'static str,
+    pub(super) release: &'static str,
+    pub(super) discard: &'static str,
+    pub(super) release_all: &'static str,
+    pub(super) discard_all: &'static str,
+    pub(super) release_title: &'static str,
+    pub(super) discard_title: &'static str,
+    pub(super) release_intro: &'static str,
+    pub(super) discard_intro: &'static str,
+    pub(super) release_button: &'static str,
+    pub(super) discard_button: &'static str,
+    pub(super) decide_count: Counted,
     // Errors.
     pub(super) request: &'static str,
     pub(super) back: &'static str,
@@ -496,11 +604,43 @@ mod tests {
     fn a_counted_text_has_a_place_for_its_number() {
         for language in Language::ALL {
             let t = language.messages();
-            for text in [t.all_pending, t.all_billed, t.pending_now, t.skipped] {
+            for text in [
+                t.all_pending,
+                t.all_billed,
+                t.pending_now,
+                t.skipped,
+                t.chart_summary,
+                t.decide_count,
+            ] {
                 assert!(text.other.contains("{n}"), "{text:?}");
             }
             assert!(t.link_title.contains("{x}") && t.link_of.contains("{x}"));
-            assert!(t.unlink_title.contains("{x}"));
+            for about in [
+                t.unlink_title,
+                t.change_title,
+                t.end_title,
+                t.portal_title,
+                t.invoices_of,
+                t.held_of,
+                t.release_title,
+                t.discard_title,
+            ] {
+                assert!(about.contains("{x}"), "{about}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_age_is_told_in_its_largest_unit() {
+        for (minutes, english, french) in [
+            (0, "0 min", "0 min"),
+            (119, "119 min", "119 min"),
+            (120, "2 h", "2 h"),
+            (2_880, "2 d", "2 j"),
+        ] {
+            let age = Duration::from_secs(60 * minutes);
+            assert_eq!(Language::English.age(age), english);
+            assert_eq!(Language::French.age(age), french);
         }
     }
 

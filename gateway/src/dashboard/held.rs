@@ -1,0 +1,382 @@
+//! `/held`: the reports that wait for a decision, and the two decisions, each asked once more.
+//!
+//! A decision is on the reports that were shown, by their ids: one that joined the hold since then
+//! waits for a decision of its own.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::{
+    Extension,
+    body::Body,
+    extract::{Path, RawQuery, State},
+    response::{IntoResponse, Redirect, Response},
+};
+use http::{HeaderMap, StatusCode};
+use uuid::Uuid;
+
+use super::{
+    form,
+    page::{PageError, page},
+    ui::{Frame, Moment, Section, Ui},
+};
+use crate::{
+    app::HeldReportPage,
+    domain::{
+        organization_filter::PAGE_SIZE_DEFAULT,
+        reporting::{HeldReport, HeldSelection, HoldReason},
+    },
+    rest::query::{Query, organization_id, with_query},
+    web::Web,
+};
+
+/// Where the page is.
+pub(super) const PATH: &str = "/held";
+/// One decision is on at most so many reports: a form has 16 KiB.
+const DECIDED_MAX: i32 = 300;
+/// The field, and the part of the address, that names reports.
+const REPORTS: &str = "reports";
+
+#[derive(Template)]
+#[template(path = "held.html")]
+struct HeldPage<'a> {
+    ui: Frame<'a>,
+    title: String,
+    rows: Vec<Row>,
+    /// The organization, where the list is of one.
+    organization: Option<Uuid>,
+    next: Option<String>,
+}
+
+struct Row {
+    id: Uuid,
+    organization_id: Uuid,
+    name: String,
+    reported_at: Moment,
+    users: String,
+    before: String,
+    reason: &'static str,
+    message: String,
+    deadline: Option<Moment>,
+    is_urgent: bool,
+}
+
+/// The list, of all organizations or of one.
+pub(super) async fn held(
+    State(web): State<Web>,
+    Extension(ui): Extension<Arc<Ui>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, PageError> {
+    let admin = web.admin(&headers).await?;
+    let query = Query::read(query.as_deref());
+    let asked = query.get("organization").filter(|id| !id.is_empty());
+    let organization = asked.map(organization_id).transpose()?;
+    let cursor = query.get("cursor").unwrap_or_default().to_owned();
+    let app = web.app();
+    let title = match organization {
+        None => ui.t.held_reports.to_owned(),
+        Some(id) => {
+            let organization = app.get_organization(&admin, id).await?;
+            ui.about(ui.t.held_of, &organization.name)
+        }
+    };
+    let HeldReportPage {
+        reports,
+        next_page_token,
+    } = app
+        .list_held_reports(&admin, organization, PAGE_SIZE_DEFAULT, cursor)
+        .await?;
+    let now = app.clock().now();
+    let of = organization.map_or_else(String::new, |id| id.to_string());
+    let shown = HeldPage {
+        ui: ui.frame(&admin.email, Section::Held),
+        title,
+        rows: reports
+            .into_iter()
+            .map(|report| {
+                let is_urgent = report.is_urgent(now);
+                row(&ui, report, is_urgent)
+            })
+            .collect(),
+        organization,
+        next: next_page_token
+            .map(|next| with_query(PATH, &[("organization", &of), ("cursor", &next)])),
+    };
+    Ok(page(StatusCode::OK, &shown))
+}
+
+fn row(ui: &Ui, report: HeldReport, is_urgent: bool) -> Row {
+    let HeldReport {
+        id,
+        organization_id,
+        organization_name,
+        user_count,
+        // The message has it, where it is why.
+        instance_url: _,
+        reported_at,
+        received_at: _,
+        reason,
+        message,
+        baseline_user_count,
+        baseline_instance_url: _,
+        deadline,
+    } = report;
+    Row {
+        id,
+        organization_id,
+        name: organization_name.unwrap_or_else(|| organization_id.to_string()),
+        reported_at: ui.minute(reported_at),
+        users: ui.number(&user_count),
+        before: ui.number(&baseline_user_count),
+        reason: match reason {
+            HoldReason::CountJump => ui.t.hold_jump,
+            HoldReason::OtherUrl => ui.t.hold_url,
+        },
+        message,
+        deadline: deadline.map(|at| ui.minute(at)),
+        is_urgent,
+    }
+}
+
+/// What is decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Decision {
+    Release,
+    Discard,
+}
+
+#[derive(Template)]
+#[template(path = "decide.html")]
+struct DecidePage<'a> {
+    ui: Frame<'a>,
+    title: String,
+    intro: &'static str,
+    button: &'static str,
+    class: &'static str,
+    /// Where the form goes.
+    action: String,
+    back: String,
+    count: String,
+    rows: Vec<Row>,
+    /// The ids that the form sends.
+    reports: String,
+}
+
+/// Asks whether held reports are to be sent.
+pub(super) async fn release_form(
+    web: State<Web>,
+    ui: Extension<Arc<Ui>>,
+    id: Path<String>,
+    query: RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, PageError> {
+    ask(Decision::Release, web, ui, id, query, headers).await
+}
+
+/// Asks whether held reports are to be dropped.
+pub(super) async fn discard_form(
+    web: State<Web>,
+    ui: Extension<Arc<Ui>>,
+    id: Path<String>,
+    query: RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, PageError> {
+    ask(Decision::Discard, web, ui, id, query, headers).await
+}
+
+async fn ask(
+    decision: Decision,
+    State(web): State<Web>,
+    Extension(ui): Extension<Arc<Ui>>,
+    Path(id): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, PageError> {
+    let admin = web.admin(&headers).await?;
+    let id = organization_id(&id)?;
+    let query = Query::read(query.as_deref());
+    let one = query.get(REPORTS).filter(|id| !id.is_empty());
+    let app = web.app();
+    let (organization, listed) = tokio::try_join!(
+        app.get_organization(&admin, id),
+        app.list_held_reports(&admin, Some(id), DECIDED_MAX, String::new())
+    )?;
+    let mut reports = listed.reports;
+    reports.retain(|report| one.is_none_or(|one| report.id.to_string() == one));
+    if reports.is_empty() {
+        return Ok(Redirect::to(&format!("/organizations/{id}")).into_response());
+    }
+    let name = &organization.name;
+    let asked = decision_page(&ui, &admin.email, name, decision, id, reports);
+    Ok(page(StatusCode::OK, &asked))
+}
+
+fn decision_page<'a>(
+    ui: &'a Ui,
+    admin_email: &'a str,
+    name: &str,
+    decision: Decision,
+    id: Uuid,
+    reports: Vec<HeldReport>,
+) -> DecidePage<'a> {
+    let t = ui.t;
+    let (title, intro, button, class, verb) = match decision {
+        Decision::Release => (
+            t.release_title,
+            t.release_intro,
+            t.release_button,
+            "",
+            "release",
+        ),
+        Decision::Discard => (
+            t.discard_title,
+            t.discard_intro,
+            t.discard_button,
+            "danger",
+            "discard",
+        ),
+    };
+    let ids: Vec<_> = reports.iter().map(|report| report.id.to_string()).collect();
+    let count = i64::try_from(reports.len()).unwrap_or(i64::MAX);
+    DecidePage {
+        ui: ui.frame(admin_email, Section::Held),
+        title: ui.about(title, name),
+        intro,
+        button,
+        class,
+        action: format!("/organizations/{id}/held/{verb}"),
+        back: format!("/organizations/{id}"),
+        count: ui.count(&t.decide_count, &count),
+        rows: reports
+            .into_iter()
+            .map(|report| row(ui, report, false))
+            .collect(),
+        reports: ids.join(","),
+    }
+}
+
+/// Sends the reports that were shown.
+pub(super) async fn release(
+    web: State<Web>,
+    id: Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, PageError> {
+    decide(Decision::Release, web, id, headers, body).await
+}
+
+/// Drops the reports that were shown.
+pub(super) async fn discard(
+    web: State<Web>,
+    id: Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, PageError> {
+    decide(Decision::Discard, web, id, headers, body).await
+}
+
+async fn decide(
+    decision: Decision,
+    State(web): State<Web>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, PageError> {
+    let admin = web.admin_for_change(&headers).await?;
+    let id = organization_id(&id)?;
+    let form = form::read(&web, &headers, body).await?;
+    let ids = form.get(REPORTS).unwrap_or_default().split(',');
+    let selection = HeldSelection::Reports(ids.map(str::to_owned).collect());
+    let notice = match decision {
+        Decision::Release => {
+            web.app().release_reports(&admin, id, selection).await?;
+            "released"
+        }
+        Decision::Discard => {
+            web.app().discard_reports(&admin, id, selection).await?;
+            "discarded"
+        }
+    };
+    Ok(Redirect::to(&format!("/organizations/{id}?notice={notice}")).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+
+    use super::*;
+    use crate::dashboard::{row::tests::ATTACK, ui::tests::readers};
+
+    fn report(id: u128) -> HeldReport {
+        let at = DateTime::from_timestamp(1_730_419_200, 0).unwrap();
+        HeldReport {
+            id: Uuid::from_u128(id),
+            organization_id: Uuid::from_u128(7),
+            organization_name: Some(ATTACK.to_owned()),
+            user_count: 4_500,
+            instance_url: ATTACK.to_owned(),
+            reported_at: at,
+            received_at: at,
+            reason: HoldReason::CountJump,
+            message: ATTACK.to_owned(),
+            baseline_user_count: 45,
+            baseline_instance_url: None,
+            deadline: Some(at),
+        }
+    }
+
+    #[test]
+    fn the_list_renders_in_both_languages_and_escapes_all() {
+        for ui in readers() {
+            let list = HeldPage {
+                ui: ui.frame(ATTACK, Section::Held),
+                title: ui.about(ui.t.held_of, ATTACK),
+                rows: vec![row(&ui, report(1), true)],
+                organization: Some(Uuid::from_u128(7)),
+                next: Some("/held?cursor=a".to_owned()),
+            };
+            let html = list.render().unwrap();
+            for shown in [
+                &format!(">{}<", ui.number(&4_500)),
+                ">45<",
+                ui.t.hold_jump,
+                ui.t.release_all,
+                "/held/discard?reports=00000000-0000-0000-0000-000000000001",
+            ] {
+                assert!(html.contains(shown), "{shown} in {html}");
+            }
+            assert!(!html.contains("<img"), "{html}");
+            let none = HeldPage {
+                rows: Vec::new(),
+                next: None,
+                ..list
+            };
+            assert!(none.render().unwrap().contains(ui.t.none_held));
+        }
+    }
+
+    #[test]
+    fn both_questions_name_the_reports_that_they_show() {
+        let id = Uuid::from_u128(7);
+        for ui in readers() {
+            for (decision, intro) in [
+                (Decision::Release, ui.t.release_intro),
+                (Decision::Discard, ui.t.discard_intro),
+            ] {
+                let reports = vec![report(1), report(2)];
+                let asked = decision_page(&ui, ATTACK, ATTACK, decision, id, reports);
+                let html = asked.render().unwrap();
+                assert!(!html.contains("<img"), "{html}");
+                for shown in [
+                    intro,
+                    ui.t.cannot_undo,
+                    &ui.count(&ui.t.decide_count, &2),
+                    "value=\"00000000-0000-0000-0000-000000000001,00000000-0000-0000-0000-000000000002\"",
+                ] {
+                    assert!(html.contains(shown), "{shown} in {html}");
+                }
+            }
+        }
+    }
+}
