@@ -1,4 +1,5 @@
-//! `/organizations/{id}/link`: the form that links an organization.
+//! `/organizations/{id}/link`: the form that links an organization. Sent once it shows what would be
+//! made; sent from there, it links.
 
 use std::sync::Arc;
 
@@ -9,13 +10,15 @@ use axum::{
     extract::{Path, State},
     response::{IntoResponse, Redirect, Response},
 };
-use billing_kit::{Fault, Violation};
+use billing_kit::{Fault, Violation, proto_time};
+use billing_proto::common::v1::{PriceUnit, SimilarCustomer, SubscriptionPreview};
 use http::{HeaderMap, StatusCode};
+use prost_types::Timestamp;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::{
-    form,
+    form, money,
     organization::can_link,
     page::{PageError, Refusal, page},
     ui::{Choice, Frame, Section, Ui},
@@ -43,6 +46,20 @@ struct LinkPage<'a> {
     deployment_types: Vec<Choice>,
     plan_types: Vec<Choice>,
 }
+
+#[derive(Template)]
+#[template(path = "preview.html")]
+struct PreviewPage<'a> {
+    ui: Frame<'a>,
+    id: Uuid,
+    title: String,
+    facts: Vec<(&'static str, String)>,
+    similar: Vec<SimilarCustomer>,
+    form: Form,
+}
+
+/// The field by which the preview's form links.
+const CONFIRM: &str = "confirm";
 
 /// What was filled in, and what is wrong with it.
 #[derive(Debug, Default)]
@@ -128,7 +145,13 @@ pub(super) async fn form(
     Ok(page(StatusCode::OK, &empty))
 }
 
-/// Links, and goes back to the overview; or shows the form again, with what is wrong.
+/// What a form came to.
+enum Done {
+    Previewed(Box<SubscriptionPreview>),
+    Linked(LinkState),
+}
+
+/// Shows what would be made, or links and goes back to the overview; or shows the form again, with what is wrong.
 pub(super) async fn link(
     State(web): State<Web>,
     Extension(ui): Extension<Arc<Ui>>,
@@ -138,14 +161,28 @@ pub(super) async fn link(
 ) -> Result<Response, PageError> {
     let admin = web.admin_for_change(&headers).await?;
     let id = organization_id(&id)?;
-    let mut form = Form::read(&form::read(&web, &headers, body).await?);
-    let linked = match form.terms() {
-        Ok(terms) => web.app().link_organization(&admin, id, &terms).await,
+    let sent = form::read(&web, &headers, body).await?;
+    let mut form = Form::read(&sent);
+    let app = web.app();
+    let done = match form.terms() {
+        Ok(terms) if sent.get(CONFIRM).is_none() => {
+            let previewed = app.preview_link(&admin, id, &terms).await;
+            previewed.map(|preview| Done::Previewed(Box::new(preview)))
+        }
+        Ok(terms) => {
+            let linked = app.link_organization(&admin, id, &terms).await;
+            linked.map(|link| Done::Linked(link.operation.state))
+        }
         Err(violations) => Err(Fault::invalid(violations)),
     };
-    let fault = match linked {
-        Ok(link) => {
-            let notice = match link.operation.state {
+    let fault = match done {
+        Ok(Done::Previewed(preview)) => {
+            let organization = app.get_organization(&admin, id).await?;
+            let asked = preview_page(&ui, &admin, &organization, *preview, form);
+            return Ok(page(StatusCode::OK, &asked));
+        }
+        Ok(Done::Linked(state)) => {
+            let notice = match state {
                 LinkState::Running => "linking",
                 LinkState::Succeeded | LinkState::Refused => "linked",
             };
@@ -160,6 +197,69 @@ pub(super) async fn link(
     form.violations = fault.violations;
     let again = shown(&ui, &admin, &organization, form, Some(refusal));
     Ok(page(status, &again))
+}
+
+fn preview_page<'a>(
+    ui: &'a Ui,
+    admin: &'a Admin,
+    organization: &Organization,
+    preview: SubscriptionPreview,
+    form: Form,
+) -> PreviewPage<'a> {
+    PreviewPage {
+        ui: ui.frame(&admin.email, Section::Pending),
+        id: organization.id,
+        title: ui.about(ui.t.preview_title, &organization.name),
+        facts: preview_facts(ui, &preview, &form),
+        similar: preview.similar_customers,
+        form,
+    }
+}
+
+fn preview_facts(
+    ui: &Ui,
+    preview: &SubscriptionPreview,
+    form: &Form,
+) -> Vec<(&'static str, String)> {
+    let t = ui.t;
+    let day = |time: &Option<Timestamp>| {
+        let time = time.as_ref().and_then(proto_time::from_proto);
+        time.map(|time| ui.day(time).text)
+    };
+    let price = money::decimal(ui.language, &preview.unit_amount, &preview.currency);
+    let unit = match preview.unit() {
+        PriceUnit::Unspecified => "",
+        PriceUnit::SeatDay => t.preview_seat_day,
+        PriceUnit::SeatPeriod => t.preview_seat_period,
+    };
+    let period = day(&preview.first_period_start_time).zip(day(&preview.first_period_end_time));
+    let estimate = preview
+        .estimated_amount
+        .map(|amount| money::amount(ui.language, amount, &preview.currency));
+    let customer = if preview.reused_customer_id.is_empty() {
+        t.preview_new.to_owned()
+    } else {
+        preview.reused_customer_id.clone()
+    };
+    let nothing = || t.nothing.to_owned();
+    vec![
+        (t.invoice_email, form.admin_email.clone()),
+        (t.stripe_customer, customer),
+        (t.preview_price, format!("{price} {unit}")),
+        (
+            t.trial_end,
+            day(&preview.trial_end_time).unwrap_or_else(|| t.preview_no_trial.to_owned()),
+        ),
+        (
+            t.preview_first_period,
+            period.map_or_else(nothing, |(from, to)| format!("{from} – {to}")),
+        ),
+        (t.preview_estimate, estimate.unwrap_or_else(nothing)),
+        (
+            t.preview_days_due,
+            ui.number(&i64::from(preview.days_until_due)),
+        ),
+    ]
 }
 
 fn shown<'a>(

@@ -93,12 +93,14 @@ fn shows(answer: &Answer, parts: &[&str]) {
     }
 }
 
-fn terms<'a>(email: &'a str, trial_days: &'a str) -> [(&'a str, &'a str); 4] {
+/// What the preview's form sends.
+fn terms<'a>(email: &'a str, trial_days: &'a str) -> [(&'a str, &'a str); 5] {
     [
         ("admin_email", email),
         ("deployment_type", "on-premise"),
         ("plan_type", "managed-cloud"),
         ("trial_days", trial_days),
+        ("confirm", "yes"),
     ]
 }
 
@@ -241,6 +243,40 @@ async fn what_is_wrong_with_a_link_stands_in_the_form() {
     shows(&index, &["The link goes on in the background.", "Linking…"]);
     let form = browser.get(&link).await;
     assert_eq!(form.header("location"), format!("/organizations/{ACME}"));
+}
+
+#[tokio::test]
+async fn a_link_is_shown_before_it_is_made() {
+    let world = World::new().await;
+    world.org.add(ACME, "Acme Corp");
+    let mut browser = Browser::of(&world, ADMIN).await;
+    let link = format!("/organizations/{ACME}/link");
+    let form = terms("billing@acme.com", "4");
+    let preview = browser.submit(&link, &link, &form[..4]).await;
+    assert_eq!(preview.status, StatusCode::OK, "{}", preview.text);
+    shows(
+        &preview,
+        &[
+            "Nothing is done yet.",
+            "0.265\u{a0}EUR per user and day",
+            "2027-01-15",
+            "https://dashboard.stripe.com/customers/cus_similar",
+            "&#60;b&#62;Acme",
+            "billed on this meter",
+            "name=\"admin_email\" value=\"billing@acme.com\"",
+            "name=\"confirm\" value=\"yes\"",
+        ],
+    );
+    assert!(world.org.get(ACME).link_operation.is_none());
+    let unpriced = terms(crate::org::UNPRICED, "4");
+    let answer = browser.submit(&link, &link, &unpriced[..4]).await;
+    assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
+    shows(&answer, &["The catalog has no such price."]);
+    // The second of a double click finds what the first has done.
+    for _ in 0..2 {
+        let answer = browser.submit("/", &link, &form).await;
+        assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.text);
+    }
 }
 
 #[tokio::test]
