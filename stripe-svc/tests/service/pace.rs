@@ -54,11 +54,17 @@ async fn who_has_no_time_to_wait_is_told_to_come_again() {
     let waiting = waiting.count();
     assert!((2..=3).contains(&waiting), "{outcomes:?}");
     let sent = world.calls(METER_EVENTS);
-    assert_eq!(sent, u64::try_from(1 + 4 - waiting).unwrap());
+    // One may have been on its way when the time ended: its outcome is not known then.
+    let answered = u64::try_from(1 + 4 - waiting).unwrap();
+    assert!(
+        (answered..=answered + 1).contains(&sent),
+        "{sent} of {answered}"
+    );
 
     // The same again ends those that waited, and sends none twice.
     let outcomes = service.record(events).await;
     let is_accepted = |outcome: &Outcome| matches!(outcome, Outcome::Accepted(_));
     assert!(outcomes.iter().all(is_accepted), "{outcomes:?}");
-    assert_eq!(world.calls(METER_EVENTS), 5);
+    // But that one, which goes again under its identifier.
+    assert_eq!(world.calls(METER_EVENTS), 5 + (sent - answered));
 }

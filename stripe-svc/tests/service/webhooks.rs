@@ -86,10 +86,8 @@ async fn only_what_stripe_signed_just_now_is_believed() {
     let status = closed.deliver_signed(&body, &world.signature(&body)).await;
     let status = status.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable);
-    assert!(
-        status.message().contains("STRIPE_WEBHOOK_SECRET"),
-        "{status}"
-    );
+    // What is missing is for the log, not for strangers.
+    assert!(!status.message().contains("SECRET"), "{status}");
 }
 
 #[tokio::test]
