@@ -65,23 +65,29 @@ pub(crate) fn standing_from_proto(standing: &OrganizationStanding) -> Result<Sta
         standing_version,
         billable,
         draining,
+        billing_end_time,
+        invoiced_until_time,
+        trial_end_time,
     } = standing;
     let status = status_from_proto(standing.subscription_status())
         .ok_or_else(|| Fault::internal("org-svc told a subscription status that is not known"))?;
-    let billing_start_at = billing_start_time
-        .as_ref()
-        .map(|time| {
+    let time = |time: &Option<prost_types::Timestamp>| {
+        let time = time.as_ref().map(|time| {
             proto_time::from_proto(time)
                 .ok_or_else(|| Fault::internal("org-svc told a time that does not exist"))
-        })
-        .transpose()?;
+        });
+        time.transpose()
+    };
     Ok(Standing {
         organization_id: Uuid::try_parse(organization_id).map_err(Fault::internal)?,
         status,
         deployment_type: deployment_from_proto(standing.deployment_type()),
         stripe_customer_id: Some(stripe_customer_id.clone()).filter(|id| !id.is_empty()),
-        billing_start_at,
+        billing_start_at: time(billing_start_time)?,
         billable: *billable,
+        billing_end_at: time(billing_end_time)?,
+        trial_end_at: time(trial_end_time)?,
+        invoiced_until: time(invoiced_until_time)?,
         version: *standing_version,
         drain: if *draining {
             Drain::Draining

@@ -29,7 +29,7 @@ macro_rules! sql_files {
     };
 }
 
-const FILES: [SqlFile; 16] = sql_files![
+const FILES: [SqlFile; 17] = sql_files![
     "0001_roles",
     "0002_better_auth",
     "0003_adopt_older",
@@ -46,6 +46,7 @@ const FILES: [SqlFile; 16] = sql_files![
     "0015_better_auth_at_the_doors",
     "0016_organization_lists",
     "0017_api_keys_and_audit",
+    "0018_truth_of_the_ledger",
 ];
 
 /// The text of every migration, in order: by it a test tells whether a migrated database that it may

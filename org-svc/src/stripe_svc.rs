@@ -200,6 +200,7 @@ fn subscription_state(state: proto::SubscriptionState) -> Result<SubscriptionSta
         customer_deleted,
         observe_time: _,
         version,
+        invoiced_until_time,
     } = state;
     let status = wire::subscription_status_from(subscription_status)
         .filter(|status| *status != SubscriptionStatus::Pending)
@@ -215,6 +216,8 @@ fn subscription_state(state: proto::SubscriptionState) -> Result<SubscriptionSta
         current_period_start_at: time(current_period_start_time),
         current_period_end_at: time(current_period_end_time),
         cancel_at: time(cancel_time.or(end_time)),
+        ended_at: time(end_time),
+        invoiced_until: time(invoiced_until_time),
         customer_deleted,
         version,
     })

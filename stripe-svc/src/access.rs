@@ -37,4 +37,9 @@ pub(crate) fn table() -> AccessTable {
             "/billing.stripe.v1.MeterEventService/GetUsageSummaries",
             ["ingest-svc"],
         )
+        // What was invoiced for it.
+        .allow(
+            "/billing.stripe.v1.MeterEventService/ListInvoicedUsage",
+            ["ingest-svc"],
+        )
 }

@@ -16,7 +16,7 @@ use billing_harness::eventually;
 use chrono::{DateTime, Days, NaiveTime, SecondsFormat, TimeDelta, Utc};
 use futures::future::join_all;
 use reqwest::StatusCode;
-use sea_orm::ConnectionTrait;
+use sea_orm::{ConnectionTrait, DbBackend, Statement};
 use serde_json::{Value, json};
 
 /// An organization whose subscription began so many days ago, by Stripe's clock.
@@ -57,7 +57,7 @@ async fn stripe_post(system: &System, path: &str, form: &[(&str, &str)]) -> Valu
 }
 
 /// What all invoices ask for, in cents.
-fn invoiced(system: &System) -> i64 {
+fn invoiced_total(system: &System) -> i64 {
     let invoices = system.stripe.ledger().invoices;
     let totals = invoices.iter().map(|it| it["total"].as_i64().unwrap());
     totals.sum()
@@ -141,7 +141,10 @@ async fn fm07_a_report_belongs_to_its_utc_day_whatever_zone_it_was_written_in() 
 async fn fm09_of_a_backlog_only_what_is_too_old_is_left_out_and_shown() {
     let system = System::start().await;
     let admin = Admin::sign_in(&system).await;
-    let instance = linked_days_ago(&system, &admin, 40).await;
+    // A trial, of which nothing is invoiced: only their age speaks against these.
+    let mut terms = terms();
+    terms["trial_days"] = json!(60);
+    let instance = linked_days_ago_on(&system, &admin, 40, &terms).await;
     let days_ago = |days| now() - Days::new(days);
     let mut answers: Vec<(Answer, &str)> = Vec::new();
     for (days, state) in [
@@ -276,6 +279,114 @@ async fn fm06_what_stripe_counts_too_much_of_is_shown_and_left_alone() {
     found(&admin, &[]).await;
 }
 
+/// Asks the simulator's control plane.
+async fn control(system: &System, path: &str, body: &Value) {
+    let url = format!("{}{path}", system.stripe.base_url());
+    let answer = http().post(url).json(body).send().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK, "{path}");
+}
+
+/// Waits until ingest-svc knows how far the one subscription is invoiced.
+async fn invoiced(system: &System) {
+    let db = system.database().connect().await;
+    eventually("the final invoice is known", async || {
+        let known =
+            "SELECT organization_id FROM organization_reporting WHERE invoiced_until IS NOT NULL";
+        let row = db.query_one_raw(Statement::from_string(DbBackend::Postgres, known));
+        row.await.unwrap().map(drop)
+    })
+    .await;
+    db.close().await.unwrap();
+}
+
+/// superserve-ai/sandbox#376: what came after the invoice was final was accepted, and billed by none.
+#[tokio::test(flavor = "multi_thread")]
+async fn fm06_a_report_that_comes_after_its_invoice_is_shown_and_not_sent() {
+    let system = System::start().await;
+    let admin = Admin::sign_in(&system).await;
+    let mut terms = terms();
+    terms["trial_days"] = json!(0);
+    // A month of it was invoiced by the time that the clock is of now.
+    let instance = linked_days_ago_on(&system, &admin, 40, &terms).await;
+    invoiced(&system).await;
+    let late = instance.report(45, now() - Days::new(20)).await;
+    assert_eq!(late.status, StatusCode::OK, "{:?}", late.json);
+    let id = late.text("/report_id");
+    let missed = ["missed_invoice"];
+    admin.delivered(instance.organization, id, &missed).await;
+    sent(&admin, &instance, 7, now() - TimeDelta::hours(1)).await;
+    assert_eq!(
+        counted(&system).len(),
+        1,
+        "nothing that no invoice would have"
+    );
+
+    let shown = findings(&admin).await;
+    let [finding] = shown.as_slice() else {
+        panic!("{shown:?}");
+    };
+    assert_eq!(finding["kind"], "missed_invoice");
+    assert_eq!(
+        (&finding["expected"], &finding["found"]),
+        (&json!(45), &json!("0"))
+    );
+    let path = format!(
+        "/api/admin/reconciliation/findings/{}/dismiss",
+        finding["id"].as_str().unwrap()
+    );
+    let seen = admin
+        .post(&path, &json!({"reason": "invoiced by hand"}))
+        .await;
+    assert_eq!(seen.status, StatusCode::OK, "{:?}", seen.json);
+    assert_eq!(findings(&admin).await, Vec::<Value>::new());
+    let all = admin.get("/api/admin/reconciliation?resolved=true").await;
+    assert_eq!(all.text("/findings/0/dismissal/reason"), "invoiced by hand");
+    assert_eq!(
+        all.text("/findings/0/dismissal/by"),
+        billing_e2e::ADMIN_EMAIL
+    );
+}
+
+/// The same seen from the other side: what Stripe took and counted, and its invoice lacks.
+#[tokio::test(flavor = "multi_thread")]
+async fn fm06_an_invoice_that_lacks_a_day_that_was_sent_is_a_finding() {
+    let system = System::start().await;
+    let admin = Admin::sign_in(&system).await;
+    let mut terms = terms();
+    terms["trial_days"] = json!(0);
+    // Nobody tells us of the invoice.
+    control(&system, "/_sim/webhooks", &json!({"drop": 1.0})).await;
+    let instance = Instance::of(&system);
+    let start = now() - TimeDelta::days(40);
+    let answer = instance.report(1, start - TimeDelta::hours(1)).await;
+    assert_eq!(answer.status, StatusCode::OK, "{:?}", answer.json);
+    system.stripe.set_clock(start.timestamp());
+    let link = admin.link(instance.organization, &terms).await;
+    assert_eq!(link.status, StatusCode::OK, "{:?}", link.json);
+    // One day is on the invoice, and one comes to Stripe after it is final.
+    system
+        .stripe
+        .set_clock((start + TimeDelta::days(11)).timestamp());
+    sent(&admin, &instance, 40, start + TimeDelta::days(10)).await;
+    system.stripe.set_clock(now().timestamp());
+    sent(&admin, &instance, 45, start + TimeDelta::days(20)).await;
+    assert_eq!(counted(&system).len(), 2);
+
+    control(&system, "/_sim/webhooks", &json!({"drop": 0.0})).await;
+    let invoice = system.stripe.ledger().invoices[0]["id"].clone();
+    let invoice = invoice.as_str().unwrap();
+    let paid = format!("/v1/invoices/{invoice}/pay");
+    stripe_post(&system, &paid, &[("paid_out_of_band", "true")]).await;
+    invoiced(&system).await;
+    reconcile_after(&system, &admin, 1).await;
+    found(&admin, &[(85, "40", 0)]).await;
+    let finding = findings(&admin).await.remove(0);
+    assert_eq!(finding["kind"], "invoice");
+    assert_eq!(finding["stripe_invoice_id"], invoice);
+    // It is shown and left alone.
+    assert_eq!(counted(&system).len(), 2);
+}
+
 /// polar#11046, tuist#12613: usage of the trial was billed at conversion.
 #[tokio::test(flavor = "multi_thread")]
 async fn fm10_usage_of_the_trial_is_never_billed_and_the_first_paid_day_is() {
@@ -297,7 +408,7 @@ async fn fm10_usage_of_the_trial_is_never_billed_and_the_first_paid_day_is() {
     let after = now() + Days::new(13);
     system.stripe.set_clock(after.timestamp());
     // 50 seat-days at 26.5 cents.
-    assert_eq!(invoiced(&system), 1_325);
+    assert_eq!(invoiced_total(&system), 1_325);
 }
 
 /// Classic billing mode: a price switched in mid-period dropped the usage before it.
@@ -330,5 +441,5 @@ async fn fm20_after_a_switch_of_prices_each_day_is_billed_at_the_price_it_had() 
     let after = now() + Days::new(8);
     system.stripe.set_clock(after.timestamp());
     // 40 seat-days at 26.5 cents, and 20 at 33.
-    assert_eq!(invoiced(&system), 1_720);
+    assert_eq!(invoiced_total(&system), 1_720);
 }

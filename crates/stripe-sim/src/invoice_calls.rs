@@ -61,6 +61,23 @@ pub(crate) fn list(mut call: Call<'_>) -> Answer {
     Ok(page::list("/v1/invoices", data, has_more))
 }
 
+/// The lines of an invoice, in the order in which it shows the first of them.
+pub(crate) fn lines(mut call: Call<'_>) -> Answer {
+    let page = PageRequest::read(&mut call.fields);
+    call.fields.finish()?;
+    let world = &*call.world;
+    let found = world.invoices.store().get(&call.id);
+    let invoice = found.ok_or_else(|| Refusal::no_such(Invoice::NOUN, &call.id))?;
+    let invoice = invoice.measured(world, i64::MAX);
+    // A page begins with what was made last.
+    let lines: Vec<&Line> = invoice.lines.iter().rev().collect();
+    let place = |id: &str| lines.iter().position(|line| line.id() == id);
+    let (page, has_more) = page.of_slice(&lines, place, |_| true)?;
+    let data = page.into_iter().map(|line| line.to_value(world, &invoice));
+    let url = format!("/v1/invoices/{}/lines", invoice.id);
+    Ok(page::list(&url, data.collect(), has_more))
+}
+
 fn none_upcoming(customer: &str) -> Refusal {
     Refusal {
         status: 404,

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use crate::ids::Ids;
 use crate::invoices::Invoice;
 use crate::prices::{Price, UsageType};
+use crate::store::Record;
 use crate::subscriptions::{Item, Subscription};
 use crate::world::World;
 
@@ -36,6 +37,14 @@ pub(crate) struct Line {
     quantity: Decimal,
     amount: i64,
     metered: bool,
+}
+
+impl Record for Line {
+    const NOUN: &'static str = "line item";
+
+    fn id(&self) -> &str {
+        &self.id
+    }
 }
 
 /// How a price is billed, if it recurs.

@@ -15,6 +15,9 @@ use crate::store::{Record, Store};
 use crate::subscriptions::{CollectionMethod, PauseBehavior};
 use crate::world::World;
 
+/// How many of its lines an invoice shows; `/v1/invoices/{id}/lines` has all.
+const LINES_SHOWN: usize = 10;
+
 choices! {
     InvoiceStatus {
         Draft = "draft",
@@ -113,11 +116,8 @@ impl Invoice {
 
     /// The value of an invoice whose lines are measured.
     pub(crate) fn measured_value(&self, world: &World) -> Value {
-        let lines: Vec<Value> = self
-            .lines
-            .iter()
-            .map(|line| line.to_value(world, self))
-            .collect();
+        let lines = self.lines.iter().take(LINES_SHOWN);
+        let lines: Vec<Value> = lines.map(|line| line.to_value(world, self)).collect();
         let is_draft = self.status == InvoiceStatus::Draft;
         let finalized = |path: &str| {
             let host = "https://invoice.stripe.com/i/acct_sim";
@@ -144,7 +144,7 @@ impl Invoice {
             "lines": {
                 "object": "list",
                 "data": lines,
-                "has_more": false,
+                "has_more": self.lines.len() > LINES_SHOWN,
                 "total_count": self.lines.len(),
                 "url": format!("/v1/invoices/{}/lines", self.id),
             },

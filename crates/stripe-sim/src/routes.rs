@@ -80,6 +80,7 @@ static ROUTES: &[Route] = &[
     post("/v1/prices/{id}", prices::update),
     post("/v1/invoices/create_preview", invoice_calls::create_preview),
     get("/v1/invoices", invoice_calls::list),
+    get("/v1/invoices/{id}/lines", invoice_calls::lines),
     get("/v1/invoices/{id}", invoice_calls::retrieve),
     post("/v1/invoices/{id}/finalize", invoice_calls::finalize),
     post("/v1/invoices/{id}/pay", invoice_calls::pay),

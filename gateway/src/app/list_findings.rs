@@ -1,4 +1,4 @@
-//! Lists the days on which Stripe's meter differs from what was reported.
+//! Lists where Stripe's books differ from ours.
 
 use billing_kit::Fault;
 use billing_proto::ingest::v1::{ListFindingsRequest, ListFindingsResponse};

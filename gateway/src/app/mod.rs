@@ -10,6 +10,7 @@ mod change_password;
 mod create_api_key;
 mod create_portal_session;
 mod discard_reports;
+mod dismiss_finding;
 mod get_organization;
 mod get_reconciliation;
 mod get_reporting_summary;

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{Session, User, list_organizations::Known};
 use crate::domain::{
     organization::{LinkKind, LinkOperation, LinkState, Organization, Reporting, Summary, Trouble},
-    reconciliation::{Finding, Reconciliation},
+    reconciliation::{Dismissal, Finding, FindingKind, Reconciliation},
     reporting::{HeldReport, HoldReason, ReportingState, ReportingSummary, UsageDay, Watch},
     session_cookie::SessionToken,
     usage_report::{Delivery, UsageReport},
@@ -246,6 +246,7 @@ pub(super) fn usage_report(message: ingest::RecordedReport) -> Result<UsageRepor
         ingest::DeliveryState::NotBilled => Delivery::NotBilled,
         ingest::DeliveryState::TooLate => Delivery::TooLate,
         ingest::DeliveryState::Held => Delivery::Held,
+        ingest::DeliveryState::MissedInvoice => Delivery::MissedInvoice,
         ingest::DeliveryState::Unspecified => return Err(lacking("delivery_state")),
     };
     let ingest::RecordedReport {
@@ -288,6 +289,14 @@ pub(super) fn reconciliation(message: ingest::GetReconciliationResponse) -> Reco
 }
 
 pub(super) fn finding(message: ingest::Finding) -> Result<Finding, Fault> {
+    let kind = match message.kind() {
+        ingest::FindingKind::MeterDay => FindingKind::MeterDay,
+        ingest::FindingKind::MissedInvoice => FindingKind::MissedInvoice,
+        ingest::FindingKind::Invoice => FindingKind::Invoice,
+        ingest::FindingKind::Unspecified => {
+            return Err(Fault::internal("a finding is of no known kind"));
+        }
+    };
     let ingest::Finding {
         organization_id,
         day_start_time,
@@ -297,16 +306,34 @@ pub(super) fn finding(message: ingest::Finding) -> Result<Finding, Fault> {
         first_see_time,
         last_see_time,
         resolve_time,
+        id: finding_id,
+        kind: _,
+        period_start_time,
+        period_end_time,
+        stripe_invoice_id,
+        dismiss_time,
+        dismiss_admin_email,
+        dismiss_reason,
     } = message;
     Ok(Finding {
+        id: id(&finding_id)?,
         organization_id: id(&organization_id)?,
+        kind,
         day_start: time(day_start_time, "day_start_time")?,
+        period_start: time(period_start_time, "period_start_time")?,
+        period_end: time(period_end_time, "period_end_time")?,
+        stripe_invoice_id: Some(stripe_invoice_id).filter(|id| !id.is_empty()),
         expected: expected_count,
         found: found_value,
         resend_count,
         first_seen_at: time(first_see_time, "first_see_time")?,
         last_seen_at: time(last_see_time, "last_see_time")?,
         resolved_at: optional_time(resolve_time),
+        dismissal: optional_time(dismiss_time).map(|at| Dismissal {
+            at,
+            by: dismiss_admin_email,
+            reason: dismiss_reason,
+        }),
     })
 }
 

@@ -222,7 +222,7 @@ fn look(delivery: Delivery) -> (&'static str, bool) {
         }
         Delivery::NotBilled => ("idle", false),
         Delivery::Held => ("held", true),
-        Delivery::Refused | Delivery::TooLate => ("refused", true),
+        Delivery::Refused | Delivery::TooLate | Delivery::MissedInvoice => ("refused", true),
     }
 }
 

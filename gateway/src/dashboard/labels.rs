@@ -24,6 +24,6 @@ pub(super) fn delivery_class(delivery: Delivery) -> &'static str {
         Delivery::Waiting | Delivery::Queued => "wait",
         Delivery::Sent => "good",
         Delivery::Superseded | Delivery::NotBilled => "idle",
-        Delivery::Refused | Delivery::TooLate | Delivery::Held => "bad",
+        Delivery::Refused | Delivery::TooLate | Delivery::Held | Delivery::MissedInvoice => "bad",
     }
 }

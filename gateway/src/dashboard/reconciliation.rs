@@ -54,8 +54,13 @@ struct Row {
 
 fn row(ui: &Ui, finding: Finding) -> Row {
     let Finding {
+        id: _,
         organization_id,
+        kind: _,
         day_start,
+        period_start: _,
+        period_end: _,
+        stripe_invoice_id: _,
         expected,
         found,
         resend_count,
@@ -63,6 +68,7 @@ fn row(ui: &Ui, finding: Finding) -> Row {
         last_seen_at,
         // Open ones are shown.
         resolved_at: _,
+        dismissal: _,
     } = finding;
     Row {
         organization_id,
@@ -122,20 +128,27 @@ mod tests {
 
     use super::*;
     use crate::dashboard::ui::tests::readers;
+    use crate::domain::reconciliation::FindingKind;
 
     #[test]
     fn the_page_shows_both_numbers_in_both_languages() {
         let at = DateTime::from_timestamp(1_730_415_600, 0).unwrap();
         for ui in readers() {
             let finding = Finding {
+                id: Uuid::from_u128(8),
                 organization_id: Uuid::from_u128(7),
+                kind: FindingKind::MeterDay,
                 day_start: at,
+                period_start: at,
+                period_end: at,
+                stripe_invoice_id: None,
                 expected: 4_500,
                 found: "46.5".to_owned(),
                 resend_count: 2,
                 first_seen_at: at,
                 last_seen_at: at,
                 resolved_at: None,
+                dismissal: None,
             };
             let html = ReconciliationPage {
                 ui: ui.frame("<admin>", Section::Reconciliation),

@@ -1,4 +1,4 @@
-//! Where Stripe's meter differs from what was reported, for the admin's eyes.
+//! Where Stripe's books differ from ours, for the admin's eyes.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -16,16 +16,51 @@ pub(crate) struct Reconciliation {
     pub open_finding_count: i64,
 }
 
-/// A UTC day on which the two differ.
+/// What differs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FindingKind {
+    /// A UTC day: what was reported, and what Stripe's meter counts.
+    MeterDay,
+    /// A UTC day whose report came after its invoice was final.
+    MissedInvoice,
+    /// The period of a final invoice: what was sent, and what is invoiced.
+    Invoice,
+}
+
+impl FindingKind {
+    /// Every one of them.
+    pub(crate) const ALL: [Self; 3] = [Self::MeterDay, Self::MissedInvoice, Self::Invoice];
+
+    /// Its word.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::MeterDay => "meter_day",
+            Self::MissedInvoice => "missed_invoice",
+            Self::Invoice => "invoice",
+        }
+    }
+}
+
+/// Where Stripe's books differ from ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Finding {
-    /// Whose day.
+    /// Its id.
+    pub id: Uuid,
+    /// Whose it is.
     pub organization_id: Uuid,
-    /// The day's first moment.
+    /// What differs.
+    pub kind: FindingKind,
+    /// The day's first moment; of an invoice, of the day that its period begins on.
     pub day_start: DateTime<Utc>,
-    /// Seats that the day's counted report says; 0 where there is none.
+    /// The first moment that it is of.
+    pub period_start: DateTime<Utc>,
+    /// The first moment after that.
+    pub period_end: DateTime<Utc>,
+    /// The invoice, where it is of one.
+    pub stripe_invoice_id: Option<String>,
+    /// Seats that our books say, of a period seat-days; 0 where there are none.
     pub expected: i64,
-    /// What Stripe's meter counts: a decimal number.
+    /// What Stripe's books say: a decimal number.
     pub found: String,
     /// How often the day's report was sent to Stripe again for it.
     pub resend_count: i32,
@@ -35,4 +70,17 @@ pub(crate) struct Finding {
     pub last_seen_at: DateTime<Utc>,
     /// When it was seen no more; `None` while it is open.
     pub resolved_at: Option<DateTime<Utc>>,
+    /// That a person marked it as seen, unless its numbers changed since.
+    pub dismissal: Option<Dismissal>,
+}
+
+/// Who marked a finding as seen, when and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Dismissal {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// The admin's e-mail address.
+    pub by: String,
+    /// Why.
+    pub reason: String,
 }

@@ -46,11 +46,13 @@ pub(crate) enum Delivery {
     TooLate,
     /// Held until an admin releases or discards it.
     Held,
+    /// Its period's invoice was final before it could be sent.
+    MissedInvoice,
 }
 
 impl Delivery {
     /// Every one of them.
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Waiting,
         Self::Queued,
         Self::Sent,
@@ -59,6 +61,7 @@ impl Delivery {
         Self::NotBilled,
         Self::TooLate,
         Self::Held,
+        Self::MissedInvoice,
     ];
 
     /// Its word.
@@ -72,6 +75,7 @@ impl Delivery {
             Self::NotBilled => "not_billed",
             Self::TooLate => "too_late",
             Self::Held => "held",
+            Self::MissedInvoice => "missed_invoice",
         }
     }
 }

@@ -5,18 +5,20 @@ use billing_proto::{
     admin::v1::{
         CancelSubscriptionRequest, CancelSubscriptionResponse, CreateApiKeyRequest,
         CreateApiKeyResponse, CreatePortalSessionRequest, CreatePortalSessionResponse,
-        DiscardReportsRequest, DiscardReportsResponse, GetOrganizationRequest,
-        GetOrganizationResponse, GetReportingSummaryRequest, GetReportingSummaryResponse,
-        LinkOrganizationRequest, LinkOrganizationResponse, ListApiKeysRequest, ListApiKeysResponse,
-        ListAuditEventsRequest, ListAuditEventsResponse, ListHeldReportsRequest,
-        ListHeldReportsResponse, ListInvoicesRequest, ListInvoicesResponse, ListMeterErrorsRequest,
-        ListMeterErrorsResponse, ListOrganizationsRequest, ListOrganizationsResponse,
-        ListUsageReportsRequest, ListUsageReportsResponse, ListWebhookEventsRequest,
-        ListWebhookEventsResponse, OrganizationOrder as OrderMessage, PreviewLinkRequest,
-        PreviewLinkResponse, ReleaseReportsRequest, ReleaseReportsResponse,
-        RetryWebhookEventRequest, RetryWebhookEventResponse, RevokeApiKeyRequest,
-        RevokeApiKeyResponse, UnlinkOrganizationRequest, UnlinkOrganizationResponse,
-        UpdateSubscriptionRequest, UpdateSubscriptionResponse, admin_service_server::AdminService,
+        DiscardReportsRequest, DiscardReportsResponse, DismissFindingRequest,
+        DismissFindingResponse, GetOrganizationRequest, GetOrganizationResponse,
+        GetReconciliationRequest, GetReconciliationResponse, GetReportingSummaryRequest,
+        GetReportingSummaryResponse, LinkOrganizationRequest, LinkOrganizationResponse,
+        ListApiKeysRequest, ListApiKeysResponse, ListAuditEventsRequest, ListAuditEventsResponse,
+        ListFindingsRequest, ListFindingsResponse, ListHeldReportsRequest, ListHeldReportsResponse,
+        ListInvoicesRequest, ListInvoicesResponse, ListMeterErrorsRequest, ListMeterErrorsResponse,
+        ListOrganizationsRequest, ListOrganizationsResponse, ListUsageReportsRequest,
+        ListUsageReportsResponse, ListWebhookEventsRequest, ListWebhookEventsResponse,
+        OrganizationOrder as OrderMessage, PreviewLinkRequest, PreviewLinkResponse,
+        ReleaseReportsRequest, ReleaseReportsResponse, RetryWebhookEventRequest,
+        RetryWebhookEventResponse, RevokeApiKeyRequest, RevokeApiKeyResponse,
+        UnlinkOrganizationRequest, UnlinkOrganizationResponse, UpdateSubscriptionRequest,
+        UpdateSubscriptionResponse, admin_service_server::AdminService,
     },
     common::v1::{CancelMode, DeploymentType, ErrorReason, PlanType},
 };
@@ -27,8 +29,8 @@ use uuid::Uuid;
 use super::{records, translate};
 use crate::{
     app::{
-        Admin, ApiKeyPage, App, AuditPage, Change, CreatedApiKey, HeldReportPage, InvoicePage,
-        Link, MeterErrorPage, PageRequest, UsageReportPage, WebhookEventPage,
+        Admin, ApiKeyPage, App, AuditPage, Change, CreatedApiKey, FindingsPage, HeldReportPage,
+        InvoicePage, Link, MeterErrorPage, PageRequest, UsageReportPage, WebhookEventPage,
     },
     domain::{
         link_terms::LinkTerms,
@@ -201,6 +203,51 @@ impl AdminService for AdminFace {
         Ok(Response::new(LinkOrganizationResponse {
             organization: Some(translate::organization(organization)),
             operation: Some(translate::link_operation(operation)),
+        }))
+    }
+
+    async fn get_reconciliation(
+        &self,
+        request: Request<GetReconciliationRequest>,
+    ) -> Result<Response<GetReconciliationResponse>, Status> {
+        let admin = self.reader(&request).await?;
+        let GetReconciliationRequest {} = request.into_inner();
+        let stands = self.0.get_reconciliation(&admin).await?;
+        Ok(Response::new(translate::reconciliation(stands)))
+    }
+
+    async fn list_findings(
+        &self,
+        request: Request<ListFindingsRequest>,
+    ) -> Result<Response<ListFindingsResponse>, Status> {
+        let admin = self.reader(&request).await?;
+        let ListFindingsRequest {
+            page_size,
+            page_token,
+            include_closed,
+        } = request.into_inner();
+        let FindingsPage {
+            findings,
+            next_page_token,
+        } = self
+            .0
+            .list_findings(&admin, include_closed, page_size, page_token)
+            .await?;
+        Ok(Response::new(ListFindingsResponse {
+            findings: findings.into_iter().map(translate::finding).collect(),
+            next_page_token: next_page_token.unwrap_or_default(),
+        }))
+    }
+
+    async fn dismiss_finding(
+        &self,
+        request: Request<DismissFindingRequest>,
+    ) -> Result<Response<DismissFindingResponse>, Status> {
+        let admin = self.admin(&request).await?;
+        let DismissFindingRequest { finding_id, reason } = request.into_inner();
+        let finding = self.0.dismiss_finding(&admin, finding_id, reason).await?;
+        Ok(Response::new(DismissFindingResponse {
+            finding: Some(translate::finding(finding)),
         }))
     }
 

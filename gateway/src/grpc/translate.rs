@@ -10,6 +10,7 @@ use billing_proto::{
 use crate::domain::{
     organization::{LinkKind, LinkOperation, LinkState, Organization, Summary, Trouble},
     organization_filter::OrganizationOrder,
+    reconciliation::{Dismissal, Finding, FindingKind, Reconciliation},
     reporting::{HeldReport, HoldReason, ReportingState, ReportingSummary, UsageDay, Watch},
     usage_report::{Delivery, UsageReport},
 };
@@ -153,6 +154,7 @@ pub(super) fn usage_report(report: UsageReport) -> admin::UsageReport {
         Delivery::NotBilled => DeliveryState::NotBilled,
         Delivery::TooLate => DeliveryState::TooLate,
         Delivery::Held => DeliveryState::Held,
+        Delivery::MissedInvoice => DeliveryState::MissedInvoice,
     };
     let (error_code, error_message) = to_wire(error);
     admin::UsageReport {
@@ -268,4 +270,65 @@ pub(super) fn to_wire(error: Option<Trouble>) -> (String, String) {
     error.map_or_else(Default::default, |Trouble { code, message }| {
         (code, message)
     })
+}
+
+pub(super) fn reconciliation(stands: Reconciliation) -> admin::GetReconciliationResponse {
+    let Reconciliation {
+        last_full_pass_at,
+        skipped_count,
+        pass_started_at,
+        open_finding_count,
+    } = stands;
+    admin::GetReconciliationResponse {
+        last_full_pass_time: last_full_pass_at.map(proto_time::to_proto),
+        skipped_count,
+        pass_start_time: pass_started_at.map(proto_time::to_proto),
+        open_finding_count,
+    }
+}
+
+pub(super) fn finding(finding: Finding) -> admin::Finding {
+    let Finding {
+        id,
+        organization_id,
+        kind,
+        day_start,
+        period_start,
+        period_end,
+        stripe_invoice_id,
+        expected,
+        found,
+        resend_count,
+        first_seen_at,
+        last_seen_at,
+        resolved_at,
+        dismissal,
+    } = finding;
+    let kind = match kind {
+        FindingKind::MeterDay => admin::FindingKind::MeterDay,
+        FindingKind::MissedInvoice => admin::FindingKind::MissedInvoice,
+        FindingKind::Invoice => admin::FindingKind::Invoice,
+    };
+    let dismiss_time = dismissal.as_ref().map(|it| proto_time::to_proto(it.at));
+    let (dismiss_admin_email, dismiss_reason) = dismissal
+        .map(|Dismissal { at: _, by, reason }| (by, reason))
+        .unwrap_or_default();
+    admin::Finding {
+        id: id.to_string(),
+        organization_id: organization_id.to_string(),
+        kind: kind.into(),
+        day_start_time: Some(proto_time::to_proto(day_start)),
+        period_start_time: Some(proto_time::to_proto(period_start)),
+        period_end_time: Some(proto_time::to_proto(period_end)),
+        stripe_invoice_id: stripe_invoice_id.unwrap_or_default(),
+        expected_count: expected,
+        found_value: found,
+        resend_count,
+        first_see_time: Some(proto_time::to_proto(first_seen_at)),
+        last_see_time: Some(proto_time::to_proto(last_seen_at)),
+        resolve_time: resolved_at.map(proto_time::to_proto),
+        dismiss_time,
+        dismiss_admin_email,
+        dismiss_reason,
+    }
 }

@@ -56,6 +56,7 @@ fn table() -> OpenApiRouter<Web> {
         .routes(routes!(held_reports::list))
         .routes(routes!(held_reports::release))
         .routes(routes!(held_reports::discard))
+        .routes(routes!(reconciliation::dismiss))
         .routes(routes!(webhooks::list))
         .routes(routes!(webhooks::retry))
         .routes(routes!(webhooks::meter_errors))

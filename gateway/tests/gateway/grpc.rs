@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use billing_proto::{
     admin::v1::{
-        GetOrganizationRequest, LinkFilter, LinkOperationState, LinkOrganizationRequest,
+        DismissFindingRequest, FindingKind, GetOrganizationRequest, GetReconciliationRequest,
+        LinkFilter, LinkOperationState, LinkOrganizationRequest, ListFindingsRequest,
         ListOrganizationsRequest, ListUsageReportsRequest, OrganizationsSummary,
         admin_service_client::AdminServiceClient,
     },
@@ -25,6 +26,7 @@ use uuid::Uuid;
 
 use crate::{
     org::{NO_ADMIN, time},
+    reconciliation::findings,
     world::{Answer, World, report_of},
 };
 
@@ -124,6 +126,44 @@ async fn an_admin_reads_and_links() {
         .await
         .unwrap();
     assert_eq!(usage.into_inner().reports[0].user_count, 45);
+}
+
+#[tokio::test]
+async fn findings_are_told_and_dismissed() {
+    let world = World::new().await;
+    world.ingest.find(findings());
+    let token = token(&world, "admin@example.com").await;
+    let mut admin = AdminServiceClient::new(channel(&world));
+    let stands = admin
+        .get_reconciliation(with(&token, GetReconciliationRequest {}))
+        .await
+        .unwrap();
+    assert_eq!(stands.into_inner().open_finding_count, 1);
+    let mut list = async |include_closed| {
+        let request = ListFindingsRequest {
+            include_closed,
+            page_size: 10,
+            ..ListFindingsRequest::default()
+        };
+        let listed = admin.list_findings(with(&token, request)).await.unwrap();
+        listed.into_inner().findings
+    };
+    let open = list(false).await.remove(0);
+    assert_eq!(
+        (open.kind(), open.expected_count),
+        (FindingKind::Invoice, 45)
+    );
+    assert_eq!(open.stripe_invoice_id, "in_1");
+
+    let request = DismissFindingRequest {
+        finding_id: open.id.clone(),
+        reason: "credited by hand".to_owned(),
+    };
+    let mut admin = AdminServiceClient::new(channel(&world));
+    let dismissed = admin.dismiss_finding(with(&token, request)).await.unwrap();
+    let dismissed = dismissed.into_inner().finding.unwrap();
+    assert_eq!(dismissed.id, open.id);
+    assert_eq!(dismissed.dismiss_reason, "credited by hand");
 }
 
 #[tokio::test]

@@ -9,11 +9,12 @@ use billing_kit::{Fault, Violation};
 use billing_proto::{
     common::v1::{FieldViolation, SubscriptionStatus},
     ingest::v1::{
-        BatchGetReportingRequest, BatchGetReportingResponse, DeliveryState, Finding,
-        GetReconciliationRequest, GetReconciliationResponse, ListFindingsRequest,
-        ListFindingsResponse, ListUsageReportsRequest, ListUsageReportsResponse, RecordedReport,
-        ReportOutcome, ReportResult, ReportUsageRequest, ReportUsageResponse, Reporting,
-        UsageReport, reconciliation_service_server::ReconciliationService,
+        BatchGetReportingRequest, BatchGetReportingResponse, DeliveryState, DismissFindingRequest,
+        DismissFindingResponse, Finding, GetReconciliationRequest, GetReconciliationResponse,
+        ListFindingsRequest, ListFindingsResponse, ListUsageReportsRequest,
+        ListUsageReportsResponse, RecordedReport, ReportOutcome, ReportResult, ReportUsageRequest,
+        ReportUsageResponse, Reporting, UsageReport,
+        reconciliation_service_server::ReconciliationService,
         usage_report_service_server::UsageReportService,
     },
 };
@@ -255,7 +256,8 @@ impl ReconciliationService for Ingest {
             return Err(Fault::invalid(vec![violation]).into());
         }
         let mut findings = self.findings.lock().unwrap().clone();
-        findings.retain(|it| include_resolved || it.resolve_time.is_none());
+        let is_open = |it: &Finding| it.resolve_time.is_none() && it.dismiss_time.is_none();
+        findings.retain(|it| include_resolved || is_open(it));
         let start = page_token.parse().unwrap_or(0);
         let end = start + usize::try_from(page_size).unwrap();
         let next_page_token = if end < findings.len() {
@@ -267,6 +269,33 @@ impl ReconciliationService for Ingest {
         Ok(Response::new(ListFindingsResponse {
             findings,
             next_page_token,
+        }))
+    }
+
+    async fn dismiss_finding(
+        &self,
+        request: Request<DismissFindingRequest>,
+    ) -> Result<Response<DismissFindingResponse>, Status> {
+        require_assertion(request.metadata())?;
+        let DismissFindingRequest { finding_id, reason } = request.into_inner();
+        let mut findings = self.findings.lock().unwrap();
+        let found = findings.iter_mut().find(|it| it.id == finding_id);
+        let Some(finding) = found.filter(|_| !reason.is_empty()) else {
+            let field = if reason.is_empty() {
+                "reason"
+            } else {
+                "finding_id"
+            };
+            return Err(Fault::invalid(vec![Violation::new(field, "It will not do.")]).into());
+        };
+        finding.dismiss_time = Some(Timestamp {
+            seconds: PASS_ENDED,
+            nanos: 0,
+        });
+        finding.dismiss_admin_email = "admin@example.com".to_owned();
+        finding.dismiss_reason = reason;
+        Ok(Response::new(DismissFindingResponse {
+            finding: Some(finding.clone()),
         }))
     }
 }

@@ -1,6 +1,6 @@
 //! What was compared with Stripe's meter, as JSON and as pages.
 
-use billing_proto::ingest::v1::Finding;
+use billing_proto::ingest::v1::{Finding, FindingKind};
 use prost_types::Timestamp;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     org::NO_ADMIN,
-    world::{Answer, Away, World},
+    world::{Answer, Away, SITE, World},
 };
 
 const PATH: &str = "/api/admin/reconciliation";
@@ -23,7 +23,7 @@ fn at(seconds: i64) -> Option<Timestamp> {
 }
 
 /// One open finding, and one that is resolved.
-fn findings() -> Vec<Finding> {
+pub(crate) fn findings() -> Vec<Finding> {
     let finding = |day: i64, resolve_time| Finding {
         organization_id: ACME.to_string(),
         day_start_time: at(day * 86_400),
@@ -33,6 +33,14 @@ fn findings() -> Vec<Finding> {
         first_see_time: at(day * 86_400 + 100_000),
         last_see_time: at(day * 86_400 + 200_000),
         resolve_time,
+        id: Uuid::from_u128(u128::try_from(day).unwrap()).to_string(),
+        kind: FindingKind::Invoice.into(),
+        period_start_time: at(day * 86_400),
+        period_end_time: at((day + 30) * 86_400),
+        stripe_invoice_id: "in_1".to_owned(),
+        dismiss_time: None,
+        dismiss_admin_email: String::new(),
+        dismiss_reason: String::new(),
     };
     vec![finding(20_030, None), finding(20_029, at(20_031 * 86_400))]
 }
@@ -52,8 +60,10 @@ async fn findings_are_told_with_both_numbers_and_the_last_full_pass() {
             "pass_started_at": null,
             "open_finding_count": 1,
             "findings": [{
-                "organization_id": ACME, "day": "2024-11-03", "expected": 45, "found": "46.5",
-                "resend_count": 0, "first_seen_at": "2024-11-04T03:46:40Z",
+                "id": Uuid::from_u128(20_030), "organization_id": ACME, "kind": "invoice",
+                "day": "2024-11-03", "period_start": "2024-11-03T00:00:00Z",
+                "period_end": "2024-12-03T00:00:00Z", "stripe_invoice_id": "in_1",
+                "expected": 45, "found": "46.5", "dismissal": null, "resend_count": 0, "first_seen_at": "2024-11-04T03:46:40Z",
                 "last_seen_at": "2024-11-05T07:33:20Z", "resolved_at": null,
             }],
             "next_cursor": null,
@@ -74,6 +84,37 @@ async fn findings_are_told_with_both_numbers_and_the_last_full_pass() {
     ] {
         let bad = get(&world, &admin, &format!("{PATH}?{query}")).await;
         assert_eq!(bad.status, StatusCode::BAD_REQUEST, "{query}");
+        assert_eq!(bad.error().1, [field]);
+    }
+}
+
+#[tokio::test]
+async fn a_finding_is_dismissed_with_a_reason_and_listed_with_it() {
+    let world = World::new().await;
+    world.ingest.find(findings());
+    let admin = world.admin().await;
+    let dismiss = async |id: Uuid, body: Value| {
+        let path = format!("{PATH}/findings/{id}/dismiss");
+        let request = world.post(&path).header("cookie", &admin);
+        Answer::of(request.header("origin", SITE).json(&body)).await
+    };
+    let id = Uuid::from_u128(20_030);
+    let seen = dismiss(id, json!({"reason": "credited by hand"})).await;
+    assert_eq!(seen.status, StatusCode::OK, "{}", seen.text);
+    let dismissal = json!({"at": "2024-11-03T02:13:20Z", "by": "admin@example.com",
+        "reason": "credited by hand"});
+    assert_eq!(seen.json()["finding"]["dismissal"], dismissal);
+    let open = get(&world, &admin, PATH).await;
+    assert_eq!(open.json()["findings"], json!([]));
+    let all = get(&world, &admin, &format!("{PATH}?resolved=true")).await;
+    assert_eq!(all.json()["findings"][0]["dismissal"], dismissal);
+    for (id, body, field) in [
+        (id, json!({}), "reason"),
+        (id, json!({"reason": 7}), "reason"),
+        (Uuid::nil(), json!({"reason": "seen"}), "id"),
+    ] {
+        let bad = dismiss(id, body).await;
+        assert_eq!(bad.status, StatusCode::BAD_REQUEST, "{}", bad.text);
         assert_eq!(bad.error().1, [field]);
     }
 }

@@ -17,7 +17,7 @@ use crate::{
     store::{
         delivery,
         holds::{self, Candidate, Decided, Decider},
-        reporting,
+        missed_invoices, reporting,
         reports::{self, RecordedReport},
     },
 };
@@ -200,6 +200,13 @@ async fn send(
         .collect();
     if !due.is_empty() {
         reporting::schedule(txn, &due).await?;
+    }
+    // One whose invoice became final while it was held is shown to a person.
+    if decided
+        .iter()
+        .any(|it| it.state == DeliveryState::MissedInvoice)
+    {
+        missed_invoices::settle(txn, vec![organization_id], now).await?;
     }
     let known = reporting::baselines(txn, vec![organization_id]).await?;
     let known_at = known.first().map(|(_, baseline)| baseline.reported_at);

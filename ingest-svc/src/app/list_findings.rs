@@ -1,11 +1,12 @@
-//! `ListFindings`: where Stripe's meter differs from what was reported, a page at a time.
+//! `ListFindings`: where Stripe's books differ from ours, a page at a time.
 
 use billing_kit::Fault;
 use billing_kit_db::db_fault;
 
 use crate::{
     Parts,
-    store::reconciliation::{self, Finding, FindingsEnd},
+    domain::finding::Finding,
+    store::findings::{self, FindingsEnd},
 };
 
 /// A page of findings, the latest day first.
@@ -20,12 +21,12 @@ pub(crate) struct FindingsPage {
 pub(crate) async fn list_findings(
     parts: &Parts,
     after: Option<FindingsEnd>,
-    include_resolved: bool,
+    include_closed: bool,
     size: u32,
 ) -> Result<FindingsPage, Fault> {
     // One more than asked for tells whether there is a next page.
     let limit = i64::from(size) + 1;
-    let mut findings = reconciliation::list_findings(&parts.db, after, include_resolved, limit)
+    let mut findings = findings::list(&parts.db, after, include_closed, limit)
         .await
         .map_err(db_fault)?;
     let size = usize::try_from(size).map_err(Fault::internal)?;
@@ -34,6 +35,6 @@ pub(crate) async fn list_findings(
     let next = findings
         .last()
         .filter(|_| more)
-        .map(|last| (last.day, last.organization_id));
+        .map(|last| (last.day, last.id));
     Ok(FindingsPage { findings, next })
 }

@@ -1,5 +1,5 @@
-//! Compares what was reported with what Stripe's meter counts: one page of a pass over all linked
-//! organizations.
+//! Compares what was reported with what Stripe's meter counts, and what was sent with what final
+//! invoices ask for: one page of a pass over all linked organizations.
 //!
 //! Stripe is asked first, without a transaction; then, under the organization's lock, its books are
 //! read, compared and mended, and the pass moves past it. What is delivered in between is too recent
@@ -12,20 +12,25 @@ use billing_kit::{Fault, proto_time};
 use billing_kit_db::db_fault;
 use billing_proto::{
     common::v1::ErrorReason,
-    stripe::v1::{DayUsage, GetUsageSummariesRequest},
+    stripe::v1::{
+        DayUsage, GetUsageSummariesRequest, InvoicedUsage, ListInvoicedUsageRequest,
+        ListInvoicedUsageResponse,
+    },
 };
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
 use rust_decimal::Decimal;
-use sea_orm::{DbErr, TransactionTrait};
+use sea_orm::{DatabaseTransaction, DbErr, TransactionTrait};
 use uuid::Uuid;
 
 use crate::{
     Parts,
     domain::{
         delivery::{AGE_MAX, backoff},
+        invoiced::{InvoiceComparison, InvoicedPeriod, compare_invoices},
         reconciliation::{Comparison, Terms, compare},
     },
     store::{
+        findings, missed_invoices,
         reconciliation::{self, Linked, Place},
         reporting,
     },
@@ -39,13 +44,15 @@ const LEASE: TimeDelta = TimeDelta::seconds(60);
 /// minutes, with the pauses between.
 const ATTEMPTS_MAX: i32 = 10;
 
-/// What the meter counts of an organization.
+/// What Stripe says of an organization.
 struct Metered {
     found: BTreeMap<NaiveDate, Decimal>,
     /// The first day.
     from: NaiveDate,
     asked_at: DateTime<Utc>,
     resend_safe: bool,
+    /// What its invoices ask for.
+    invoices: Vec<InvoicedPeriod>,
 }
 
 /// Takes a step of a pass, or begins one when it is due; one ends `pass_interval` before the next
@@ -156,7 +163,90 @@ async fn metered(parts: &Parts, linked: &Linked) -> Result<Metered, Fault> {
         from,
         asked_at,
         resend_safe: answer.resend_safe,
+        invoices: invoices(parts, linked, asked_at).await?,
     })
+}
+
+/// What the invoices of the last weeks ask for; none is asked for where none can be final.
+async fn invoices(
+    parts: &Parts,
+    linked: &Linked,
+    asked_at: DateTime<Utc>,
+) -> Result<Vec<InvoicedPeriod>, Fault> {
+    let since = asked_at - AGE_MAX;
+    if linked.invoiced_until.is_none_or(|until| until < since) {
+        return Ok(Vec::new());
+    }
+    let request = ListInvoicedUsageRequest {
+        stripe_customer_id: linked.stripe_customer_id.clone(),
+        since_time: Some(proto_time::to_proto(since)),
+    };
+    let mut stripe = parts.stripe.clone();
+    let answer = stripe.list_invoiced_usage(request).await;
+    let ListInvoicedUsageResponse {
+        invoices,
+        sums_days,
+    } = answer.map_err(Fault::from_status)?.into_inner();
+    if !sums_days {
+        tracing::debug!("invoices are not compared: the meter's formula does not add up days");
+        return Ok(Vec::new());
+    }
+    invoices.into_iter().map(invoiced_period).collect()
+}
+
+fn invoiced_period(usage: InvoicedUsage) -> Result<InvoicedPeriod, Fault> {
+    let InvoicedUsage {
+        stripe_invoice_id,
+        stripe_subscription_id: _,
+        start_time,
+        end_time,
+        quantity,
+        amount: _,
+        currency: _,
+        finalized,
+    } = usage;
+    let time = |time: Option<prost_types::Timestamp>| {
+        let time = time.as_ref().and_then(proto_time::from_proto);
+        time.ok_or_else(|| Fault::internal("stripe-svc told an invoice without its time"))
+    };
+    Ok(InvoicedPeriod {
+        stripe_invoice_id,
+        start: time(start_time)?,
+        end: time(end_time)?,
+        quantity: quantity.parse().map_err(Fault::internal)?,
+        is_final: finalized,
+    })
+}
+
+/// Compares what was sent with what invoices ask for. Nothing is mended: a final invoice is a
+/// person's to correct.
+async fn keep_invoices(
+    txn: &DatabaseTransaction,
+    locked: &Linked,
+    invoices: &[InvoicedPeriod],
+    now: DateTime<Utc>,
+) -> Result<(), DbErr> {
+    let organization_id = locked.organization_id;
+    let start = invoices.iter().map(|it| it.start).min();
+    let end = invoices.iter().map(|it| it.end).max();
+    let Some((start, end)) = start.zip(end) else {
+        return Ok(());
+    };
+    // Whole days: which report of a day counts may be decided outside of the period.
+    let (from, to) = (
+        midnight(start.date_naive()),
+        midnight(end.date_naive()) + Days::new(1),
+    );
+    let books = reconciliation::booked(txn, organization_id, from, to).await?;
+    let InvoiceComparison {
+        differences,
+        agreeing,
+    } = compare_invoices(invoices, &books, locked.trial_end_at);
+    for difference in &differences {
+        tracing::warn!(%organization_id, ?difference, "an invoice differs from what was sent");
+    }
+    findings::record_invoices(txn, organization_id, &differences, now).await?;
+    findings::resolve_invoices(txn, organization_id, agreeing, now).await
 }
 
 fn day_of(usage: &DayUsage) -> Result<(NaiveDate, Decimal), Fault> {
@@ -183,6 +273,7 @@ async fn keep(
         from,
         asked_at,
         resend_safe,
+        invoices,
     } = metered;
     let organization_id = linked.organization_id;
     let txn = parts.db.begin().await?;
@@ -199,10 +290,13 @@ async fn keep(
             asked_at,
             billable: locked.billable,
             resend_safe,
+            invoiced_until: locked.invoiced_until,
+            trial_end_at: locked.trial_end_at,
         };
         let Comparison {
             differences,
             unsettled,
+            missed,
         } = compare(&ledger, &found, terms);
         for difference in &differences {
             tracing::warn!(%organization_id, ?difference, "Stripe's meter differs from what was reported");
@@ -213,11 +307,15 @@ async fn keep(
             reconciliation::queue_again(&txn, resends, now).await?;
             reporting::schedule(&txn, &[(organization_id, now)]).await?;
         }
-        let open = differences.iter().map(|it| it.day).chain(unsettled);
-        reconciliation::resolve(&txn, organization_id, from, open.collect(), now).await?;
-        if !differences.is_empty() {
-            reconciliation::record(&txn, organization_id, &differences, now).await?;
+        if !missed.is_empty() {
+            tracing::warn!(%organization_id, ?missed, "Stripe lost reports whose invoice is final");
+            reconciliation::mark_missed(&txn, missed, now).await?;
+            missed_invoices::settle(&txn, vec![organization_id], now).await?;
         }
+        let open = differences.iter().map(|it| it.day).chain(unsettled);
+        findings::resolve_days(&txn, organization_id, from, open.collect(), now).await?;
+        findings::record_days(&txn, organization_id, &differences, now).await?;
+        keep_invoices(&txn, &locked, &invoices, now).await?;
     }
     if !reconciliation::move_past(&txn, token, organization_id, false, now + LEASE).await? {
         txn.rollback().await?;

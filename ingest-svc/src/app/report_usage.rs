@@ -22,6 +22,7 @@ use crate::{
         standing::{Standing, SubscriptionStatus},
     },
     store::{
+        missed_invoices,
         reporting::{self, Latest},
         reports::{self, NewReport},
         spool::{self, Spooled},
@@ -140,7 +141,7 @@ async fn record(
             Some(new)
         })
         .collect();
-    let committed = insert(&txn, &new, candidates, standings).await?;
+    let committed = insert(&txn, &new, candidates, standings, now).await?;
     let inserted = || {
         new.iter()
             .filter(|new| committed.inserted.contains(&new.id))
@@ -163,9 +164,12 @@ async fn insert(
     new: &[NewReport],
     candidates: &BTreeMap<Key, Candidate>,
     standings: HashMap<Uuid, Standing>,
+    now: DateTime<Utc>,
 ) -> Result<Committed, DbErr> {
     let inserted: HashSet<_> = reports::insert_new(txn, new).await?.into_iter().collect();
-    schedule_queued(txn, new.iter().filter(|new| inserted.contains(&new.id))).await?;
+    let recorded = new.iter().filter(|new| inserted.contains(&new.id));
+    schedule_queued(txn, recorded.clone()).await?;
+    settle_missed(txn, recorded, now).await?;
     let known = find_known(txn, candidates, &inserted).await?;
     Ok(Committed {
         inserted,
@@ -206,6 +210,17 @@ pub(super) async fn schedule_queued(
         return Ok(());
     }
     reporting::schedule(txn, &queued).await
+}
+
+/// Shows a person the reports whose invoice was final before they came.
+pub(super) async fn settle_missed(
+    txn: &DatabaseTransaction,
+    new: impl Iterator<Item = &NewReport>,
+    now: DateTime<Utc>,
+) -> Result<(), DbErr> {
+    let missed = new.filter(|new| new.state == DeliveryState::MissedInvoice);
+    let missed = missed.map(|new| new.report.organization_id).collect();
+    missed_invoices::settle(txn, missed, now).await
 }
 
 async fn spool_all(

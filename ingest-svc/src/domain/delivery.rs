@@ -24,10 +24,11 @@ pub(crate) enum DeliveryState {
     NotBilled,
     TooLate,
     Held,
+    MissedInvoice,
 }
 
 impl DeliveryState {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Waiting,
         Self::Queued,
         Self::Sent,
@@ -36,6 +37,7 @@ impl DeliveryState {
         Self::NotBilled,
         Self::TooLate,
         Self::Held,
+        Self::MissedInvoice,
     ];
 
     /// The word that the database keeps.
@@ -49,6 +51,7 @@ impl DeliveryState {
             Self::NotBilled => "not_billed",
             Self::TooLate => "too_late",
             Self::Held => "held",
+            Self::MissedInvoice => "missed_invoice",
         }
     }
 
@@ -58,14 +61,20 @@ impl DeliveryState {
     }
 }
 
-/// Where a report begins, given how its organization stands when it is recorded.
+/// Where a report belongs, given how its organization stands: when it is recorded, and again, while
+/// it was not on its way yet, whenever the organization stands differently.
+///
+/// It is judged by its own time, not by when we learned of anything: so it makes no difference to
+/// what is billed whether the end of a subscription, or a pause, is learned early or late.
 pub(crate) fn state_at_recording(
     standing: &Standing,
     reported_at: DateTime<Utc>,
     now: DateTime<Utc>,
 ) -> DeliveryState {
+    if let Some(state) = settled_by_its_moment(standing, reported_at) {
+        return state;
+    }
     match (standing.billable, standing.billing_start_at) {
-        (true, Some(start)) if reported_at < start => DeliveryState::NotBilled,
         (true, Some(_)) if reported_at < now - AGE_MAX => DeliveryState::TooLate,
         (true, Some(_)) => match standing.drain {
             Drain::None | Drain::Draining => DeliveryState::Queued,
@@ -84,12 +93,30 @@ pub(crate) fn state_at_recording(
             | SubscriptionStatus::Active
             | SubscriptionStatus::PastDue
             | SubscriptionStatus::Unpaid => DeliveryState::Waiting,
-            // Nothing is owed for this time.
-            SubscriptionStatus::Paused
-            | SubscriptionStatus::Canceled
-            | SubscriptionStatus::IncompleteExpired => DeliveryState::NotBilled,
+            // Stripe takes usage of a pause and never invoices it, so waiting costs nobody anything;
+            // and a resumption that is learned late loses nothing.
+            SubscriptionStatus::Paused => DeliveryState::Waiting,
+            // Nothing is owed for this time, or there is nobody left to owe it.
+            SubscriptionStatus::Canceled | SubscriptionStatus::IncompleteExpired => {
+                DeliveryState::NotBilled
+            }
         },
     }
+}
+
+/// What a report's own time says for good.
+fn settled_by_its_moment(standing: &Standing, reported_at: DateTime<Utc>) -> Option<DeliveryState> {
+    let start = standing.billing_start_at?;
+    let is_over = standing
+        .billing_end_at
+        .is_some_and(|end| reported_at >= end);
+    if reported_at < start || is_over {
+        return Some(DeliveryState::NotBilled);
+    }
+    // Stripe would take it and put it on no invoice, neither this one nor the next.
+    standing
+        .is_invoiced(reported_at)
+        .then_some(DeliveryState::MissedInvoice)
 }
 
 /// When a queued report is first tried: at once, but never before its own moment, which may be a few
@@ -129,7 +156,52 @@ mod tests {
             billing_start_at: billable.then(|| time("2026-03-01T10:00:00Z")),
             billable,
             version: 1,
-            drain: Drain::None,
+            ..Standing::unknown(Uuid::nil())
+        }
+    }
+
+    /// A subscription that began on the 1st of March at 10:00.
+    fn state_of(change: impl FnOnce(&mut Standing), reported_at: &str) -> DeliveryState {
+        let mut standing = standing(SubscriptionStatus::Active, true);
+        change(&mut standing);
+        state_at_recording(&standing, time(reported_at), time("2026-04-02T00:00:00Z"))
+    }
+
+    #[test]
+    fn what_ended_owes_what_came_before_its_end_and_no_more() {
+        let ended = |at: &str| {
+            state_of(
+                |it| {
+                    it.status = SubscriptionStatus::Canceled;
+                    it.billing_end_at = Some(time("2026-03-20T12:00:00Z"));
+                },
+                at,
+            )
+        };
+        assert_eq!(ended("2026-03-20T11:59:59.999999Z"), DeliveryState::Queued);
+        assert_eq!(ended("2026-03-20T12:00:00Z"), DeliveryState::NotBilled);
+        assert_eq!(ended("2026-03-01T09:00:00Z"), DeliveryState::NotBilled);
+    }
+
+    #[test]
+    fn what_comes_after_its_invoice_is_missed_but_never_what_was_free() {
+        let invoiced = |at: &str| {
+            state_of(
+                |it| {
+                    it.trial_end_at = Some(time("2026-03-05T10:00:00Z"));
+                    it.invoiced_until = Some(time("2026-04-01T10:00:00Z"));
+                },
+                at,
+            )
+        };
+        for (at, expected) in [
+            ("2026-03-01T09:59:59Z", DeliveryState::NotBilled),
+            ("2026-03-05T09:59:59.999999Z", DeliveryState::Queued),
+            ("2026-03-05T10:00:00Z", DeliveryState::MissedInvoice),
+            ("2026-04-01T09:59:59.999999Z", DeliveryState::MissedInvoice),
+            ("2026-04-01T10:00:00Z", DeliveryState::Queued),
+        ] {
+            assert_eq!(invoiced(at), expected, "{at}");
         }
     }
 
@@ -165,10 +237,10 @@ mod tests {
         };
         let now = time("2026-03-02T00:00:00Z");
         let state = |status| state_at_recording(&standing(status, false), now, now);
-        for status in [Pending, Incomplete, Trial, Active, PastDue, Unpaid] {
+        for status in [Pending, Incomplete, Trial, Active, PastDue, Unpaid, Paused] {
             assert_eq!(state(status), DeliveryState::Waiting, "{status:?}");
         }
-        for status in [Paused, Canceled, IncompleteExpired] {
+        for status in [Canceled, IncompleteExpired] {
             assert_eq!(state(status), DeliveryState::NotBilled, "{status:?}");
         }
     }

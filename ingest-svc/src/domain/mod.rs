@@ -2,7 +2,9 @@
 
 pub(crate) mod delivery;
 pub(crate) mod expectation;
+pub(crate) mod finding;
 pub(crate) mod hold;
+pub(crate) mod invoiced;
 #[cfg(test)]
 mod properties;
 pub(crate) mod reconciliation;

@@ -56,15 +56,76 @@ fn standing() -> impl Strategy<Value = Standing> {
         Paused,
         Canceled,
     ]);
-    (status, any::<bool>(), prop::option::of(moment())).prop_map(
-        |(status, billable, billing_start_at)| Standing {
-            status,
-            billable,
-            billing_start_at,
-            version: 1,
-            ..Standing::unknown(Uuid::nil())
+    let time = || prop::option::of(moment());
+    (status, any::<bool>(), time(), time(), time(), time()).prop_map(
+        |(status, billable, billing_start_at, billing_end_at, trial_end_at, invoiced_until)| {
+            Standing {
+                status,
+                billable,
+                billing_start_at,
+                billing_end_at,
+                trial_end_at,
+                invoiced_until,
+                version: 1,
+                ..Standing::unknown(Uuid::nil())
+            }
         },
     )
+}
+
+/// The life of a subscription that ends, as it may be learned: each standing is a later one, and any
+/// of them may never have been heard of. Invoices are final for what is over, and no longer.
+fn life() -> impl Strategy<Value = Vec<Standing>> {
+    use SubscriptionStatus::{Active, Canceled, PastDue, Paused, Trial};
+    let moments = prop::collection::btree_set(moment(), 5);
+    let heard = prop::collection::vec(any::<bool>(), 7);
+    (moments, heard).prop_map(|(moments, heard)| {
+        let [start, trial_end, first_period, second_period, end] =
+            moments.into_iter().collect::<Vec<_>>().try_into().unwrap();
+        let pending = Standing {
+            version: 0,
+            ..Standing::unknown(Uuid::nil())
+        };
+        let told = |version, status, invoiced_until, billing_end_at| Standing {
+            status,
+            billable: status != Paused,
+            billing_start_at: Some(start),
+            trial_end_at: Some(trial_end),
+            invoiced_until,
+            billing_end_at,
+            version,
+            ..pending.clone()
+        };
+        let all = [
+            pending.clone(),
+            told(1, Trial, None, None),
+            told(2, Paused, None, None),
+            told(3, Active, None, None),
+            told(4, Active, Some(first_period), None),
+            told(5, PastDue, Some(second_period), None),
+            told(6, Canceled, Some(second_period), Some(end)),
+        ];
+        let heard = all.iter().zip(heard).filter(|(_, heard)| *heard);
+        let mut life: Vec<_> = heard.map(|(standing, _)| standing.clone()).collect();
+        life.push(told(7, Canceled, Some(end), Some(end)));
+        life
+    })
+}
+
+/// Where a report ends that is judged anew by each standing that is heard of, until it is settled.
+/// What is queued is not sent in between.
+fn judged_by_all(
+    life: &[Standing],
+    reported_at: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> DeliveryState {
+    let mut state = DeliveryState::Waiting;
+    for standing in life {
+        if matches!(state, DeliveryState::Waiting | DeliveryState::Queued) {
+            state = state_at_recording(standing, reported_at, now);
+        }
+    }
+    state
 }
 
 proptest! {
@@ -78,6 +139,9 @@ proptest! {
         let state = state_at_recording(&standing, reported_at, now);
         let may_be_billed = standing.billable
             && standing.billing_start_at.is_some_and(|start| start <= reported_at)
+            && standing.billing_end_at.is_none_or(|end| reported_at < end)
+            && (standing.invoiced_until.is_none_or(|until| reported_at >= until)
+                || standing.trial_end_at.is_some_and(|trial_end| reported_at < trial_end))
             && reported_at >= now - AGE_MAX;
         prop_assert_eq!(state == DeliveryState::Queued, may_be_billed);
     }
@@ -109,11 +173,37 @@ proptest! {
     fn what_a_later_link_could_bill_waits(
         standing in standing(), reported_at in moment(), now in moment()
     ) {
-        use SubscriptionStatus::{Canceled, IncompleteExpired, Paused};
-        let standing = Standing { billable: false, ..standing };
-        let is_over = matches!(standing.status, Canceled | IncompleteExpired | Paused);
+        use SubscriptionStatus::{Canceled, IncompleteExpired};
+        let standing = Standing { billable: false, billing_start_at: None, ..standing };
+        let is_over = matches!(standing.status, Canceled | IncompleteExpired);
         let expected = if is_over { DeliveryState::NotBilled } else { DeliveryState::Waiting };
         prop_assert_eq!(state_at_recording(&standing, reported_at, now), expected);
+    }
+
+    /// However late, and with however many gaps, we hear of a subscription's life: what was not sent
+    /// on the way ends where it would have ended had we known all from the beginning.
+    #[test]
+    fn what_is_heard_late_is_judged_as_if_it_had_been_known(
+        life in life(), reported_at in moment(), now in moment()
+    ) {
+        // Age is of the clock and not of what is heard.
+        prop_assume!(reported_at >= now - AGE_MAX);
+        let known = state_at_recording(life.last().unwrap(), reported_at, now);
+        prop_assert_eq!(judged_by_all(&life, reported_at, now), known);
+    }
+
+    /// Nothing that was free is ever said to be missed, and nothing is missed that is not over.
+    #[test]
+    fn only_what_was_owed_and_is_invoiced_is_missed(
+        standing in standing(), reported_at in moment(), now in moment()
+    ) {
+        let state = state_at_recording(&standing, reported_at, now);
+        if state == DeliveryState::MissedInvoice {
+            prop_assert!(standing.billing_start_at.is_some_and(|start| start <= reported_at));
+            prop_assert!(standing.billing_end_at.is_none_or(|end| reported_at < end));
+            prop_assert!(standing.trial_end_at.is_none_or(|end| reported_at >= end));
+            prop_assert!(standing.invoiced_until.is_some_and(|until| reported_at < until));
+        }
     }
 
     #[test]

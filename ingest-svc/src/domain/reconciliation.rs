@@ -15,7 +15,10 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use rust_decimal::Decimal;
 use uuid::Uuid;
 
-use super::delivery::{AGE_MAX, DeliveryState};
+use super::{
+    delivery::{AGE_MAX, DeliveryState},
+    standing::is_invoiced,
+};
 
 /// How long a delivery must be over before the meter is expected to count it: Stripe counts what it
 /// took in a little later than it takes it.
@@ -50,6 +53,10 @@ pub(crate) struct Terms {
     pub(crate) billable: bool,
     /// Whether to send a day's newest event again changes no other day.
     pub(crate) resend_safe: bool,
+    /// Up to where its subscription was invoiced for good.
+    pub(crate) invoiced_until: Option<DateTime<Utc>>,
+    /// The end of its trial, whose usage is free.
+    pub(crate) trial_end_at: Option<DateTime<Utc>>,
 }
 
 /// A day on which the two differ.
@@ -72,6 +79,8 @@ pub(crate) struct Comparison {
     pub(crate) differences: Vec<Difference>,
     /// Days that cannot be judged yet.
     pub(crate) unsettled: BTreeSet<NaiveDate>,
+    /// Reports that Stripe accepted, does not count, and will put on no invoice any more.
+    pub(crate) missed: Vec<Uuid>,
 }
 
 /// Compares our books with the meter, day by day.
@@ -91,7 +100,9 @@ pub(crate) fn compare(
             continue;
         }
         let expected = counted.map_or(0, |it| it.user_count);
-        if found != Decimal::from(expected) {
+        if let Some(missed) = counted.filter(|it| it.has_missed_its_invoice(found, terms)) {
+            comparison.missed.push(missed.report_id);
+        } else if found != Decimal::from(expected) {
             let resend = counted.filter(|it| it.may_be_resent(found, terms));
             comparison.differences.push(Difference {
                 day,
@@ -115,7 +126,8 @@ impl LedgerDay {
             | DeliveryState::Superseded
             | DeliveryState::NotBilled
             | DeliveryState::TooLate
-            | DeliveryState::Held => false,
+            | DeliveryState::Held
+            | DeliveryState::MissedInvoice => false,
         };
         is_delivered
             && !self.has_adopted
@@ -124,13 +136,26 @@ impl LedgerDay {
                 .is_some_and(|settled_at| settled_at <= asked_at - SETTLING_TIME)
     }
 
+    /// Whether the meter counts nothing of the day, or what is provably ours: an earlier report.
+    fn is_lacking(&self, found: Decimal) -> bool {
+        let mut earlier = self.earlier_counts.iter();
+        found < Decimal::from(self.user_count)
+            && (found.is_zero() || earlier.any(|it| Decimal::from(*it) == found))
+    }
+
+    /// Whether to send it again would come too late for its invoice. Said only once the meter has had
+    /// as long as between two resends: an event that it merely counts late is none.
+    fn has_missed_its_invoice(&self, found: Decimal, terms: Terms) -> bool {
+        let is_time = self
+            .settled_at
+            .is_some_and(|settled_at| settled_at <= terms.asked_at - RESEND_PAUSE);
+        self.state == DeliveryState::Sent
+            && is_time
+            && self.is_lacking(found)
+            && is_invoiced(terms.invoiced_until, terms.trial_end_at, self.reported_at)
+    }
+
     fn may_be_resent(&self, found: Decimal, terms: Terms) -> bool {
-        let is_lacking = found.is_zero()
-            || (found < Decimal::from(self.user_count)
-                && self
-                    .earlier_counts
-                    .iter()
-                    .any(|it| Decimal::from(*it) == found));
         let is_time = self.resend_count == 0
             || self
                 .settled_at
@@ -139,7 +164,8 @@ impl LedgerDay {
         self.state == DeliveryState::Sent
             && terms.billable
             && terms.resend_safe
-            && is_lacking
+            && self.is_lacking(found)
+            && !is_invoiced(terms.invoiced_until, terms.trial_end_at, self.reported_at)
             && is_time
             && self.resend_count < RESENDS_MAX
             && self.reported_at >= terms.asked_at - AGE_MAX
@@ -178,6 +204,8 @@ mod tests {
             asked_at: now(),
             billable: true,
             resend_safe: true,
+            invoiced_until: None,
+            trial_end_at: None,
         }
     }
 
@@ -193,10 +221,11 @@ mod tests {
         let comparison = compare(ledger, &found(value), terms);
         match (
             comparison.differences.as_slice(),
-            comparison.unsettled.len(),
+            comparison.unsettled.len() + 2 * comparison.missed.len(),
         ) {
             ([], 0) => "agrees",
             ([], 1) => "unsettled",
+            ([], 2) => "missed",
             ([one], 0) if one.resend.is_some() => "resend",
             ([_], 0) => "shown",
             other => panic!("{other:?}"),
@@ -270,6 +299,36 @@ mod tests {
             it.settled_at = Some(now() - RESEND_PAUSE);
         });
         assert_eq!(verdict(&[again], None, safe), "resend");
+    }
+
+    #[test]
+    fn what_is_missing_and_was_invoiced_is_not_sent_again() {
+        let after = |hours| Some(sent().reported_at + TimeDelta::hours(hours));
+        let invoiced = |invoiced_until, trial_end_at| Terms {
+            invoiced_until,
+            trial_end_at,
+            ..terms()
+        };
+        for (value, terms, expected) in [
+            (None, invoiced(after(1), None), "missed"),
+            (Some(40), invoiced(after(1), None), "missed"),
+            (None, invoiced(after(0), None), "resend"),
+            // What was used in the trial is free, and counted all the same.
+            (None, invoiced(after(1), after(1)), "resend"),
+            (None, invoiced(after(1), after(0)), "missed"),
+            // Not missing, but something else: a person looks.
+            (Some(44), invoiced(after(1), None), "shown"),
+            (Some(45), invoiced(after(1), None), "agrees"),
+        ] {
+            assert_eq!(verdict(&[sent()], value, terms), expected, "{terms:?}");
+        }
+        // The meter may be late: nothing is said of it before a day has passed, and nothing is sent.
+        let young = LedgerDay {
+            settled_at: Some(now() - RESEND_PAUSE + TimeDelta::seconds(1)),
+            ..sent()
+        };
+        let terms = invoiced(after(1), None);
+        assert_eq!(verdict(&[young], None, terms), "shown");
     }
 
     #[test]

@@ -105,8 +105,15 @@ pub(crate) struct Standing {
     pub(crate) stripe_customer_id: Option<String>,
     /// Reports of earlier moments are never billed.
     pub(crate) billing_start_at: Option<DateTime<Utc>>,
-    /// Whether its reports may be sent as things are.
+    /// Whether its reports may be sent as things are: once its subscription has ended, those from
+    /// before the end.
     pub(crate) billable: bool,
+    /// Reports from then on are never billed: its subscription has ended.
+    pub(crate) billing_end_at: Option<DateTime<Utc>>,
+    /// The end of its trial, whose usage is free.
+    pub(crate) trial_end_at: Option<DateTime<Utc>>,
+    /// Up to where its subscription was invoiced for good; it never moves back.
+    pub(crate) invoiced_until: Option<DateTime<Utc>>,
     /// The greater one is the newer.
     pub(crate) version: i64,
     /// Whether its subscription is about to be canceled at once.
@@ -124,10 +131,29 @@ impl Standing {
             stripe_customer_id: None,
             billing_start_at: None,
             billable: false,
+            billing_end_at: None,
+            trial_end_at: None,
+            invoiced_until: None,
             version: UNKNOWN_VERSION,
             drain: Drain::None,
         }
     }
+
+    /// Whether the invoice that a report of this moment would have been on is final. What is used in
+    /// the trial goes on none.
+    pub(crate) fn is_invoiced(&self, moment: DateTime<Utc>) -> bool {
+        is_invoiced(self.invoiced_until, self.trial_end_at, moment)
+    }
+}
+
+/// Whether a moment was invoiced for good, outside of the trial.
+pub(crate) fn is_invoiced(
+    invoiced_until: Option<DateTime<Utc>>,
+    trial_end_at: Option<DateTime<Utc>>,
+    moment: DateTime<Utc>,
+) -> bool {
+    invoiced_until.is_some_and(|until| moment < until)
+        && trial_end_at.is_none_or(|trial_end| moment >= trial_end)
 }
 
 #[cfg(test)]

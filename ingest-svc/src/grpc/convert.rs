@@ -77,6 +77,7 @@ fn state_to_proto(state: DeliveryState) -> ProtoState {
         DeliveryState::NotBilled => ProtoState::NotBilled,
         DeliveryState::TooLate => ProtoState::TooLate,
         DeliveryState::Held => ProtoState::Held,
+        DeliveryState::MissedInvoice => ProtoState::MissedInvoice,
     }
 }
 

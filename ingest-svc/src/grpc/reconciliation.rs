@@ -2,7 +2,8 @@
 
 use billing_kit::{Fault, Violation, assertion::Verifier, proto_time};
 use billing_proto::ingest::v1::{
-    Finding as ProtoFinding, GetReconciliationRequest, GetReconciliationResponse,
+    DismissFindingRequest, DismissFindingResponse, Finding as ProtoFinding,
+    FindingKind as ProtoKind, GetReconciliationRequest, GetReconciliationResponse,
     ListFindingsRequest, ListFindingsResponse,
     reconciliation_service_server::ReconciliationService,
 };
@@ -13,7 +14,8 @@ use uuid::Uuid;
 use super::convert::{is_ours, page_size};
 use crate::{
     Parts, app,
-    store::reconciliation::{Finding, FindingsEnd, Standing},
+    domain::finding::{DismissReason, Dismissal, Finding, FindingKind},
+    store::{findings::FindingsEnd, reconciliation::Standing},
 };
 
 /// Serves the findings to admins.
@@ -75,29 +77,75 @@ impl ReconciliationService for Reconciliation {
             next_page_token: page.next.map(page_token_to_text).unwrap_or_default(),
         }))
     }
+
+    async fn dismiss_finding(
+        &self,
+        request: Request<DismissFindingRequest>,
+    ) -> Result<Response<DismissFindingResponse>, Status> {
+        let admin = self.admins.admin(request.metadata())?;
+        let DismissFindingRequest { finding_id, reason } = request.into_inner();
+        let mut violations = Vec::new();
+        let id = Uuid::try_parse(&finding_id)
+            .map_err(|_| violations.push(Violation::new("finding_id", "It is no UUID.")));
+        let reason = DismissReason::parse(&reason)
+            .map_err(|message| violations.push(Violation::new("reason", message)));
+        let (Ok(id), Ok(reason)) = (id, reason) else {
+            return Err(Fault::invalid(violations).into());
+        };
+        let finding = app::dismiss_finding(&self.parts, &admin, id, &reason).await?;
+        Ok(Response::new(DismissFindingResponse {
+            finding: Some(finding_to_proto(finding)),
+        }))
+    }
+}
+
+fn kind_to_proto(kind: FindingKind) -> ProtoKind {
+    match kind {
+        FindingKind::MeterDay => ProtoKind::MeterDay,
+        FindingKind::MissedInvoice => ProtoKind::MissedInvoice,
+        FindingKind::Invoice => ProtoKind::Invoice,
+    }
 }
 
 fn finding_to_proto(finding: Finding) -> ProtoFinding {
     let Finding {
+        id,
         organization_id,
+        kind,
         day,
+        period_start_at,
+        period_end_at,
+        stripe_invoice_id,
         expected,
         found,
         resend_count,
         first_seen_at,
         last_seen_at,
         resolved_at,
+        dismissal,
     } = finding;
     let day_start = day.and_time(NaiveTime::MIN).and_utc();
+    let dismiss_time = dismissal.as_ref().map(|it| proto_time::to_proto(it.at));
+    let (dismiss_admin_email, dismiss_reason) = dismissal
+        .map(|Dismissal { at: _, by, reason }| (by, reason))
+        .unwrap_or_default();
     ProtoFinding {
         organization_id: organization_id.to_string(),
         day_start_time: Some(proto_time::to_proto(day_start)),
-        expected_count: expected.into(),
+        expected_count: expected,
         found_value: found,
         resend_count,
         first_see_time: Some(proto_time::to_proto(first_seen_at)),
         last_see_time: Some(proto_time::to_proto(last_seen_at)),
         resolve_time: resolved_at.map(proto_time::to_proto),
+        id: id.to_string(),
+        kind: kind_to_proto(kind).into(),
+        period_start_time: Some(proto_time::to_proto(period_start_at)),
+        period_end_time: Some(proto_time::to_proto(period_end_at)),
+        stripe_invoice_id: stripe_invoice_id.unwrap_or_default(),
+        dismiss_time,
+        dismiss_admin_email,
+        dismiss_reason,
     }
 }
 

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 use uuid::Uuid;
 
-use super::sql;
+use super::{missed_invoices, sql};
 use crate::domain::delivery::{AGE_MAX, DeliveryState};
 
 /// A report that is on its way.
@@ -39,7 +39,7 @@ pub(crate) async fn lease(
     const LEASE: &str = "
         WITH due AS (
             SELECT organization_id FROM organization_reporting
-            WHERE next_delivery_at <= $1 AND billable AND (lease_until IS NULL OR lease_until < $1)
+            WHERE next_delivery_at <= $1 AND (lease_until IS NULL OR lease_until < $1)
             ORDER BY next_delivery_at LIMIT $4 FOR UPDATE SKIP LOCKED)
         UPDATE organization_reporting r SET lease_token = $2, lease_until = $3
         FROM due WHERE r.organization_id = due.organization_id
@@ -54,9 +54,8 @@ pub(crate) async fn lease(
     Ok(rows.into_iter().map(|row| row.organization_id).collect())
 }
 
-/// Takes out of the queue what is not to be sent any more: a report with a later one of its UTC day,
-/// one that Stripe would refuse for its age, and one that was left from a subscription before the
-/// present one.
+/// Takes out of the queue what is not to be sent any more: what is judged otherwise by now, and a
+/// report with a later one of its UTC day.
 ///
 /// A report that has been on its way stays until its outcome is known, whatever came later. Its event
 /// may still be under way: were the later one sent meanwhile, the earlier could arrive after it and
@@ -66,26 +65,67 @@ pub(crate) async fn drop_outdated(
     organizations: Vec<Uuid>,
     now: DateTime<Utc>,
 ) -> Result<(), DbErr> {
-    const DROP_OUTDATED: &str = "
-        UPDATE usage_reports u SET settled_at = $2, next_attempt_at = NULL,
-            delivery_state = CASE WHEN u.reported_at < r.billing_start_at THEN 'not_billed'
-                WHEN u.reported_at < $3 THEN 'too_late' ELSE 'superseded' END
-        FROM organization_reporting r
-        WHERE u.organization_id = ANY($1) AND u.delivery_state = 'queued'
-            AND r.organization_id = u.organization_id
-            AND (u.reported_at < r.billing_start_at OR u.reported_at < $3
-                OR u.first_sent_at IS NULL AND EXISTS (
+    const SUPERSEDE: &str = "
+        UPDATE usage_reports u SET settled_at = $2, next_attempt_at = NULL, delivery_state = 'superseded'
+        WHERE u.organization_id = ANY($1) AND u.delivery_state = 'queued' AND u.first_sent_at IS NULL
+            AND EXISTS (
                 SELECT 1 FROM usage_reports later
                 WHERE later.organization_id = u.organization_id AND NOT later.adopted
                     AND later.delivery_state IN ('queued', 'sent')
                     AND later.reported_at > u.reported_at
-                    AND later.reported_at < date_trunc('day', u.reported_at, 'UTC') + interval '1 day'))";
+                    AND later.reported_at < date_trunc('day', u.reported_at, 'UTC') + interval '1 day')";
+    judge_again(db, organizations.clone(), now).await?;
+    db.execute_raw(sql(SUPERSEDE, [organizations.into(), now.into()]))
+        .await
+        .map(drop)
+}
+
+/// Judges anew what waits, and what is queued and was not on its way yet, by how its organization
+/// stands. What was on its way is brought to its outcome first, unless Stripe would take it no more or
+/// it is of a subscription before the present one.
+async fn judge_again(
+    db: &impl ConnectionTrait,
+    organizations: Vec<Uuid>,
+    now: DateTime<Utc>,
+) -> Result<(), DbErr> {
+    // The same rules as domain::delivery::state_at_recording, which a test holds against these.
+    const JUDGE_AGAIN: &str = "
+        WITH judged AS (
+            SELECT u.id, CASE
+                WHEN r.billing_start_at IS NOT NULL
+                    AND (u.reported_at < r.billing_start_at OR u.reported_at >= r.billing_end_at)
+                    THEN 'not_billed'
+                WHEN r.billing_start_at IS NOT NULL AND u.reported_at < r.invoiced_until
+                    AND (r.trial_end_at IS NULL OR u.reported_at >= r.trial_end_at)
+                    THEN 'missed_invoice'
+                WHEN r.billable AND r.billing_start_at IS NOT NULL
+                    THEN CASE WHEN u.reported_at < $3 THEN 'too_late'
+                        WHEN r.draining AND r.drained_version = r.standing_version THEN 'waiting'
+                        WHEN u.hold_reason IS NOT NULL AND NOT EXISTS (
+                            SELECT 1 FROM hold_decisions h WHERE h.report_id = u.id) THEN 'held'
+                        ELSE 'queued' END
+                WHEN NOT r.billable AND r.subscription_status IN ('canceled', 'incomplete_expired')
+                    THEN 'not_billed'
+                ELSE 'waiting' END AS state
+            FROM usage_reports u JOIN organization_reporting r USING (organization_id)
+            WHERE u.organization_id = ANY($1) AND (u.delivery_state = 'waiting'
+                OR u.delivery_state = 'queued' AND (u.first_sent_at IS NULL
+                    OR u.reported_at < r.billing_start_at OR r.billable AND u.reported_at < $3))),
+        moved AS (
+            UPDATE usage_reports u SET
+                delivery_state = j.state,
+                next_attempt_at = CASE WHEN j.state = 'queued' THEN greatest(u.reported_at, $2) END,
+                settled_at = CASE WHEN j.state NOT IN ('queued', 'waiting', 'held') THEN $2::timestamptz END
+            FROM judged j WHERE u.id = j.id AND j.state <> u.delivery_state
+            RETURNING u.organization_id, u.delivery_state)
+        SELECT DISTINCT organization_id FROM moved WHERE delivery_state = 'missed_invoice'";
     let oldest = now - AGE_MAX;
-    let statement = sql(
-        DROP_OUTDATED,
-        [organizations.into(), now.into(), oldest.into()],
-    );
-    db.execute_raw(statement).await.map(drop)
+    let values = [organizations.into(), now.into(), oldest.into()];
+    let missed = OrganizationRow::find_by_statement(sql(JUDGE_AGAIN, values))
+        .all(db)
+        .await?;
+    let missed: Vec<_> = missed.into_iter().map(|row| row.organization_id).collect();
+    missed_invoices::settle(db, missed, now).await
 }
 
 /// The first queued report of each of these organizations, where it is due.
@@ -199,59 +239,46 @@ pub(crate) async fn settle(
     db.execute_raw(statement).await.map(drop)
 }
 
-/// Gives leases back and notes when each queue is next to be looked at: when its first report is due.
+/// When an organization's queue is next to be looked at: when its first report is due. What is queued
+/// of one that may not be billed now was on its way before that was known.
+macro_rules! next_delivery {
+    () => {
+        "next_delivery_at = CASE WHEN r.stripe_customer_id IS NOT NULL THEN (
+            SELECT q.next_attempt_at FROM usage_reports q
+            WHERE q.organization_id = r.organization_id AND q.delivery_state = 'queued'
+            ORDER BY q.reported_at LIMIT 1) END"
+    };
+}
+
+/// Gives leases back and notes when each queue is next to be looked at.
 pub(crate) async fn release(
     db: &impl ConnectionTrait,
     organizations: Vec<Uuid>,
 ) -> Result<(), DbErr> {
-    const RELEASE: &str = "
-        UPDATE organization_reporting r SET lease_token = NULL, lease_until = NULL,
-            next_delivery_at = CASE WHEN r.billable THEN (SELECT q.next_attempt_at FROM usage_reports q
-                WHERE q.organization_id = r.organization_id AND q.delivery_state = 'queued'
-                ORDER BY q.reported_at LIMIT 1) END
-        WHERE r.organization_id = ANY($1)";
+    const RELEASE: &str = concat!(
+        "UPDATE organization_reporting r SET lease_token = NULL, lease_until = NULL, ",
+        next_delivery!(),
+        " WHERE r.organization_id = ANY($1)"
+    );
     db.execute_raw(sql(RELEASE, [organizations.into()]))
         .await
         .map(drop)
 }
 
-/// Looks again at the waiting reports of organizations, now that it is known how these stand, and
-/// notes when each queue is next to be looked at. Under the locks of the organizations.
+/// Looks again at the reports of organizations that are not on their way, now that it is known how
+/// these stand, and notes when each queue is next to be looked at. Under the locks of the
+/// organizations.
 pub(crate) async fn reconsider(
     db: &impl ConnectionTrait,
     organizations: Vec<Uuid>,
     now: DateTime<Utc>,
 ) -> Result<(), DbErr> {
-    // The same rules as domain::delivery::state_at_recording, which a test holds against these.
-    const RECONSIDER: &str = "
-        WITH decided AS (
-            SELECT u.id, CASE
-                WHEN r.billable AND r.billing_start_at IS NOT NULL THEN CASE
-                    WHEN u.reported_at < r.billing_start_at THEN 'not_billed'
-                    WHEN u.reported_at < $3 THEN 'too_late'
-                    WHEN r.draining AND r.drained_version = r.standing_version THEN 'waiting'
-                    WHEN u.hold_reason IS NOT NULL THEN 'held'
-                    ELSE 'queued' END
-                WHEN NOT r.billable
-                    AND r.subscription_status IN ('paused', 'canceled', 'incomplete_expired')
-                    THEN 'not_billed'
-                ELSE 'waiting' END AS state
-            FROM usage_reports u JOIN organization_reporting r USING (organization_id)
-            WHERE u.organization_id = ANY($1) AND u.delivery_state = 'waiting')
-        UPDATE usage_reports u SET
-            delivery_state = d.state,
-            next_attempt_at = CASE WHEN d.state = 'queued' THEN greatest(u.reported_at, $2) END,
-            settled_at = CASE WHEN d.state NOT IN ('queued', 'held') THEN $2::timestamptz END
-        FROM decided d WHERE u.id = d.id AND d.state <> 'waiting'";
-    const SCHEDULE: &str = "
-        UPDATE organization_reporting r SET
-            next_delivery_at = CASE WHEN r.billable THEN (SELECT q.next_attempt_at FROM usage_reports q
-                WHERE q.organization_id = r.organization_id AND q.delivery_state = 'queued'
-                ORDER BY q.reported_at LIMIT 1) END
-        WHERE r.organization_id = ANY($1)";
-    let oldest = now - AGE_MAX;
-    let values = [organizations.clone().into(), now.into(), oldest.into()];
-    db.execute_raw(sql(RECONSIDER, values)).await?;
+    const SCHEDULE: &str = concat!(
+        "UPDATE organization_reporting r SET ",
+        next_delivery!(),
+        " WHERE r.organization_id = ANY($1)"
+    );
+    judge_again(db, organizations.clone(), now).await?;
     db.execute_raw(sql(SCHEDULE, [organizations.into()]))
         .await
         .map(drop)

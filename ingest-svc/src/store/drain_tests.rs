@@ -234,7 +234,6 @@ async fn what_waits_is_looked_at_again_before_the_mark() {
     );
     let draining = standing(id, 2, Drain::Draining);
     arrives(&db, &draining, now()).await;
-    deliver(&db, id).await;
     assert!(!look(&db, now()).await.unwrap().unwrap().is_drained);
     assert_eq!(states(&db, id).await[0], (first, DeliveryState::Queued));
     db.close().await.unwrap();

@@ -6,7 +6,9 @@
 pub(crate) mod delivery;
 pub(crate) mod drains;
 pub(crate) mod feed_cursors;
+pub(crate) mod findings;
 pub(crate) mod holds;
+pub(crate) mod missed_invoices;
 pub(crate) mod reconciliation;
 pub(crate) mod reporting;
 pub(crate) mod reports;

@@ -1,14 +1,11 @@
-//! `reconciliation_pass` and `reconciliation_findings`, and our books as they are compared.
+//! `reconciliation_pass`, and our books as they are compared.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 use uuid::Uuid;
 
 use super::{sql, unknown_word};
-use crate::domain::{
-    delivery::DeliveryState,
-    reconciliation::{Difference, LedgerDay},
-};
+use crate::domain::{delivery::DeliveryState, invoiced::BookedReport, reconciliation::LedgerDay};
 
 /// How far the pass under way is.
 #[derive(Debug, Clone, Copy, FromQueryResult)]
@@ -45,6 +42,8 @@ pub(crate) struct Linked {
     pub(crate) stripe_customer_id: String,
     pub(crate) billing_start_at: DateTime<Utc>,
     pub(crate) billable: bool,
+    pub(crate) trial_end_at: Option<DateTime<Utc>>,
+    pub(crate) invoiced_until: Option<DateTime<Utc>>,
 }
 
 /// The linked organizations after this one, in the order of their ids.
@@ -54,7 +53,8 @@ pub(crate) async fn linked_after(
     limit: i64,
 ) -> Result<Vec<Linked>, DbErr> {
     const LINKED_AFTER: &str = "
-        SELECT organization_id, stripe_customer_id, billing_start_at, billable
+        SELECT organization_id, stripe_customer_id, billing_start_at, billable, trial_end_at,
+            invoiced_until
         FROM organization_reporting
         WHERE stripe_customer_id IS NOT NULL AND billing_start_at IS NOT NULL AND organization_id > $1
         ORDER BY organization_id LIMIT $2";
@@ -71,7 +71,7 @@ pub(crate) async fn lock_linked(
     organization_id: Uuid,
 ) -> Result<Option<Linked>, DbErr> {
     const LOCK_LINKED: &str = "
-        SELECT organization_id, stripe_customer_id, billing_start_at,
+        SELECT organization_id, stripe_customer_id, billing_start_at, trial_end_at, invoiced_until,
             billable AND NOT (draining AND drained_version IS NOT DISTINCT FROM standing_version) AS billable
         FROM organization_reporting
         WHERE stripe_customer_id IS NOT NULL AND billing_start_at IS NOT NULL AND organization_id = $1
@@ -161,56 +161,64 @@ pub(crate) async fn queue_again(
         .map(drop)
 }
 
-/// Records what differs. A day that differed before and agreed since is a new finding.
-pub(crate) async fn record(
+/// Marks reports that were sent as those that missed their invoice, under the lock of their
+/// organization: Stripe does not count them.
+pub(crate) async fn mark_missed(
     db: &impl ConnectionTrait,
-    organization_id: Uuid,
-    differences: &[Difference],
+    reports: Vec<Uuid>,
     now: DateTime<Utc>,
 ) -> Result<(), DbErr> {
-    const RECORD: &str = "
-        INSERT INTO reconciliation_findings AS f
-            (organization_id, day, expected, found, resend_count, first_seen_at, last_seen_at)
-        SELECT $1, day, expected, found::numeric, resend_count, $2, $2
-        FROM unnest($3::date[], $4::integer[], $5::text[], $6::integer[])
-            AS t (day, expected, found, resend_count)
-        ON CONFLICT (organization_id, day) DO UPDATE SET
-            expected = excluded.expected, found = excluded.found,
-            resend_count = excluded.resend_count,
-            first_seen_at = CASE WHEN f.resolved_at IS NULL THEN f.first_seen_at
-                ELSE excluded.first_seen_at END,
-            last_seen_at = CASE WHEN f.resolved_at IS NULL
-                THEN greatest(f.last_seen_at, excluded.last_seen_at)
-                ELSE excluded.last_seen_at END,
-            resolved_at = NULL";
-    fn column<T>(differences: &[Difference], of: impl Fn(&Difference) -> T) -> Vec<T> {
-        differences.iter().map(of).collect()
-    }
-    let resends = |it: &Difference| it.resend_count + i32::from(it.resend.is_some());
-    let values = [
-        organization_id.into(),
-        now.into(),
-        column(differences, |it| it.day).into(),
-        column(differences, |it| it.expected).into(),
-        column(differences, |it| it.found.to_string()).into(),
-        column(differences, resends).into(),
-    ];
-    db.execute_raw(sql(RECORD, values)).await.map(drop)
+    const MARK_MISSED: &str = "
+        UPDATE usage_reports SET delivery_state = 'missed_invoice', stripe_meter_event_id = NULL,
+            settled_at = $2
+        WHERE id = ANY($1) AND delivery_state = 'sent'";
+    db.execute_raw(sql(MARK_MISSED, [reports.into(), now.into()]))
+        .await
+        .map(drop)
 }
 
-/// Resolves an organization's open findings from this day on, but for these days.
-pub(crate) async fn resolve(
+#[derive(Debug, FromQueryResult)]
+struct BookedRow {
+    reported_at: DateTime<Utc>,
+    user_count: i32,
+    delivery_state: String,
+    adopted: bool,
+}
+
+/// An organization's reports of this time that are with Stripe, or may still get there.
+pub(crate) async fn booked(
     db: &impl ConnectionTrait,
     organization_id: Uuid,
-    from: NaiveDate,
-    but: Vec<NaiveDate>,
-    now: DateTime<Utc>,
-) -> Result<(), DbErr> {
-    const RESOLVE: &str = "
-        UPDATE reconciliation_findings SET resolved_at = $4
-        WHERE organization_id = $1 AND day >= $2 AND resolved_at IS NULL AND NOT day = ANY($3)";
-    let values = [organization_id.into(), from.into(), but.into(), now.into()];
-    db.execute_raw(sql(RESOLVE, values)).await.map(drop)
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+) -> Result<Vec<BookedReport>, DbErr> {
+    const BOOKED: &str = "
+        SELECT reported_at, user_count, delivery_state, adopted FROM usage_reports
+        WHERE organization_id = $1 AND reported_at >= $2 AND reported_at < $3
+            AND delivery_state IN ('waiting', 'queued', 'sent')
+        ORDER BY reported_at";
+    let values = [organization_id.into(), from.into(), to.into()];
+    let rows = BookedRow::find_by_statement(sql(BOOKED, values))
+        .all(db)
+        .await?;
+    rows.into_iter()
+        .map(
+            |BookedRow {
+                 reported_at,
+                 user_count,
+                 delivery_state,
+                 adopted,
+             }| {
+                Ok(BookedReport {
+                    reported_at,
+                    user_count,
+                    state: DeliveryState::parse(&delivery_state)
+                        .ok_or_else(|| unknown_word("delivery_state", &delivery_state))?,
+                    is_adopted: adopted,
+                })
+            },
+        )
+        .collect()
 }
 
 /// Moves the pass past an organization and keeps the lease. Answers whether it was still ours.
@@ -288,50 +296,8 @@ pub(crate) struct Standing {
 pub(crate) async fn standing(db: &impl ConnectionTrait) -> Result<Option<Standing>, DbErr> {
     const STANDING: &str = "
         SELECT last_full_pass_at, last_skipped_count, started_at,
-            (SELECT count(*) FROM reconciliation_findings WHERE resolved_at IS NULL) AS open_count
+            (SELECT count(*) FROM billing_findings
+                WHERE resolved_at IS NULL AND dismissed_at IS NULL) AS open_count
         FROM reconciliation_pass";
     Standing::find_by_statement(sql(STANDING, [])).one(db).await
-}
-
-/// A finding.
-#[derive(Debug, Clone, FromQueryResult)]
-pub(crate) struct Finding {
-    pub(crate) organization_id: Uuid,
-    pub(crate) day: NaiveDate,
-    pub(crate) expected: i32,
-    /// A decimal number.
-    pub(crate) found: String,
-    pub(crate) resend_count: i32,
-    pub(crate) first_seen_at: DateTime<Utc>,
-    pub(crate) last_seen_at: DateTime<Utc>,
-    pub(crate) resolved_at: Option<DateTime<Utc>>,
-}
-
-/// The end of a page of findings: its last day and organization.
-pub(crate) type FindingsEnd = (NaiveDate, Uuid);
-
-/// Findings after `after`, the latest day first.
-pub(crate) async fn list_findings(
-    db: &impl ConnectionTrait,
-    after: Option<FindingsEnd>,
-    include_resolved: bool,
-    limit: i64,
-) -> Result<Vec<Finding>, DbErr> {
-    const LIST_FINDINGS: &str = "
-        SELECT organization_id, day, expected, trim_scale(found)::text AS found, resend_count,
-            first_seen_at, last_seen_at, resolved_at
-        FROM reconciliation_findings
-        WHERE ($1::date IS NULL OR day < $1 OR (day = $1 AND organization_id > $2))
-            AND ($3 OR resolved_at IS NULL)
-        ORDER BY day DESC, organization_id LIMIT $4";
-    let (day, organization_id) = after.unzip();
-    let values = [
-        day.into(),
-        organization_id.into(),
-        include_resolved.into(),
-        limit.into(),
-    ];
-    Finding::find_by_statement(sql(LIST_FINDINGS, values))
-        .all(db)
-        .await
 }

@@ -9,11 +9,13 @@ use sea_orm::DatabaseConnection;
 use uuid::Uuid;
 
 use super::{
-    delivery, reconciliation, reporting, reports,
+    delivery, findings, reconciliation, reporting, reports,
     tests::{database, make_organization, new_report, now, report, states},
 };
 use crate::domain::{
     delivery::{DeliveryState, meter_event_identifier},
+    finding::{DismissReason, FindingKind},
+    invoiced::{InvoiceDifference, InvoicedPeriod},
     reconciliation::Difference,
     standing::{Standing, SubscriptionStatus},
 };
@@ -143,9 +145,7 @@ async fn a_finding_is_updated_resolved_and_found_anew() {
         resend_count: 0,
     };
     let open = async || {
-        let page = reconciliation::list_findings(&db, None, false, 10)
-            .await
-            .unwrap();
+        let page = findings::list(&db, None, false, 10).await.unwrap();
         page.into_iter()
             .map(|it| {
                 (
@@ -159,10 +159,10 @@ async fn a_finding_is_updated_resolved_and_found_anew() {
             .collect::<Vec<_>>()
     };
     let resent = difference(other, 0, Some(Uuid::nil()));
-    reconciliation::record(&db, id, &[difference(day, 46, None), resent], now())
+    findings::record_days(&db, id, &[difference(day, 46, None), resent], now())
         .await
         .unwrap();
-    reconciliation::record(&db, id, &[difference(day, 47, None)], later(60))
+    findings::record_days(&db, id, &[difference(day, 47, None)], later(60))
         .await
         .unwrap();
     assert_eq!(
@@ -173,21 +173,18 @@ async fn a_finding_is_updated_resolved_and_found_anew() {
         ]
     );
     // A page ends and the next begins between two findings.
-    let after = Some((day, id));
-    let rest = reconciliation::list_findings(&db, after, false, 10)
-        .await
-        .unwrap();
+    let first = findings::list(&db, None, false, 1).await.unwrap().remove(0);
+    let after = Some((first.day, first.id));
+    let rest = findings::list(&db, after, false, 10).await.unwrap();
     assert_eq!(rest.len(), 1);
 
-    reconciliation::resolve(&db, id, other, vec![other], later(120))
+    findings::resolve_days(&db, id, other, vec![other], later(120))
         .await
         .unwrap();
     assert_eq!(open().await.len(), 1, "the other is not judged yet");
-    let all = reconciliation::list_findings(&db, None, true, 10)
-        .await
-        .unwrap();
+    let all = findings::list(&db, None, true, 10).await.unwrap();
     assert_eq!(all[0].resolved_at, Some(later(120)));
-    reconciliation::record(&db, id, &[difference(day, 46, None)], later(180))
+    findings::record_days(&db, id, &[difference(day, 46, None)], later(180))
         .await
         .unwrap();
     assert_eq!(
@@ -196,6 +193,74 @@ async fn a_finding_is_updated_resolved_and_found_anew() {
     );
     let standing = reconciliation::standing(&db).await.unwrap().unwrap();
     assert_eq!(standing.open_count, 2);
+    db.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_dismissed_finding_opens_again_when_its_numbers_change() {
+    let (_database, db) = database().await;
+    let organization_id = Ids::random().next();
+    let start = now() - TimeDelta::days(31);
+    let invoice = |quantity: i64| InvoiceDifference {
+        period: InvoicedPeriod {
+            stripe_invoice_id: "in_1".to_owned(),
+            start,
+            end: now(),
+            quantity: quantity.into(),
+            is_final: true,
+        },
+        expected: 45,
+    };
+    let record = async |quantity, at| {
+        findings::record_invoices(&db, organization_id, &[invoice(quantity)], at)
+            .await
+            .unwrap();
+    };
+    let open = async || findings::list(&db, None, false, 10).await.unwrap();
+    record(40, now()).await;
+    let finding = open().await.remove(0);
+    assert_eq!(
+        (finding.kind, finding.day),
+        (FindingKind::Invoice, start.date_naive())
+    );
+    assert_eq!(finding.stripe_invoice_id.as_deref(), Some("in_1"));
+    assert_eq!((finding.expected, finding.found.as_str()), (45, "40"));
+
+    let reason = DismissReason::parse("credited by hand").unwrap();
+    let dismiss = async |by: &str, at| {
+        let dismissed = findings::dismiss(&db, finding.id, by, &reason, at).await;
+        dismissed.unwrap().unwrap().dismissal
+    };
+    let first = dismiss("one@example.com", later(10)).await;
+    assert_eq!(first.as_ref().unwrap().reason, "credited by hand");
+    assert_eq!(dismiss("two@example.com", later(20)).await, first);
+    // Seen again with the same numbers it stays dismissed, and listed.
+    record(40, later(60)).await;
+    assert_eq!(open().await, []);
+    let all = findings::list(&db, None, true, 10).await.unwrap();
+    assert_eq!(
+        (all[0].dismissal.clone(), all[0].last_seen_at),
+        (first, later(60))
+    );
+    assert_eq!(
+        reconciliation::standing(&db)
+            .await
+            .unwrap()
+            .unwrap()
+            .open_count,
+        0
+    );
+
+    record(41, later(120)).await;
+    let again = open().await.remove(0);
+    assert_eq!((again.id, again.dismissal), (finding.id, None));
+    // What agrees is resolved, and there is nothing left to dismiss.
+    findings::resolve_invoices(&db, organization_id, vec!["in_1".to_owned()], later(180))
+        .await
+        .unwrap();
+    assert_eq!(dismiss("one@example.com", later(190)).await, None);
+    let none = findings::dismiss(&db, Uuid::nil(), "one@example.com", &reason, now()).await;
+    assert_eq!(none.unwrap(), None);
     db.close().await.unwrap();
 }
 

@@ -27,6 +27,9 @@ struct StandingRow {
     standing_version: i64,
     draining: bool,
     drained_version: Option<i64>,
+    billing_end_at: Option<DateTime<Utc>>,
+    trial_end_at: Option<DateTime<Utc>>,
+    invoiced_until: Option<DateTime<Utc>>,
 }
 
 impl StandingRow {
@@ -41,6 +44,9 @@ impl StandingRow {
             standing_version,
             draining,
             drained_version,
+            billing_end_at,
+            trial_end_at,
+            invoiced_until,
         } = self;
         let status = SubscriptionStatus::parse(&subscription_status)
             .ok_or_else(|| unknown_word("subscription_status", &subscription_status))?;
@@ -56,6 +62,9 @@ impl StandingRow {
             stripe_customer_id,
             billing_start_at,
             billable,
+            billing_end_at,
+            trial_end_at,
+            invoiced_until,
             version: standing_version,
             drain: match (draining, drained_version) {
                 (false, _) => Drain::None,
@@ -83,15 +92,18 @@ const LOCK_WITH_REPORTS: &str = "
     INSERT INTO organization_reporting AS r (organization_id, user_count, last_reported_at,
         baseline_user_count, baseline_reported_at, baseline_instance_url,
         subscription_status, deployment_type, stripe_customer_id, billing_start_at, billable,
-        standing_version, draining)
+        standing_version, billing_end_at, trial_end_at, invoiced_until, draining)
     SELECT id, user_count, reported_at,
         CASE WHEN customer_id = '' THEN user_count END, CASE WHEN customer_id = '' THEN reported_at END,
         CASE WHEN customer_id = '' THEN instance_url END, status, nullif(deployment_type, ''),
-        nullif(customer_id, ''), CASE WHEN has_start THEN start_at END, billable, version, draining
-    FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::boolean[], $6::timestamptz[],
-        $7::boolean[], $8::bigint[], $9::boolean[], $10::integer[], $11::timestamptz[], $12::text[])
-        AS t (id, status, deployment_type, customer_id, has_start, start_at, billable, version,
-            draining, user_count, reported_at, instance_url)
+        nullif(customer_id, ''), nullif(start_at, '')::timestamptz, billable, version,
+        nullif(end_at, '')::timestamptz, nullif(trial_end_at, '')::timestamptz,
+        nullif(invoiced_until, '')::timestamptz, draining
+    FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::boolean[],
+        $7::bigint[], $8::text[], $9::text[], $10::text[], $11::boolean[],
+        $12::integer[], $13::timestamptz[], $14::text[])
+        AS t (id, status, deployment_type, customer_id, start_at, billable, version, end_at,
+            trial_end_at, invoiced_until, draining, user_count, reported_at, instance_url)
     ORDER BY id
     ON CONFLICT (organization_id) DO UPDATE SET
         user_count = CASE WHEN r.last_reported_at IS NULL OR excluded.last_reported_at > r.last_reported_at
@@ -105,16 +117,19 @@ const LOCK_WITH_REPORTS: &str = "
                 AND excluded.baseline_reported_at > coalesce(r.baseline_reported_at, '-infinity'), false)
                 AS is_new) AS n),
         (subscription_status, deployment_type, stripe_customer_id, billing_start_at, billable,
-            draining, standing_version) = (SELECT n.* FROM (VALUES
+            billing_end_at, trial_end_at, invoiced_until, draining, standing_version) = (SELECT n.* FROM (VALUES
             (excluded.subscription_status, excluded.deployment_type, excluded.stripe_customer_id,
-                excluded.billing_start_at, excluded.billable, excluded.draining,
+                excluded.billing_start_at, excluded.billable, excluded.billing_end_at,
+                excluded.trial_end_at, excluded.invoiced_until, excluded.draining,
                 excluded.standing_version),
             (r.subscription_status, r.deployment_type, r.stripe_customer_id,
-                r.billing_start_at, r.billable, r.draining, r.standing_version))
-            AS n (a, b, c, d, e, f, version)
+                r.billing_start_at, r.billable, r.billing_end_at,
+                r.trial_end_at, r.invoiced_until, r.draining, r.standing_version))
+            AS n (a, b, c, d, e, f, g, h, i, version)
             ORDER BY n.version DESC LIMIT 1)
     RETURNING organization_id, subscription_status, deployment_type, stripe_customer_id,
-        billing_start_at, billable, standing_version, draining, drained_version";
+        billing_start_at, billable, standing_version, billing_end_at, trial_end_at, invoiced_until,
+        draining, drained_version";
 
 /// Locks the rows of organizations that reported, takes note of their latest report, and keeps how
 /// they stand where that is newer than what is known. Answers how each stands now.
@@ -152,13 +167,16 @@ pub(crate) async fn lock_with_reports(
 
 const LOCK_WITH_STANDINGS: &str = "
     INSERT INTO organization_reporting AS r (organization_id, subscription_status, deployment_type,
-        stripe_customer_id, billing_start_at, billable, standing_version, draining)
+        stripe_customer_id, billing_start_at, billable, standing_version, billing_end_at,
+        trial_end_at, invoiced_until, draining)
     SELECT id, status, nullif(deployment_type, ''), nullif(customer_id, ''),
-        CASE WHEN has_start THEN start_at END, billable, version, draining
-    FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::boolean[], $6::timestamptz[],
-        $7::boolean[], $8::bigint[], $9::boolean[])
-        AS t (id, status, deployment_type, customer_id, has_start, start_at, billable, version,
-            draining)
+        nullif(start_at, '')::timestamptz, billable, version, nullif(end_at, '')::timestamptz,
+        nullif(trial_end_at, '')::timestamptz, nullif(invoiced_until, '')::timestamptz,
+        draining
+    FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::boolean[],
+        $7::bigint[], $8::text[], $9::text[], $10::text[], $11::boolean[])
+        AS t (id, status, deployment_type, customer_id, start_at, billable, version, end_at,
+            trial_end_at, invoiced_until, draining)
     ORDER BY id
     ON CONFLICT (organization_id) DO UPDATE SET
         subscription_status = excluded.subscription_status,
@@ -166,6 +184,9 @@ const LOCK_WITH_STANDINGS: &str = "
         stripe_customer_id = excluded.stripe_customer_id,
         billing_start_at = excluded.billing_start_at,
         billable = excluded.billable,
+        billing_end_at = excluded.billing_end_at,
+        trial_end_at = excluded.trial_end_at,
+        invoiced_until = excluded.invoiced_until,
         draining = excluded.draining,
         standing_version = excluded.standing_version
     WHERE excluded.standing_version > r.standing_version";
@@ -179,7 +200,8 @@ pub(crate) async fn lock_with_standings(
     db.execute_raw(statement).await.map(drop)
 }
 
-/// Standings as the columns of an `unnest`, in the order that both statements name.
+/// Standings as the columns of an `unnest`, in the order that both statements name. Times are texts,
+/// because an array of the driver's has no place for what is missing.
 fn standing_columns<'a>(standings: impl Iterator<Item = &'a Standing> + Clone) -> Vec<Value> {
     fn column<'a, T>(
         standings: impl Iterator<Item = &'a Standing> + Clone,
@@ -192,7 +214,7 @@ fn standing_columns<'a>(standings: impl Iterator<Item = &'a Standing> + Clone) -
             .map_or("", DeploymentType::as_str)
             .to_owned()
     };
-    let start = |s: &Standing| s.billing_start_at.unwrap_or(DateTime::UNIX_EPOCH);
+    let text = |time: Option<DateTime<Utc>>| time.map_or_else(String::new, |it| it.to_rfc3339());
     vec![
         column(standings.clone(), |s| s.organization_id).into(),
         column(standings.clone(), |s| s.status.as_str().to_owned()).into(),
@@ -201,10 +223,12 @@ fn standing_columns<'a>(standings: impl Iterator<Item = &'a Standing> + Clone) -
             s.stripe_customer_id.clone().unwrap_or_default()
         })
         .into(),
-        column(standings.clone(), |s| s.billing_start_at.is_some()).into(),
-        column(standings.clone(), start).into(),
+        column(standings.clone(), |s| text(s.billing_start_at)).into(),
         column(standings.clone(), |s| s.billable).into(),
         column(standings.clone(), |s| s.version).into(),
+        column(standings.clone(), |s| text(s.billing_end_at)).into(),
+        column(standings.clone(), |s| text(s.trial_end_at)).into(),
+        column(standings.clone(), |s| text(s.invoiced_until)).into(),
         column(standings, |s| s.drain != Drain::None).into(),
     ]
 }
@@ -218,7 +242,7 @@ pub(crate) async fn schedule(
         UPDATE organization_reporting r SET next_delivery_at = least(r.next_delivery_at, q.due_at)
         FROM (SELECT id, min(due_at) AS due_at
             FROM unnest($1::uuid[], $2::timestamptz[]) AS t (id, due_at) GROUP BY id) q
-        WHERE r.organization_id = q.id AND r.billable
+        WHERE r.organization_id = q.id AND r.stripe_customer_id IS NOT NULL
             AND (r.next_delivery_at IS NULL OR r.next_delivery_at > q.due_at)";
     let (ids, times): (Vec<_>, Vec<_>) = queued.iter().copied().unzip();
     db.execute_raw(sql(SCHEDULE, [ids.into(), times.into()]))
@@ -233,7 +257,8 @@ pub(crate) async fn lock(
 ) -> Result<Option<Standing>, DbErr> {
     const LOCK: &str = "
         SELECT organization_id, subscription_status, deployment_type, stripe_customer_id,
-            billing_start_at, billable, standing_version, draining, drained_version
+            billing_start_at, billable, standing_version, billing_end_at, trial_end_at, invoiced_until,
+            draining, drained_version
         FROM organization_reporting WHERE organization_id = $1 FOR UPDATE";
     StandingRow::find_by_statement(sql(LOCK, [organization_id.into()]))
         .one(db)
@@ -328,11 +353,12 @@ pub(crate) async fn get_many(
 ) -> Result<Vec<Reporting>, DbErr> {
     const GET_MANY: &str = "
         SELECT organization_id, user_count, last_reported_at,
-            CASE WHEN billable THEN greatest(last_reported_at, billing_start_at) END AS expected_since,
+            CASE WHEN billable AND billing_end_at IS NULL
+                THEN greatest(last_reported_at, billing_start_at) END AS expected_since,
             (SELECT count(*) FROM usage_reports h
                 WHERE h.organization_id = r.organization_id AND h.delivery_state = 'held') AS held_count
         FROM organization_reporting r
-        WHERE organization_id = ANY($1) AND (last_reported_at IS NOT NULL OR billable)";
+        WHERE organization_id = ANY($1) AND (last_reported_at IS NOT NULL OR billable AND billing_end_at IS NULL)";
     Reporting::find_by_statement(sql(GET_MANY, [ids.into()]))
         .all(db)
         .await
@@ -355,7 +381,8 @@ pub(crate) async fn list_expected(
             (SELECT count(*) FROM usage_reports h
                 WHERE h.organization_id = r.organization_id AND h.delivery_state = 'held') AS held_count
         FROM organization_reporting r
-        WHERE billable AND (greatest(last_reported_at, billing_start_at), organization_id) > ($1, $2)
+        WHERE billable AND billing_end_at IS NULL
+            AND (greatest(last_reported_at, billing_start_at), organization_id) > ($1, $2)
             AND greatest(last_reported_at, billing_start_at) < coalesce($3, 'infinity'::timestamptz)
         ORDER BY greatest(last_reported_at, billing_start_at), organization_id LIMIT $4";
     let Span { from, until } = span;

@@ -16,7 +16,7 @@ use super::{
 use crate::domain::{
     delivery::DeliveryState,
     expectation::{Patience, ReportingState},
-    hold::{Hold, HoldReason},
+    hold::{Decision, Hold, HoldReason},
     standing::{Standing, SubscriptionStatus},
 };
 
@@ -106,6 +106,13 @@ async fn silence_counts_from_the_last_report_or_the_link_and_only_for_those_who_
         ..linked(id(12), 1_000)
     };
     reported(&db, paused, 5, hours_ago(300), "a.example").await;
+    // What it used before its end may still be sent.
+    let ended = Standing {
+        status: SubscriptionStatus::Canceled,
+        billing_end_at: Some(hours_ago(200)),
+        ..linked(id(14), 1_000)
+    };
+    reported(&db, ended, 5, hours_ago(300), "a.example").await;
 
     for size in [1, 2, 100] {
         let ids = |numbers: &[u128]| numbers.iter().copied().map(id).collect::<Vec<_>>();
@@ -318,5 +325,90 @@ async fn what_waited_and_was_unexpected_is_held_when_it_could_be_sent() {
         states,
         [(at(2), DeliveryState::Queued), (at(1), DeliveryState::Held)]
     );
+    db.close().await.unwrap();
+}
+
+/// As an admin does it.
+async fn release(db: &DatabaseConnection, id: Uuid, report_id: Uuid) {
+    let released = holds::Decided {
+        report_id,
+        state: DeliveryState::Queued,
+        first_attempt_at: now(),
+        error: None,
+    };
+    holds::settle(db, &[released], now()).await.unwrap();
+    let decider = holds::Decider {
+        user_id: "admin",
+        email: "admin@vaultai.eu",
+        request_id: "request",
+    };
+    let row = [(Ids::random().next(), report_id)];
+    holds::record(db, id, &row, Decision::Released, decider, now())
+        .await
+        .unwrap();
+}
+
+/// The reason of a hold stays when an admin has released the report. Judged anew, which it is whenever
+/// its organization stands otherwise, it would have been held once more.
+#[tokio::test]
+async fn what_was_released_is_held_no_more_and_may_have_missed_its_invoice() {
+    let (database, db) = database().await;
+    let id = Ids::random().next();
+    super::tests::make_organization(&database, id).await;
+    let mut standing = linked(id, 100);
+    let learn = async |standing: &Standing| {
+        reporting::lock_with_standings(&db, std::slice::from_ref(standing))
+            .await
+            .unwrap();
+        delivery::reconsider(&db, vec![id], now()).await.unwrap();
+    };
+    learn(&standing).await;
+    let mut held = new_report(
+        Ids::random().next(),
+        report(id, now() - TimeDelta::hours(30)),
+        DeliveryState::Held,
+    );
+    held.hold = Some(Hold {
+        reason: HoldReason::CountJump,
+        message: "It reports 5 users after 500.".to_owned(),
+    });
+    let (report_id, at) = (held.id, held.report.reported_at);
+    reports::insert_new(&db, &[held]).await.unwrap();
+    standing.version = 2;
+    standing.invoiced_until = Some(at + TimeDelta::hours(1));
+    learn(&standing).await;
+    assert_eq!(states(&db, id).await, [(at, DeliveryState::Held)]);
+
+    release(&db, id, report_id).await;
+    for (status, billable, invoiced_until, expected) in [
+        (
+            SubscriptionStatus::Paused,
+            false,
+            None,
+            DeliveryState::Waiting,
+        ),
+        (
+            SubscriptionStatus::Active,
+            true,
+            None,
+            DeliveryState::Queued,
+        ),
+        (
+            SubscriptionStatus::Active,
+            true,
+            standing.invoiced_until,
+            DeliveryState::MissedInvoice,
+        ),
+    ] {
+        standing = Standing {
+            status,
+            billable,
+            invoiced_until,
+            version: standing.version + 1,
+            ..standing
+        };
+        learn(&standing).await;
+        assert_eq!(states(&db, id).await, [(at, expected)]);
+    }
     db.close().await.unwrap();
 }

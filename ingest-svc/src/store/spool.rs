@@ -95,11 +95,11 @@ pub(crate) async fn insert_new(
     Ok(rows.into_iter().map(|row| row.id).collect())
 }
 
-/// The reports that wait longest.
+/// The reports that wait longest, but for those that were put aside.
 pub(crate) async fn oldest(db: &impl ConnectionTrait, limit: i64) -> Result<Vec<Spooled>, DbErr> {
     const OLDEST: &str = "
         SELECT id, organization_id, organization_name, instance_url, user_count, reported_at, received_at
-        FROM usage_report_spool ORDER BY received_at, id LIMIT $1";
+        FROM usage_report_spool WHERE parked_at IS NULL ORDER BY received_at, id LIMIT $1";
     let rows = SpoolRow::find_by_statement(sql(OLDEST, [limit.into()]))
         .all(db)
         .await?;
@@ -116,4 +116,17 @@ pub(crate) async fn take(db: &impl ConnectionTrait, ids: Vec<Uuid>) -> Result<Ve
         .all(db)
         .await?;
     Ok(rows.into_iter().map(SpoolRow::into_domain).collect())
+}
+
+/// Puts a report aside that cannot be moved, so that those behind it can.
+pub(crate) async fn park(
+    db: &impl ConnectionTrait,
+    id: Uuid,
+    why: &str,
+    now: DateTime<Utc>,
+) -> Result<(), DbErr> {
+    const PARK: &str =
+        "UPDATE usage_report_spool SET parked_at = $2, error_message = $3 WHERE id = $1";
+    let values = [id.into(), now.into(), why.into()];
+    db.execute_raw(sql(PARK, values)).await.map(drop)
 }

@@ -28,10 +28,10 @@ pub(crate) async fn counts(
 ) -> Result<Option<Counts>, DbErr> {
     const COUNTS: &str = "
         SELECT
-            (SELECT count(*) FROM organization_reporting WHERE billable
+            (SELECT count(*) FROM organization_reporting WHERE billable AND billing_end_at IS NULL
                 AND greatest(last_reported_at, billing_start_at) >= $2
                 AND greatest(last_reported_at, billing_start_at) < $1) AS late,
-            (SELECT count(*) FROM organization_reporting WHERE billable
+            (SELECT count(*) FROM organization_reporting WHERE billable AND billing_end_at IS NULL
                 AND greatest(last_reported_at, billing_start_at) < $2) AS silent,
             h.held, h.held_organizations,
             (SELECT count(*) FROM usage_reports WHERE delivery_state = 'refused') AS refused,

@@ -8,11 +8,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{ConnectionTrait, DatabaseConnection};
 use uuid::Uuid;
 
-use super::{delivery, reporting, reports, reports::NewReport, spool};
+use super::{delivery, findings, reporting, reports, reports::NewReport, spool};
 use crate::{
     config::DB_ROLE,
     domain::{
         delivery::{AGE_MAX, DeliveryState, first_attempt_at, state_at_recording},
+        finding::FindingKind,
         report::{Content, Report},
         standing::{Drain, Standing, SubscriptionStatus},
     },
@@ -73,22 +74,14 @@ pub(super) async fn states(
         .collect()
 }
 
-#[tokio::test]
-async fn a_waiting_report_is_reconsidered_as_the_domain_would_have_it() {
+/// Every way to stand that matters to a report, and more.
+fn standings() -> Vec<Standing> {
     use SubscriptionStatus::{
         Active, Canceled, Incomplete, IncompleteExpired, PastDue, Paused, Pending, Trial, Unpaid,
     };
-    let (database, db) = database().await;
-    let start = now() - TimeDelta::days(40);
-    let times = [
-        start - TimeDelta::microseconds(1),
-        start,
-        now() - AGE_MAX - TimeDelta::seconds(1),
-        now() - AGE_MAX,
-        now(),
-        now() + TimeDelta::minutes(4),
-    ];
-    let statuses = [
+    let days_ago = |days| Some(now() - TimeDelta::days(days));
+    let mut standings = Vec::new();
+    for status in [
         Pending,
         Trial,
         Active,
@@ -98,52 +91,271 @@ async fn a_waiting_report_is_reconsidered_as_the_domain_would_have_it() {
         IncompleteExpired,
         Paused,
         Canceled,
-    ];
-    let mut version = 0;
-    for status in statuses {
-        for (billable, start) in [(true, Some(start)), (false, Some(start)), (false, None)] {
-            let id = Ids::random().next();
-            make_organization(&database, id).await;
-            let waiting: Vec<_> = times
-                .iter()
-                .map(|time| {
-                    new_report(
-                        Ids::random().next(),
-                        report(id, *time),
-                        DeliveryState::Waiting,
-                    )
-                })
-                .collect();
-            assert_eq!(
-                reports::insert_new(&db, &waiting).await.unwrap().len(),
-                times.len()
-            );
-            version += 1;
-            let standing = Standing {
-                organization_id: id,
+    ] {
+        for (billable, start, end, trial_end, invoiced) in [
+            (true, days_ago(40), None, None, None),
+            (false, days_ago(40), None, None, None),
+            (false, None, None, None, None),
+            (true, days_ago(40), days_ago(0), None, None),
+            (false, days_ago(40), days_ago(0), None, None),
+            (true, days_ago(40), None, None, days_ago(0)),
+            (true, days_ago(40), None, days_ago(36), days_ago(0)),
+            (false, days_ago(40), None, days_ago(36), days_ago(0)),
+            (true, days_ago(40), days_ago(0), days_ago(36), days_ago(0)),
+            (false, None, days_ago(0), None, days_ago(0)),
+        ] {
+            let version = i64::try_from(standings.len()).unwrap() + 1;
+            standings.push(Standing {
+                organization_id: Ids::random().next(),
                 status,
                 deployment_type: None,
                 stripe_customer_id: Some(format!("cus_{version}")),
                 billing_start_at: start,
                 billable,
+                billing_end_at: end,
+                trial_end_at: trial_end,
+                invoiced_until: invoiced,
                 version,
                 drain: Drain::None,
-            };
+            });
+        }
+    }
+    standings
+}
+
+#[tokio::test]
+async fn an_open_report_is_judged_again_as_the_domain_would_have_it() {
+    let (database, db) = database().await;
+    let start = now() - TimeDelta::days(40);
+    let times = [
+        start - TimeDelta::microseconds(1),
+        start,
+        now() - AGE_MAX - TimeDelta::seconds(1),
+        now() - AGE_MAX,
+        now() - TimeDelta::days(1),
+        now(),
+        now() + TimeDelta::minutes(4),
+    ];
+    // What waits, and what is queued and was not on its way.
+    for open in [DeliveryState::Waiting, DeliveryState::Queued] {
+        for standing in standings() {
+            let id = standing.organization_id;
+            make_organization(&database, id).await;
+            let reports = times.map(|at| new_report(Ids::random().next(), report(id, at), open));
+            let inserted = reports::insert_new(&db, &reports).await.unwrap();
+            assert_eq!(inserted.len(), times.len());
             reporting::lock_with_standings(&db, std::slice::from_ref(&standing))
                 .await
                 .unwrap();
             delivery::reconsider(&db, vec![id], now()).await.unwrap();
-            let expected: Vec<_> = times
-                .iter()
-                .map(|time| (*time, state_at_recording(&standing, *time, now())))
-                .collect();
-            assert_eq!(
-                states(&db, id).await,
-                expected,
-                "{status:?} {billable} {start:?}"
-            );
+            let mut expected = times.map(|at| (at, state_at_recording(&standing, at, now())));
+            // Of a day the last missed one stands for the others.
+            let missed = DeliveryState::MissedInvoice;
+            if (expected[2].1, expected[3].1) == (missed, missed) {
+                expected[2].1 = DeliveryState::Superseded;
+            }
+            assert_eq!(states(&db, id).await, expected, "{standing:?}");
         }
     }
+    db.close().await.unwrap();
+}
+
+/// An organization whose subscription began 30 days ago.
+async fn linked(database: &TestDatabase, db: &DatabaseConnection) -> Standing {
+    let id = Ids::random().next();
+    make_organization(database, id).await;
+    let standing = Standing {
+        status: SubscriptionStatus::Active,
+        stripe_customer_id: Some(format!("cus_{id}")),
+        billing_start_at: Some(now() - TimeDelta::days(30)),
+        billable: true,
+        version: 1,
+        ..Standing::unknown(id)
+    };
+    learn(db, &standing).await;
+    standing
+}
+
+/// What the feed does with a standing.
+async fn learn(db: &DatabaseConnection, standing: &Standing) {
+    reporting::lock_with_standings(db, std::slice::from_ref(standing))
+        .await
+        .unwrap();
+    delivery::reconsider(db, vec![standing.organization_id], now())
+        .await
+        .unwrap();
+}
+
+async fn queue(db: &DatabaseConnection, id: Uuid, at: DateTime<Utc>) -> Uuid {
+    let report_id = Ids::random().next();
+    let queued = new_report(report_id, report(id, at), DeliveryState::Queued);
+    reports::insert_new(db, &[queued]).await.unwrap();
+    reporting::schedule(db, &[(id, now())]).await.unwrap();
+    report_id
+}
+
+/// What is queued when a subscription ends is settled at once: sent where it was used before, else not
+/// billed; and what may be with Stripe already is brought to its outcome.
+#[tokio::test]
+async fn what_is_queued_at_the_end_of_a_subscription_is_settled_at_once() {
+    let (database, db) = database().await;
+    let mut standing = linked(&database, &db).await;
+    let id = standing.organization_id;
+    let hours_ago = |hours| now() - TimeDelta::hours(hours);
+    let times = [50, 26, 4, 2].map(hours_ago);
+    for at in times {
+        queue(&db, id, at).await;
+    }
+    standing = Standing {
+        status: SubscriptionStatus::Canceled,
+        billing_end_at: Some(hours_ago(25)),
+        version: 2,
+        ..standing
+    };
+    learn(&db, &standing).await;
+    let (queued, free) = (DeliveryState::Queued, DeliveryState::NotBilled);
+    let told: Vec<_> = states(&db, id)
+        .await
+        .into_iter()
+        .map(|(_, it)| it)
+        .collect();
+    assert_eq!(told, [queued, queued, free, free]);
+
+    // Its customer is deleted: nothing more is sent, but for what may have arrived.
+    let in_flight = delivery::first_queued(&db, vec![id], now()).await.unwrap();
+    assert_eq!(in_flight[0].reported_at, times[0]);
+    delivery::mark_sent(&db, &in_flight, now()).await.unwrap();
+    standing = Standing {
+        billable: false,
+        version: 3,
+        ..standing
+    };
+    learn(&db, &standing).await;
+    let told: Vec<_> = states(&db, id)
+        .await
+        .into_iter()
+        .map(|(_, it)| it)
+        .collect();
+    assert_eq!(told, [queued, free, free, free]);
+    let token = Ids::random().next();
+    let leased = delivery::lease(&db, token, now(), now() + TimeDelta::seconds(9), 10).await;
+    assert_eq!(leased.unwrap(), [id], "its outcome is still to be learned");
+    delivery::drop_outdated(&db, vec![id], now()).await.unwrap();
+    assert_eq!(
+        delivery::first_queued(&db, vec![id], now())
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
+    db.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_reported_in_a_pause_waits_for_its_end() {
+    let (database, db) = database().await;
+    let mut standing = linked(&database, &db).await;
+    let id = standing.organization_id;
+    let at = now() - TimeDelta::hours(1);
+    queue(&db, id, at).await;
+    for (status, billable, end, expected) in [
+        (
+            SubscriptionStatus::Paused,
+            false,
+            None,
+            DeliveryState::Waiting,
+        ),
+        (
+            SubscriptionStatus::Active,
+            true,
+            None,
+            DeliveryState::Queued,
+        ),
+        (
+            SubscriptionStatus::Paused,
+            false,
+            None,
+            DeliveryState::Waiting,
+        ),
+        // It ends in the pause, which began before.
+        (
+            SubscriptionStatus::Canceled,
+            true,
+            Some(at),
+            DeliveryState::NotBilled,
+        ),
+    ] {
+        standing = Standing {
+            status,
+            billable,
+            billing_end_at: end,
+            version: standing.version + 1,
+            ..standing
+        };
+        learn(&db, &standing).await;
+        assert_eq!(states(&db, id).await, [(at, expected)], "{status:?}");
+    }
+    db.close().await.unwrap();
+}
+
+/// Two subscriptions' worth of days that were invoiced before we could send them.
+#[tokio::test]
+async fn what_missed_its_invoice_is_a_finding_where_something_was_lost() {
+    let (database, db) = database().await;
+    let standing = linked(&database, &db).await;
+    let id = standing.organization_id;
+    let days_ago = |days, hours| now() - TimeDelta::days(days) + TimeDelta::hours(hours);
+    let send = async |at| {
+        let report_id = queue(&db, id, at).await;
+        let settlement = delivery::Settlement {
+            report_id,
+            state: DeliveryState::Sent,
+            is_attempt: true,
+            stripe_meter_event_id: Some(format!("ur_{report_id}")),
+            error: None,
+            next_attempt_at: None,
+        };
+        delivery::settle(&db, &[settlement], now()).await.unwrap();
+    };
+    // Five seats were sent at noon, as each of these reports says.
+    send(days_ago(3, 0)).await;
+    send(days_ago(2, 0)).await;
+    let times = [
+        days_ago(4, 0),
+        days_ago(3, 2),
+        days_ago(2, -2),
+        days_ago(1, 0),
+        days_ago(1, 1),
+    ];
+    for at in times {
+        queue(&db, id, at).await;
+    }
+    let invoiced = Standing {
+        invoiced_until: Some(now()),
+        version: 2,
+        ..standing
+    };
+    learn(&db, &invoiced).await;
+    let missed = DeliveryState::MissedInvoice;
+    let expected = [
+        missed,
+        // It says what was sent before: nothing is lost, and nobody need look.
+        missed,
+        // A later one of its day was sent.
+        DeliveryState::Superseded,
+        DeliveryState::Superseded,
+        missed,
+    ];
+    let told: std::collections::BTreeMap<_, _> = states(&db, id).await.into_iter().collect();
+    assert_eq!(times.map(|at| told[&at]), expected);
+    let findings = findings::list(&db, None, false, 10).await.unwrap();
+    let findings: Vec<_> = findings
+        .iter()
+        .map(|it| (it.kind, it.day, it.expected, it.found.as_str()))
+        .collect();
+    let kind = FindingKind::MissedInvoice;
+    let day = |days| days_ago(days, 0).date_naive();
+    assert_eq!(findings, [(kind, day(1), 5, "0"), (kind, day(4), 5, "0")]);
     db.close().await.unwrap();
 }
 
@@ -354,7 +566,7 @@ async fn what_was_queued_before_the_present_subscription_is_not_billed() {
         billing_start_at: Some(start),
         billable: true,
         version: 2,
-        drain: Drain::None,
+        ..Standing::unknown(id)
     };
     reporting::lock_with_standings(&db, &[linked_anew])
         .await

@@ -81,6 +81,7 @@ async fn each_table_is_one_rooms() {
         ("organization_reporting", "billing_ingest"),
         ("reconciliation_findings", "billing_ingest"),
         ("reconciliation_pass", "billing_ingest"),
+        ("billing_findings", "billing_ingest"),
         ("stripe_calls", "billing_stripe"),
         ("stripe_meter_events", "billing_stripe"),
     ] {

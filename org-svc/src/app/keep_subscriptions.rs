@@ -48,7 +48,8 @@ pub(crate) async fn keep_subscriptions(
             continue;
         };
         if let Some(after) = apply(app, &transaction, &before, state, now).await? {
-            if subscription::differs(&before, &after) {
+            // What was invoiced is nothing that an admin follows; what is billed depends on it.
+            if subscription::differs(&before, &after) || before.standing() != after.standing() {
                 changed.insert(after.id);
             }
             known.insert(after.id, after);

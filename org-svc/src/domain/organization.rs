@@ -231,6 +231,10 @@ pub(crate) struct Organization {
     /// Whether its subscription is about to be canceled at once, and what was reported is delivered
     /// first.
     pub(crate) draining: bool,
+    /// Reports from then on are never billed: its subscription has ended.
+    pub(crate) billing_end_at: Option<DateTime<Utc>>,
+    /// Up to where its subscription was invoiced for good.
+    pub(crate) invoiced_until: Option<DateTime<Utc>>,
 }
 
 impl Organization {
@@ -250,12 +254,27 @@ impl Organization {
             standing_version: self.standing_version,
             billable: self.is_billable(),
             draining: self.draining,
+            billing_end_at: self.billing_end_at,
+            invoiced_until: self.invoiced_until,
+            trial_end: self.trial_end,
         }
     }
 
-    /// Reports may be sent when Stripe counts them, and we know for whom and from when on.
+    /// Reports may be sent when Stripe counts them, and we know for whom and from when on. Of a
+    /// subscription that has ended it still counts those of the time before.
     fn is_billable(&self) -> bool {
-        self.subscription_status.takes_usage()
+        let is_counted = match self.subscription_status {
+            SubscriptionStatus::Canceled => self.billing_end_at.is_some(),
+            status @ (SubscriptionStatus::Pending
+            | SubscriptionStatus::Trial
+            | SubscriptionStatus::Active
+            | SubscriptionStatus::PastDue
+            | SubscriptionStatus::Unpaid
+            | SubscriptionStatus::Incomplete
+            | SubscriptionStatus::IncompleteExpired
+            | SubscriptionStatus::Paused) => status.takes_usage(),
+        };
+        is_counted
             && self.billing_problem.is_none()
             && self.stripe_customer_id.is_some()
             && self.billing_start_at.is_some()
@@ -273,6 +292,9 @@ pub(crate) struct Standing {
     pub(crate) standing_version: i64,
     pub(crate) billable: bool,
     pub(crate) draining: bool,
+    pub(crate) billing_end_at: Option<DateTime<Utc>>,
+    pub(crate) invoiced_until: Option<DateTime<Utc>>,
+    pub(crate) trial_end: Option<DateTime<Utc>>,
 }
 
 /// How many organizations there are, and when they were counted.
@@ -326,6 +348,8 @@ pub(crate) mod tests {
             cancel_at: None,
             subscription_version: 0,
             draining: false,
+            billing_end_at: None,
+            invoiced_until: None,
         }
     }
 
@@ -411,7 +435,17 @@ pub(crate) mod tests {
             };
             assert_eq!(organization.standing().billable, billable, "{status:?}");
         }
+        let ended = Organization {
+            subscription_status: SubscriptionStatus::Canceled,
+            billing_end_at: Some(linked().created_at),
+            ..linked()
+        };
+        assert!(ended.standing().billable, "what came before the end");
         for broken in [
+            Organization {
+                billing_problem: Some("the customer was deleted in Stripe".to_owned()),
+                ..ended
+            },
             Organization {
                 billing_problem: Some("needs migration".to_owned()),
                 ..linked()

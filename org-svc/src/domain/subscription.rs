@@ -25,6 +25,10 @@ pub(crate) struct SubscriptionState {
     pub(crate) current_period_end_at: Option<DateTime<Utc>>,
     /// When it is going to end, or ended.
     pub(crate) cancel_at: Option<DateTime<Utc>>,
+    /// When it ended.
+    pub(crate) ended_at: Option<DateTime<Utc>>,
+    /// Up to where it was invoiced for good.
+    pub(crate) invoiced_until: Option<DateTime<Utc>>,
     pub(crate) customer_deleted: bool,
     /// The greater one is the newer.
     pub(crate) version: i64,
@@ -44,6 +48,8 @@ pub(crate) fn after(
         current_period_start_at,
         current_period_end_at,
         cancel_at,
+        ended_at,
+        invoiced_until,
         customer_deleted,
         version,
     } = state;
@@ -64,14 +70,34 @@ pub(crate) fn after(
         current_period_start_at: *current_period_start_at,
         current_period_end_at: *current_period_end_at,
         cancel_at: *cancel_at,
+        billing_end_at: ended_at.map(|ended_at| billing_end(organization, state, ended_at)),
+        invoiced_until: *invoiced_until,
         billing_problem,
         subscription_version: *version,
         ..organization.clone()
     })
 }
 
-/// Whether anything differs that an admin sees or that decides what is billed. Stripe is looked at
-/// more often than it changes.
+/// From when on nothing is billed. Stripe invoices nothing of a pause, which begins where a trial
+/// ends without a means of payment; so a subscription that ended in one ended for us where the pause
+/// began. Whether it went on in between is told by its period: that begins anew when it does.
+fn billing_end(
+    organization: &Organization,
+    state: &SubscriptionState,
+    ended_at: DateTime<Utc>,
+) -> DateTime<Utc> {
+    if let Some(known) = organization.billing_end_at {
+        return known;
+    }
+    let was_paused = organization.subscription_status == SubscriptionStatus::Paused
+        && organization.current_period_start_at == state.current_period_start_at;
+    match state.trial_end.filter(|_| was_paused) {
+        Some(pause_start) => pause_start.min(ended_at),
+        None => ended_at,
+    }
+}
+
+/// Whether anything differs that an admin sees. Stripe is looked at more often than it changes.
 pub(crate) fn differs(before: &Organization, after: &Organization) -> bool {
     let seen = |organization: &Organization| {
         (
@@ -104,9 +130,42 @@ mod tests {
             current_period_start_at: Some(organization.created_at),
             current_period_end_at: Some(organization.created_at + TimeDelta::days(30)),
             cancel_at: None,
+            ended_at: None,
+            invoiced_until: None,
             customer_deleted: false,
             version,
         }
+    }
+
+    #[test]
+    fn what_ended_is_billed_to_its_end_and_what_ended_in_a_pause_to_its_beginning() {
+        use SubscriptionStatus::{Active, Canceled, Paused, Trial};
+        let start = linked().created_at;
+        let at = |days| Some(start + TimeDelta::days(days));
+        let told = |version, status, ended_at, period_start| SubscriptionState {
+            trial_end: at(4),
+            ended_at,
+            current_period_start_at: period_start,
+            ..state(version, status)
+        };
+        let end_of = |states: &[SubscriptionState]| {
+            let told = states
+                .iter()
+                .try_fold(linked(), |it, state| after(&it, state));
+            told.unwrap().billing_end_at
+        };
+        let trial = told(1, Trial, None, at(0));
+        let paused = told(2, Paused, None, at(4));
+        let ended = |version, period_start| told(version, Canceled, at(9), period_start);
+        assert_eq!(end_of(std::slice::from_ref(&trial)), None);
+        assert_eq!(end_of(&[trial.clone(), ended(2, at(4))]), at(9));
+        assert_eq!(end_of(&[trial, paused.clone(), ended(3, at(4))]), at(4));
+        // It went on in between, and nobody told.
+        assert_eq!(end_of(&[paused.clone(), ended(3, at(7))]), at(9));
+        let active = told(3, Active, None, at(7));
+        assert_eq!(end_of(&[paused.clone(), active, ended(4, at(7))]), at(9));
+        // What was told once stays, however often it is told that it ended.
+        assert_eq!(end_of(&[paused, ended(3, at(4)), ended(4, at(4))]), at(4));
     }
 
     /// onetimesecret#3692: an older event that came later moved a subscription back.

@@ -47,6 +47,8 @@ pub(super) fn organization(described: &Described) -> proto::Organization {
         cancel_at,
         subscription_version: _,
         draining: _,
+        billing_end_at: _,
+        invoiced_until: _,
     } = organization;
     let url = |url: &Option<InstanceUrl>| {
         url.as_ref()
@@ -166,6 +168,9 @@ pub(super) fn standing(standing: Standing) -> proto::OrganizationStanding {
         standing_version,
         billable,
         draining,
+        billing_end_at,
+        invoiced_until,
+        trial_end,
     } = standing;
     proto::OrganizationStanding {
         organization_id: organization_id.0.to_string(),
@@ -176,6 +181,9 @@ pub(super) fn standing(standing: Standing) -> proto::OrganizationStanding {
         standing_version,
         billable,
         draining,
+        billing_end_time: billing_end_at.map(to_proto),
+        invoiced_until_time: invoiced_until.map(to_proto),
+        trial_end_time: trial_end.map(to_proto),
     }
 }
 

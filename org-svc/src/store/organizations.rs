@@ -52,6 +52,8 @@ pub(super) mod entity {
         pub(super) cancel_at: Option<DateTimeUtc>,
         pub(super) subscription_version: i64,
         pub(super) draining: bool,
+        pub(super) billing_end_at: Option<DateTimeUtc>,
+        pub(super) invoiced_until: Option<DateTimeUtc>,
     }
 
     #[derive(Debug, Clone, Copy, EnumIter, DeriveRelation)]
@@ -88,6 +90,8 @@ impl TryFrom<entity::Model> for Organization {
             cancel_at,
             subscription_version,
             draining,
+            billing_end_at,
+            invoiced_until,
         } = row;
         Ok(Self {
             id: OrganizationId(id),
@@ -123,6 +127,8 @@ impl TryFrom<entity::Model> for Organization {
             cancel_at,
             subscription_version,
             draining,
+            billing_end_at,
+            invoiced_until,
         })
     }
 }
@@ -162,7 +168,7 @@ const LOCK: &str = r"
            plan_type, subscription_status, trial_end, admin_email, created_at, updated_at,
            billing_start_at, reported_name, reported_instance_url, observed_at, billing_problem,
            standing_version, current_period_start_at, current_period_end_at, cancel_at,
-           subscription_version, draining
+           subscription_version, draining, billing_end_at, invoiced_until
     FROM organizations WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE";
 
 pub(crate) async fn lock_many(
@@ -277,7 +283,8 @@ const UPDATE_LINKED: &str = r"
     SET stripe_customer_id = $2, stripe_subscription_id = $3, subscription_status = $4,
         trial_end = $5, billing_start_at = $6, admin_email = $7, deployment_type = $8,
         plan_type = $9, billing_problem = NULL, updated_at = $10, current_period_start_at = NULL,
-        current_period_end_at = NULL, cancel_at = NULL, subscription_version = 0
+        current_period_end_at = NULL, cancel_at = NULL, subscription_version = 0,
+        billing_end_at = NULL, invoiced_until = NULL
     WHERE id = $1";
 
 /// Writes the link. The row is locked already.
@@ -358,7 +365,8 @@ const UPDATE_UNLINKED: &str = r"
     SET stripe_customer_id = NULL, stripe_subscription_id = NULL, subscription_status = 'pending',
         trial_end = NULL, billing_start_at = NULL, admin_email = NULL, deployment_type = NULL,
         plan_type = NULL, billing_problem = NULL, current_period_start_at = NULL,
-        current_period_end_at = NULL, cancel_at = NULL, subscription_version = 0, updated_at = $2
+        current_period_end_at = NULL, cancel_at = NULL, subscription_version = 0,
+        billing_end_at = NULL, invoiced_until = NULL, updated_at = $2
     WHERE id = $1";
 
 /// Takes the link away. The row is locked already.
@@ -407,7 +415,8 @@ const UPDATE_SUBSCRIPTION: &str = r"
     UPDATE organizations
     SET subscription_status = $2, trial_end = $3, current_period_start_at = $4,
         current_period_end_at = $5, cancel_at = $6, billing_problem = $7,
-        subscription_version = $8, updated_at = $9, draining = $10
+        subscription_version = $8, updated_at = $9, draining = $10, billing_end_at = $11,
+        invoiced_until = $12
     WHERE id = $1";
 
 /// Writes what a subscription's state changed. The row is locked already.
@@ -427,6 +436,8 @@ pub(crate) async fn update_subscription(
         organization.subscription_version.into(),
         now.into(),
         organization.draining.into(),
+        organization.billing_end_at.into(),
+        organization.invoiced_until.into(),
     ];
     db.execute_raw(statement(UPDATE_SUBSCRIPTION, values))
         .await

@@ -29,6 +29,8 @@ pub(super) mod entity {
         pub(super) cancel_at: Option<DateTimeUtc>,
         pub(super) customer_deleted: bool,
         pub(super) version: i64,
+        pub(super) ended_at: Option<DateTimeUtc>,
+        pub(super) invoiced_until: Option<DateTimeUtc>,
     }
 
     #[derive(Debug, Clone, Copy, EnumIter, DeriveRelation)]
@@ -52,6 +54,8 @@ impl TryFrom<entity::Model> for SubscriptionState {
             cancel_at,
             customer_deleted,
             version,
+            ended_at,
+            invoiced_until,
         } = row;
         Ok(Self {
             stripe_subscription_id: StripeSubscriptionId(stripe_subscription_id),
@@ -63,6 +67,8 @@ impl TryFrom<entity::Model> for SubscriptionState {
             current_period_start_at,
             current_period_end_at,
             cancel_at,
+            ended_at,
+            invoiced_until,
             customer_deleted,
             version,
         })
@@ -72,13 +78,14 @@ impl TryFrom<entity::Model> for SubscriptionState {
 const PUT: &str = r"
     INSERT INTO unclaimed_subscriptions AS u (stripe_subscription_id, organization_id,
         stripe_customer_id, subscription_status, trial_end, current_period_start_at,
-        current_period_end_at, cancel_at, customer_deleted, version)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+        current_period_end_at, cancel_at, customer_deleted, version, ended_at, invoiced_until)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
     ON CONFLICT (stripe_subscription_id) DO UPDATE SET
         subscription_status = excluded.subscription_status, trial_end = excluded.trial_end,
         current_period_start_at = excluded.current_period_start_at,
         current_period_end_at = excluded.current_period_end_at, cancel_at = excluded.cancel_at,
-        customer_deleted = excluded.customer_deleted, version = excluded.version
+        customer_deleted = excluded.customer_deleted, version = excluded.version,
+        ended_at = excluded.ended_at, invoiced_until = excluded.invoiced_until
     WHERE excluded.version > u.version";
 
 /// Keeps a state of a subscription that was made for this organization and is not its own yet.
@@ -96,6 +103,8 @@ pub(crate) async fn put(
         current_period_start_at,
         current_period_end_at,
         cancel_at,
+        ended_at,
+        invoiced_until,
         customer_deleted,
         version,
     } = state.clone();
@@ -110,6 +119,8 @@ pub(crate) async fn put(
         cancel_at.into(),
         customer_deleted.into(),
         version.into(),
+        ended_at.into(),
+        invoiced_until.into(),
     ];
     db.execute_raw(statement(PUT, values))
         .await
@@ -121,7 +132,7 @@ const TAKE: &str = r"
     DELETE FROM unclaimed_subscriptions WHERE stripe_subscription_id = $1
     RETURNING stripe_subscription_id, organization_id, stripe_customer_id, subscription_status,
               trial_end, current_period_start_at, current_period_end_at, cancel_at,
-              customer_deleted, version";
+              customer_deleted, version, ended_at, invoiced_until";
 
 /// Takes up what was told of a subscription before.
 pub(crate) async fn take(

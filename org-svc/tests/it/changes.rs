@@ -452,7 +452,8 @@ async fn fm19_stripe_is_asked_to_cancel_at_once_when_everything_is_delivered_and
     );
     assert!(organization.cancel_time.is_some());
     let after = standing(&world, &replicas[0], id).await;
-    assert!(!after.draining && !after.billable);
+    assert!(!after.draining);
+    assert_eq!(after.billing_end_time, organization.cancel_time);
     assert!(after.standing_version > draining.standing_version);
     // A confirmation that comes late, and the same request again, change nothing.
     assert!(!confirm(&replicas[0], id, draining.standing_version).await);

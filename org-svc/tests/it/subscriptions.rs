@@ -1,7 +1,9 @@
 //! The feed of subscriptions: statuses converge to Stripe's, whatever is lost, doubled or shuffled.
 
 use billing_proto::{
-    common::v1::SubscriptionStatus, org::v1::Organization, stripe::v1::SubscriptionState,
+    common::v1::SubscriptionStatus,
+    org::v1::{Organization, WatchOrganizationsRequest},
+    stripe::v1::SubscriptionState,
 };
 use chrono::TimeDelta;
 use uuid::Uuid;
@@ -34,6 +36,7 @@ pub(crate) fn state(id: Uuid, version: i64, status: SubscriptionStatus) -> Subsc
         customer_deleted: false,
         observe_time: time(0),
         version,
+        invoiced_until_time: None,
     }
 }
 
@@ -101,6 +104,71 @@ async fn what_stripe_says_is_so_and_is_told_everywhere() {
     eventually_at_cursor(&world, 2).await;
     assert_eq!(changes(&world, id).await, 1);
     assert_eq!(world.count(&version).await, told);
+}
+
+/// What is billed hangs on how far the invoices are and when it ended: ingest-svc is told of both,
+/// and an admin's trail is not filled with every invoice.
+#[tokio::test]
+async fn what_was_invoiced_and_what_ended_is_told_to_who_bills() {
+    let world = World::new().await;
+    let stripe_svc = StripeSvc::start(Mood::Provision).await;
+    let org_svc = world.start(&stripe_svc.url()).await;
+    let id = linked(&world, &org_svc).await;
+    let at = |days| {
+        Some(billing_kit::proto_time::to_proto(
+            start_time() + TimeDelta::days(days),
+        ))
+    };
+    let standing = async || {
+        let request = WatchOrganizationsRequest { cursor: 0 };
+        let mut client = org_svc.watching.clone();
+        let mut feed = client
+            .watch_organizations(request)
+            .await
+            .unwrap()
+            .into_inner();
+        let mut standings = feed.message().await.unwrap().unwrap().standings;
+        standings.pop().unwrap()
+    };
+
+    let active = SubscriptionState {
+        trial_end_time: at(4),
+        ..state(id, 1, SubscriptionStatus::Active)
+    };
+    stripe_svc.tell(vec![active.clone()]);
+    eventually_at_cursor(&world, 1).await;
+    let told = standing().await;
+    assert_eq!(told.trial_end_time, at(4));
+    assert_eq!(
+        (told.billing_end_time, told.invoiced_until_time),
+        (None, None)
+    );
+    let audited = changes(&world, id).await;
+
+    let invoiced = SubscriptionState {
+        invoiced_until_time: at(30),
+        version: 2,
+        ..active
+    };
+    stripe_svc.tell(vec![invoiced.clone()]);
+    eventually_at_cursor(&world, 2).await;
+    let again = standing().await;
+    assert!(again.standing_version > told.standing_version);
+    assert_eq!(again.invoiced_until_time, at(30));
+    assert_eq!(changes(&world, id).await, audited);
+
+    stripe_svc.tell(vec![SubscriptionState {
+        subscription_status: SubscriptionStatus::Canceled.into(),
+        end_time: at(34),
+        version: 3,
+        ..invoiced
+    }]);
+    eventually_at_cursor(&world, 3).await;
+    let ended = standing().await;
+    assert_eq!(ended.billing_end_time, at(34));
+    assert_eq!(ended.invoiced_until_time, at(30));
+    assert!(ended.billable, "what came before the end");
+    assert_eq!(changes(&world, id).await, audited + 1);
 }
 
 /// cashier-stripe#1201: out-of-order events moved a subscription backwards.

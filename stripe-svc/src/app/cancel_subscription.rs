@@ -9,7 +9,8 @@ use crate::{
     app::{
         App,
         carry_out::{Ended, carry_out},
-        change_subscription::{changed, store, stored},
+        change_subscription::{changed, fault_of, store, stored},
+        refresh_invoiced::refresh_invoiced,
     },
     domain::{
         call::Step,
@@ -37,7 +38,10 @@ pub(crate) async fn cancel_subscription(app: &App, cancel: Cancel) -> Result<Cha
         None => store(app, &target, step, Ok(request)).await?,
     };
     match carry_out(app, call).await? {
-        Ended::Succeeded { .. } => changed(app, &target).await,
+        Ended::Succeeded { .. } => {
+            refresh_invoiced(app, id).await.map_err(fault_of)?;
+            changed(app, &target).await
+        }
         Ended::Refused(refusal) => Ok(ChangeOutcome::Refused(refusal)),
     }
 }

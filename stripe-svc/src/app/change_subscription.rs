@@ -72,17 +72,20 @@ pub(super) fn other_terms() -> Fault {
     )])
 }
 
+/// Why what came of a change could not be seen.
+pub(super) fn fault_of(trouble: Trouble) -> Fault {
+    match trouble {
+        Trouble::Stripe(unknown) => Fault::from(unknown),
+        Trouble::Database(error) => db_fault(error),
+    }
+}
+
 /// The subscription as it stands now that it was changed. It is fetched, not taken from the call's
 /// answer, which may be an old one that Stripe kept under the call's key; the feed hears of it here,
 /// and not only when a webhook comes.
 pub(super) async fn changed(app: &App, target: &Target) -> Result<ChangeOutcome, Fault> {
     let id = &target.subscription_id;
-    refresh_subscription(app, id)
-        .await
-        .map_err(|trouble| match trouble {
-            Trouble::Stripe(unknown) => Fault::from(unknown),
-            Trouble::Database(error) => db_fault(error),
-        })?;
+    refresh_subscription(app, id).await.map_err(fault_of)?;
     let state = subscriptions::get(&app.db, id)
         .await
         .map_err(db_fault)?

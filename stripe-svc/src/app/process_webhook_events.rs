@@ -11,6 +11,7 @@ use futures::{StreamExt, stream};
 use crate::{
     app::{
         App,
+        refresh_invoiced::refresh_invoiced,
         refresh_subscription::{Trouble, refresh_subscription},
     },
     domain::{
@@ -89,6 +90,10 @@ fn told_to_wait(unknown: &Unknown, now: DateTime<Utc>) -> DateTime<Utc> {
 async fn follow(app: &App, hint: &Hint) -> Result<EventState, Trouble> {
     match hint {
         Hint::Subscription(id) => refresh_subscription(app, id).await?,
+        Hint::Invoices(id) => {
+            refresh_subscription(app, id).await?;
+            refresh_invoiced(app, id).await?;
+        }
         Hint::DeletedCustomer(id) => refresh_customer(app, id).await?,
         Hint::MeterErrors(id) => keep_meter_errors(app, id).await?,
         Hint::Nothing => return Ok(EventState::Ignored),

@@ -36,9 +36,10 @@ pub(crate) async fn receive_webhook(
     let event = WebhookEvent::read(payload)
         .ok_or_else(|| Fault::new(ErrorReason::MalformedBody, "The body is no event."))?;
     let state = match event.hint() {
-        Hint::Subscription(_) | Hint::DeletedCustomer(_) | Hint::MeterErrors(_) => {
-            EventState::Queued
-        }
+        Hint::Subscription(_)
+        | Hint::Invoices(_)
+        | Hint::DeletedCustomer(_)
+        | Hint::MeterErrors(_) => EventState::Queued,
         Hint::Nothing => EventState::Ignored,
     };
     webhook_events::receive(&app.db, &event, state, now)

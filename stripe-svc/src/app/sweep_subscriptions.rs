@@ -12,6 +12,7 @@ use rand::RngExt;
 use crate::{
     app::{
         App,
+        refresh_invoiced::refresh_invoiced,
         refresh_subscription::{Trouble, keep, refresh_subscription},
     },
     domain::{ids::SubscriptionId, subscription::FetchTicket},
@@ -30,6 +31,9 @@ const PAUSE: TimeDelta = TimeDelta::seconds(30);
 const JITTER_DIVISOR: u32 = 10;
 /// How many known subscriptions that no page held are looked at one by one, a query at a time.
 const UNSEEN_PAGE: i64 = 100;
+/// How long after a period's end its invoice is looked for where no webhook told of it. Stripe
+/// finalizes within three days; a person may leave a draft for longer.
+const INVOICE_WAIT_MAX: TimeDelta = TimeDelta::days(35);
 
 /// Plans the first pass, for when nothing is planned yet.
 ///
@@ -65,8 +69,9 @@ pub(crate) async fn sweep_subscriptions(app: &App, period: Duration) -> Result<b
     };
     let first_ticket = pass.first_ticket;
     let swept = async {
-        let found = turn_pages(app, pass, lease).await?;
-        look_at_unseen(app, first_ticket, lease).await?;
+        let found = turn_pages(app, pass, &lease).await?;
+        look_at_unseen(app, first_ticket, &lease).await?;
+        look_at_invoices(app, &lease).await?;
         Ok(found)
     };
     match swept.await {
@@ -137,6 +142,27 @@ async fn look_at_unseen(
         }
         let is_ours = sweeps::advance(&app.db, lease(app.clock.now()), None).await?;
         match unseen.last() {
+            Some(last) if is_ours => after = Some(last.clone()),
+            Some(_) | None => return Ok(()),
+        }
+    }
+}
+
+/// Looks one by one at those of which a period has ended and no final invoice is known. Each is asked
+/// about until there is one, so a pass asks about few.
+async fn look_at_invoices(
+    app: &App,
+    lease: impl Fn(DateTime<Utc>) -> Lease,
+) -> Result<(), Trouble> {
+    let mut after: Option<SubscriptionId> = None;
+    loop {
+        let since = app.clock.now() - INVOICE_WAIT_MAX;
+        let open = subscriptions::uninvoiced(&app.db, since, after.as_ref(), UNSEEN_PAGE).await?;
+        for id in &open {
+            refresh_invoiced(app, id).await?;
+        }
+        let is_ours = sweeps::advance(&app.db, lease(app.clock.now()), None).await?;
+        match open.last() {
             Some(last) if is_ours => after = Some(last.clone()),
             Some(_) | None => return Ok(()),
         }

@@ -63,6 +63,10 @@ text_id!(
     SubscriptionId
 );
 text_id!(
+    /// An invoice in Stripe.
+    InvoiceId
+);
+text_id!(
     /// A price in Stripe.
     PriceId
 );

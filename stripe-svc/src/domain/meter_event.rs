@@ -73,29 +73,37 @@ pub(crate) struct EventRetry {
     pub(crate) message: String,
 }
 
-/// Checks what a request's events must be to one another: one batch has each customer once, because
-/// Stripe takes one event at a time of each, and each identifier once.
+/// When to send the second event of a customer that a request has two of.
+const RETRY_DELAY_TURN: Duration = Duration::from_secs(1);
+
+impl EventRetry {
+    /// Of an event behind another one of its customer in the same request: Stripe takes one at a time
+    /// of each, and in their order, so this one comes after the first has its outcome.
+    pub(crate) fn not_its_turn() -> Self {
+        Self {
+            delay: RETRY_DELAY_TURN,
+            code: "not_its_turn".to_owned(),
+            message: "Another event of this request is for the same customer.".to_owned(),
+        }
+    }
+}
+
+/// Checks what a request's events must be to one another: each identifier once.
 pub(crate) fn check_batch<'a>(
-    events: impl ExactSizeIterator<Item = (&'a str, &'a str)>,
+    identifiers: impl ExactSizeIterator<Item = &'a str>,
 ) -> Result<(), Vec<Violation>> {
-    let count = events.len();
+    let count = identifiers.len();
     if count == 0 || count > EVENTS_MAX {
         let message = format!("There are {count} events; a request has 1 to {EVENTS_MAX}.");
         return Err(vec![Violation::new("events", message)]);
     }
-    let (mut identifiers, mut customers) = (BTreeSet::new(), BTreeSet::new());
+    let mut known = BTreeSet::new();
     let mut violations = Vec::new();
-    for (index, (identifier, customer)) in events.enumerate() {
-        if !identifiers.insert(identifier) {
+    for (index, identifier) in identifiers.enumerate() {
+        if !known.insert(identifier) {
             violations.push(Violation::new(
                 format!("events[{index}].identifier"),
                 "Another event of this request has the same identifier.",
-            ));
-        }
-        if !customers.insert(customer) {
-            violations.push(Violation::new(
-                format!("events[{index}].stripe_customer_id"),
-                "Another event of this request is for the same customer.",
             ));
         }
     }
@@ -273,12 +281,12 @@ mod tests {
 
     #[test]
     fn a_batch_names_every_event_that_is_there_twice() {
-        let batch = |events: &[(&'static str, &'static str)]| {
-            check_batch(events.iter().copied()).map_err(|violations| violations.len())
+        let batch = |identifiers: &[&'static str]| {
+            check_batch(identifiers.iter().copied()).map_err(|violations| violations.len())
         };
-        assert_eq!(batch(&[("a", "1"), ("b", "2")]), Ok(()));
+        assert_eq!(batch(&["a", "b"]), Ok(()));
         assert_eq!(batch(&[]), Err(1));
-        assert_eq!(batch(&[("a", "1"), ("a", "1")]), Err(2));
-        assert_eq!(batch(&[("a", "1"); EVENTS_MAX + 1]), Err(1));
+        assert_eq!(batch(&["a", "a", "b", "a"]), Err(2));
+        assert_eq!(batch(&["a"; EVENTS_MAX + 1]), Err(1));
     }
 }

@@ -12,6 +12,7 @@ pub(crate) mod ids;
 pub(crate) mod invoice;
 pub(crate) mod meter_error;
 pub(crate) mod meter_event;
+pub(crate) mod metered_invoice;
 pub(crate) mod page;
 pub(crate) mod preview;
 #[cfg(test)]

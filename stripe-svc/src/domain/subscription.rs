@@ -39,6 +39,8 @@ impl FetchTicket {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SubscriptionState {
     pub(crate) subscription: Subscription,
+    /// Up to where it was invoiced for good; it never moves back.
+    pub(crate) invoiced_until: Option<DateTime<Utc>>,
     pub(crate) observed_at: DateTime<Utc>,
     pub(crate) version: i64,
 }

@@ -36,6 +36,8 @@ pub(crate) struct WebhookEvent {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Hint {
     Subscription(SubscriptionId),
+    /// The subscription of an invoice: it, and how far it is invoiced.
+    Invoices(SubscriptionId),
     /// It was deleted, and its subscriptions have ended with it.
     DeletedCustomer(CustomerId),
     /// Usage was taken and then not counted; the event itself has more to tell.
@@ -84,9 +86,13 @@ impl WebhookEvent {
             kind if kind.starts_with("customer.subscription.")
                 || kind.starts_with("v1.customer.subscription.") =>
             {
-                hint_at_subscription(self.object_id())
+                self.object_id().map_or(Hint::Nothing, |id| {
+                    Hint::Subscription(SubscriptionId::new(id))
+                })
             }
-            kind if kind.starts_with("invoice.") => hint_at_subscription(self.invoiced()),
+            kind if kind.starts_with("invoice.") => self
+                .invoiced()
+                .map_or(Hint::Nothing, |id| Hint::Invoices(SubscriptionId::new(id))),
             _ => Hint::Nothing,
         }
     }
@@ -113,12 +119,6 @@ impl WebhookEvent {
         let name = value.as_str().or_else(|| value.get("id")?.as_str());
         name.filter(|name| is_name(name))
     }
-}
-
-fn hint_at_subscription(id: Option<&str>) -> Hint {
-    id.map_or(Hint::Nothing, |id| {
-        Hint::Subscription(SubscriptionId::new(id))
-    })
 }
 
 /// Whether a text is made as Stripe makes its ids.
@@ -193,6 +193,7 @@ mod tests {
     #[test]
     fn an_event_hints_at_what_to_fetch() {
         let subscription = || Hint::Subscription(SubscriptionId::new("sub_1"));
+        let invoices = || Hint::Invoices(SubscriptionId::new("sub_1"));
         let customer = || Hint::DeletedCustomer(CustomerId::new("cus_1"));
         let details =
             json!({"id": "in_1", "parent": {"subscription_details": {"subscription": "sub_1"}}});
@@ -207,11 +208,11 @@ mod tests {
                 json!({"id": "sub_1"}),
                 subscription(),
             ),
-            ("invoice.paid", details, subscription()),
+            ("invoice.paid", details, invoices()),
             (
                 "invoice.paid",
                 json!({"id": "in_1", "subscription": {"id": "sub_1"}}),
-                subscription(),
+                invoices(),
             ),
             (
                 "invoice.paid",

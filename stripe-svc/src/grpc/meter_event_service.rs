@@ -1,8 +1,11 @@
 //! `billing.stripe.v1.MeterEventService`.
 
+use std::collections::BTreeSet;
+
 use billing_kit::{Fault, Violation, proto_time};
 use billing_proto::stripe::v1::{
     self as proto, DayUsage, GetUsageSummariesRequest, GetUsageSummariesResponse,
+    InvoicedUsage as InvoicedUsageMessage, ListInvoicedUsageRequest, ListInvoicedUsageResponse,
     MeterEventAccepted, MeterEventOutcome, MeterEventRetry, RecordMeterEventsRequest,
     RecordMeterEventsResponse, meter_event_outcome::Outcome,
     meter_event_service_server::MeterEventService,
@@ -11,13 +14,17 @@ use chrono::{DurationRound, TimeDelta};
 use tonic::{Request, Response, Status};
 
 use crate::{
-    app::{get_usage_summaries::get_usage_summaries, record_meter_events::record_meter_events},
+    app::{
+        get_usage_summaries::get_usage_summaries, list_invoiced_usage::list_invoiced_usage,
+        record_meter_events::record_meter_events,
+    },
     domain::{
         ids::{CustomerId, EventIdentifier},
         meter_event::{
             AskedEvent, EventOutcome, EventRetry, IDENTIFIER_CHARS_MAX, MeterEvent, SeatCount,
             check_batch,
         },
+        metered_invoice::InvoicedUsage,
         refusal::Refusal,
         usage_days::UsageDays,
     },
@@ -34,18 +41,27 @@ impl MeterEventService for StripeDoor {
         request: Request<RecordMeterEventsRequest>,
     ) -> Result<Response<RecordMeterEventsResponse>, Status> {
         let RecordMeterEventsRequest { events } = request.into_inner();
-        let names = events.iter();
-        let names = names.map(|it| (it.identifier.as_str(), it.stripe_customer_id.as_str()));
-        check_batch(names).map_err(Fault::invalid)?;
-        // An event that is wrong in itself is refused alone: the others are none the worse for it.
-        let parsed: Vec<_> = events.into_iter().map(parse).collect();
+        let identifiers = events.iter().map(|it| it.identifier.as_str());
+        check_batch(identifiers).map_err(Fault::invalid)?;
+        // An event that is wrong in itself is refused alone, and one that is behind another of its
+        // customer comes again: the others are none the worse for it.
+        let mut customers = BTreeSet::new();
+        let parsed = events.into_iter().map(|event| {
+            let asked = parse(event).map_err(|refusal| Outcome::Refused(refusal.into()))?;
+            if customers.insert(asked.event.customer_id.clone()) {
+                Ok(asked)
+            } else {
+                Err(EventOutcome::Retry(EventRetry::not_its_turn()).into())
+            }
+        });
+        let parsed: Vec<Result<AskedEvent, Outcome>> = parsed.collect();
         let good = parsed.iter().filter_map(|it| it.as_ref().ok()).cloned();
         let outcomes = record_meter_events(&self.0, good.collect()).await?;
         let mut outcomes = outcomes.into_iter();
         let outcomes = parsed.into_iter().map(|event| {
             let outcome = match event {
                 Ok(_) => outcomes.next().map(Outcome::from),
-                Err(refusal) => Some(Outcome::Refused(refusal.into())),
+                Err(outcome) => Some(outcome),
             };
             MeterEventOutcome { outcome }
         });
@@ -90,6 +106,60 @@ impl MeterEventService for StripeDoor {
             days: usage.days.into_iter().map(day_usage).collect(),
             resend_safe: usage.resend_safe,
         }))
+    }
+
+    async fn list_invoiced_usage(
+        &self,
+        request: Request<ListInvoicedUsageRequest>,
+    ) -> Result<Response<ListInvoicedUsageResponse>, Status> {
+        let ListInvoicedUsageRequest {
+            stripe_customer_id,
+            since_time,
+        } = request.into_inner();
+        let mut violations = Vec::new();
+        if !is_visible(&stripe_customer_id, CUSTOMER_ID_CHARS_MAX) {
+            let message = "It is no id of Stripe's.";
+            violations.push(Violation::new("stripe_customer_id", message));
+        }
+        let since = since_time.and_then(|time| proto_time::from_proto(&time));
+        if since.is_none() {
+            let message = "It is missing, or no time.";
+            violations.push(Violation::new("since_time", message));
+        }
+        let Some(since) = since.filter(|_| violations.is_empty()) else {
+            return Err(Fault::invalid(violations).into());
+        };
+        let customer = CustomerId::new(stripe_customer_id);
+        let invoiced = list_invoiced_usage(&self.0, &customer, since).await?;
+        Ok(Response::new(ListInvoicedUsageResponse {
+            invoices: invoiced.usage.into_iter().map(Into::into).collect(),
+            sums_days: invoiced.sums_days,
+        }))
+    }
+}
+
+impl From<InvoicedUsage> for InvoicedUsageMessage {
+    fn from(usage: InvoicedUsage) -> Self {
+        let InvoicedUsage {
+            invoice_id,
+            subscription_id,
+            start,
+            end,
+            quantity,
+            amount,
+            currency,
+            is_final,
+        } = usage;
+        Self {
+            stripe_invoice_id: invoice_id.as_str().to_owned(),
+            stripe_subscription_id: subscription_id.to_string(),
+            start_time: Some(proto_time::to_proto(start)),
+            end_time: Some(proto_time::to_proto(end)),
+            quantity: quantity.normalize().to_string(),
+            amount,
+            currency,
+            finalized: is_final,
+        }
     }
 }
 

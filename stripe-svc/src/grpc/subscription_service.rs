@@ -213,6 +213,7 @@ impl From<SubscriptionState> for SubscriptionStateMessage {
     fn from(state: SubscriptionState) -> Self {
         let SubscriptionState {
             subscription,
+            invoiced_until,
             observed_at,
             version,
         } = state;
@@ -243,6 +244,7 @@ impl From<SubscriptionState> for SubscriptionStateMessage {
             customer_deleted,
             observe_time: Some(proto_time::to_proto(observed_at)),
             version,
+            invoiced_until_time: invoiced_until.map(proto_time::to_proto),
         }
     }
 }

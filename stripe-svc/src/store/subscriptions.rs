@@ -31,6 +31,7 @@ struct Model {
     fetch_ticket: i64,
     observed_at: DateTime<Utc>,
     version: i64,
+    invoiced_until: Option<DateTime<Utc>>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -57,6 +58,7 @@ impl TryFrom<Model> for SubscriptionState {
             fetch_ticket: _,
             observed_at,
             version,
+            invoiced_until,
         } = row;
         let status = SubscriptionStatus::read(&subscription_status).ok_or_else(|| {
             unknown_value(
@@ -78,6 +80,7 @@ impl TryFrom<Model> for SubscriptionState {
                 ended_at,
                 customer_deleted,
             },
+            invoiced_until,
             observed_at,
             version,
         })
@@ -198,6 +201,52 @@ fn to_row(subscription: &Subscription) -> Json {
         "ended_at": time(ended_at),
         "customer_deleted": customer_deleted,
     })
+}
+
+/// Notes up to where a subscription was invoiced for good, and tells the feed where that is further
+/// than was known; says whether it was.
+pub(crate) async fn move_invoiced_until(
+    db: &impl ConnectionTrait,
+    id: &SubscriptionId,
+    until: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Result<bool, DbErr> {
+    const MOVE: &str = "
+        UPDATE stripe_subscriptions SET invoiced_until = $2
+        WHERE stripe_subscription_id = $1 AND (invoiced_until IS NULL OR invoiced_until < $2)";
+    let values = [id.as_str().into(), until.into()];
+    let moved = db.execute_raw(sql(MOVE, values)).await?.rows_affected() > 0;
+    if moved {
+        subscription_changes::append(db, std::slice::from_ref(id), now).await?;
+    }
+    Ok(moved)
+}
+
+/// Those of organizations of which a period has ended since `since` and is not known to be invoiced
+/// for good, in the order of their ids.
+pub(crate) async fn uninvoiced(
+    db: &impl ConnectionTrait,
+    since: DateTime<Utc>,
+    after: Option<&SubscriptionId>,
+    count_max: i64,
+) -> Result<Vec<SubscriptionId>, DbErr> {
+    // greatest() leaves out what is NULL.
+    const UNINVOICED: &str = "
+        SELECT stripe_subscription_id FROM stripe_subscriptions
+        WHERE organization_id IS NOT NULL AND stripe_subscription_id > $2
+          AND coalesce(ended_at, current_period_start_at) > greatest($1, invoiced_until, trial_end, start_at)
+        ORDER BY stripe_subscription_id LIMIT $3";
+    #[derive(FromQueryResult)]
+    struct Uninvoiced {
+        stripe_subscription_id: String,
+    }
+    let after = after.map_or("", SubscriptionId::as_str);
+    let values = [since.into(), after.into(), count_max.into()];
+    let rows = Uninvoiced::find_by_statement(sql(UNINVOICED, values))
+        .all(db)
+        .await?;
+    let ids = rows.into_iter().map(|row| row.stripe_subscription_id);
+    Ok(ids.map(SubscriptionId::new).collect())
 }
 
 /// A subscription as it stands.

@@ -15,6 +15,7 @@ mod customer_invoices;
 pub(crate) mod customers;
 mod form;
 mod meter_events;
+mod metered_invoices;
 mod meters;
 mod objects;
 mod pace;

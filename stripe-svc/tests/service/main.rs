@@ -10,6 +10,8 @@ mod changes;
 mod customers;
 mod feed;
 #[cfg(test)]
+mod invoices;
+#[cfg(test)]
 mod meter_events;
 #[cfg(test)]
 mod pace;

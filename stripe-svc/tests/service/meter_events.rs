@@ -275,6 +275,23 @@ async fn a_request_that_is_no_batch_is_told_so() {
     }
 }
 
+/// Stripe takes one event of a customer at a time: the second is none to be refused for good.
+#[tokio::test]
+async fn of_two_events_of_a_customer_the_second_comes_again() {
+    let world = World::start().await;
+    let service = world.service().await;
+    let (one, two) = (world.customer().await, world.customer().await);
+    let later = world.now() + TimeDelta::seconds(1);
+    let first = event(&one, 1, world.now());
+    let second = event(&one, 2, later);
+    let others = event(&two, 3, later);
+    let outcomes = service.record(vec![first, second.clone(), others]).await;
+    assert_eq!((&outcomes[0], &outcomes[2]), (&ACCEPTED, &ACCEPTED));
+    assert_eq!(retry_code(&outcomes[1]), "not_its_turn");
+    assert_eq!(service.record_one(&second).await, ACCEPTED);
+    assert_eq!(world.metered(&one, later).await, Some(2.0));
+}
+
 #[tokio::test]
 async fn five_hundred_events_go_in_one_request() {
     let world = World::start().await;

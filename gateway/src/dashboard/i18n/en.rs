@@ -300,6 +300,7 @@ pub(super) static MESSAGES: Messages = Messages {
         not_billed: "Not billed",
         too_late: "Too late",
         held: "Held",
+        missed_invoice: "Missed its invoice",
         running: "Running",
         succeeded: "Done",
     },

@@ -300,6 +300,7 @@ pub(super) static MESSAGES: Messages = Messages {
         not_billed: "Non facturé",
         too_late: "Trop tard",
         held: "Retenu",
+        missed_invoice: "Facture manquée",
         running: "En cours",
         succeeded: "Terminée",
     },

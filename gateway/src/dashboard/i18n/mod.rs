@@ -470,6 +470,7 @@ pub(super) struct Words {
     pub(super) not_billed: &'static str,
     pub(super) too_late: &'static str,
     pub(super) held: &'static str,
+    pub(super) missed_invoice: &'static str,
     pub(super) running: &'static str,
     pub(super) succeeded: &'static str,
 }
@@ -520,6 +521,7 @@ impl Messages {
             Delivery::NotBilled => self.words.not_billed,
             Delivery::TooLate => self.words.too_late,
             Delivery::Held => self.words.held,
+            Delivery::MissedInvoice => self.words.missed_invoice,
         }
     }
 

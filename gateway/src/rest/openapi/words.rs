@@ -14,6 +14,7 @@ use crate::{
     domain::{
         api_key::access_word,
         organization::{LinkKind, LinkState},
+        reconciliation::FindingKind,
         reporting::{HoldReason, ReportingState},
         usage_report::Delivery,
         webhook_event::state_word,
@@ -96,6 +97,10 @@ pub(crate) fn reporting_states() -> Object {
 
 pub(crate) fn hold_reasons() -> Object {
     one_of(HoldReason::ALL.map(HoldReason::word))
+}
+
+pub(crate) fn finding_kinds() -> Object {
+    one_of(FindingKind::ALL.map(FindingKind::word))
 }
 
 pub(crate) fn link_states() -> Object {

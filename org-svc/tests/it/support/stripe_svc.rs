@@ -238,6 +238,7 @@ impl Change {
             customer_deleted: false,
             observe_time: start,
             version,
+            invoiced_until_time: None,
         }
     }
 }

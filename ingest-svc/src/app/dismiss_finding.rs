@@ -1,0 +1,36 @@
+//! `DismissFinding`: a person has seen a finding and leaves it as it is.
+
+use billing_kit::{Fault, Violation, assertion::Admin};
+use billing_kit_db::db_fault;
+use uuid::Uuid;
+
+use crate::{
+    Parts,
+    domain::finding::{DismissReason, Finding},
+    store::findings,
+};
+
+/// Dismisses a finding, or finds it dismissed; one that is resolved stays as it is. It opens again
+/// when its numbers change.
+///
+/// # Errors
+/// There is no such finding; the database could not be asked.
+pub(crate) async fn dismiss_finding(
+    parts: &Parts,
+    admin: &Admin,
+    id: Uuid,
+    reason: &DismissReason,
+) -> Result<Finding, Fault> {
+    let now = parts.deps.clock.now();
+    let finding = findings::dismiss(&parts.db, id, &admin.email, reason, now)
+        .await
+        .map_err(db_fault)?;
+    let finding = finding.ok_or_else(|| {
+        Fault::invalid(vec![Violation::new(
+            "finding_id",
+            "There is no such finding.",
+        )])
+    })?;
+    tracing::info!(finding_id = %id, admin_user_id = admin.user_id, "an admin dismissed a finding");
+    Ok(finding)
+}

@@ -1,0 +1,53 @@
+//! Reports whose invoice was final before they could be on it: each UTC day of theirs is a finding.
+
+use chrono::{DateTime, Utc};
+use sea_orm::{ConnectionTrait, DbErr};
+use uuid::Uuid;
+
+use super::sql;
+
+/// Settles the missed reports of organizations, under their locks: one with a later report of its day
+/// would not have counted anyway, and the others are shown to a person.
+pub(crate) async fn settle(
+    db: &impl ConnectionTrait,
+    organizations: Vec<Uuid>,
+    now: DateTime<Utc>,
+) -> Result<(), DbErr> {
+    const SUPERSEDE: &str = "
+        UPDATE usage_reports u SET delivery_state = 'superseded', settled_at = $2
+        WHERE u.organization_id = ANY($1) AND u.delivery_state = 'missed_invoice' AND EXISTS (
+            SELECT 1 FROM usage_reports later
+            WHERE later.organization_id = u.organization_id AND NOT later.adopted
+                AND later.delivery_state IN ('queued', 'sent', 'missed_invoice')
+                AND later.reported_at > u.reported_at
+                AND later.reported_at < date_trunc('day', u.reported_at, 'UTC') + interval '1 day')";
+    // What was invoiced of the day is what the report before said, if that was sent. Where it said
+    // the same, nothing was missed. A finding that a person has dismissed opens anew with other
+    // numbers.
+    const RECORD: &str = "
+        INSERT INTO billing_findings AS f (organization_id, kind, day, period_start_at, period_end_at,
+            expected, found, first_seen_at, last_seen_at)
+        SELECT m.organization_id, 'missed_invoice', (m.reported_at AT TIME ZONE 'UTC')::date,
+            d.start_at, d.start_at + interval '1 day', m.user_count, coalesce(s.user_count, 0), $2, $2
+        FROM usage_reports m
+        CROSS JOIN LATERAL (SELECT date_trunc('day', m.reported_at, 'UTC') AS start_at) d
+        LEFT JOIN LATERAL (SELECT e.user_count FROM usage_reports e
+            WHERE e.organization_id = m.organization_id AND NOT e.adopted AND e.delivery_state = 'sent'
+                AND e.reported_at >= d.start_at AND e.reported_at < m.reported_at
+            ORDER BY e.reported_at DESC LIMIT 1) s ON true
+        WHERE m.organization_id = ANY($1) AND m.delivery_state = 'missed_invoice'
+            AND m.user_count <> coalesce(s.user_count, 0)
+        ON CONFLICT ON CONSTRAINT billing_findings_subject_key DO UPDATE SET
+            expected = excluded.expected, found = excluded.found,
+            last_seen_at = greatest(f.last_seen_at, excluded.last_seen_at), resolved_at = NULL,
+            dismissed_at = NULL, dismissed_by = NULL, dismiss_reason = NULL
+        WHERE (f.expected, f.found) IS DISTINCT FROM (excluded.expected, excluded.found)";
+    if organizations.is_empty() {
+        return Ok(());
+    }
+    for statement in [SUPERSEDE, RECORD] {
+        let values = [organizations.clone().into(), now.into()];
+        db.execute_raw(sql(statement, values)).await?;
+    }
+    Ok(())
+}
