@@ -81,8 +81,8 @@ pub(crate) async fn drop_outdated(
 }
 
 /// Judges anew what waits, and what is queued and was not on its way yet, by how its organization
-/// stands. What was on its way is brought to its outcome first, unless Stripe would take it no more or
-/// it is of a subscription before the present one.
+/// stands. What was on its way is brought to its outcome first, unless Stripe would take it no more:
+/// nobody may say of it that it is not billed before Stripe has.
 async fn judge_again(
     db: &impl ConnectionTrait,
     organizations: Vec<Uuid>,
@@ -110,7 +110,7 @@ async fn judge_again(
             FROM usage_reports u JOIN organization_reporting r USING (organization_id)
             WHERE u.organization_id = ANY($1) AND (u.delivery_state = 'waiting'
                 OR u.delivery_state = 'queued' AND (u.first_sent_at IS NULL
-                    OR u.reported_at < r.billing_start_at OR r.billable AND u.reported_at < $3))),
+                    OR r.billable AND u.reported_at < $3))),
         moved AS (
             UPDATE usage_reports u SET
                 delivery_state = j.state,
@@ -135,29 +135,34 @@ pub(crate) async fn first_queued(
     now: DateTime<Utc>,
 ) -> Result<Vec<InFlight>, DbErr> {
     const FIRST_QUEUED: &str = "
-        SELECT u.id, u.organization_id, r.stripe_customer_id, u.user_count, u.reported_at,
-            u.attempt_count, u.resend_count
+        SELECT u.id, u.organization_id, u.user_count, u.reported_at, u.attempt_count, u.resend_count,
+            coalesce(u.sent_customer_id, r.stripe_customer_id) AS stripe_customer_id
         FROM organization_reporting r
         CROSS JOIN LATERAL (SELECT * FROM usage_reports q
             WHERE q.organization_id = r.organization_id AND q.delivery_state = 'queued'
+                AND coalesce(q.sent_customer_id, r.stripe_customer_id) IS NOT NULL
             ORDER BY q.reported_at LIMIT 1) u
-        WHERE r.organization_id = ANY($1) AND r.stripe_customer_id IS NOT NULL
-            AND u.next_attempt_at <= $2";
+        WHERE r.organization_id = ANY($1) AND u.next_attempt_at <= $2";
     InFlight::find_by_statement(sql(FIRST_QUEUED, [organizations.into(), now.into()]))
         .all(db)
         .await
 }
 
-/// Notes, before they are sent, that these reports have been on their way.
+/// Notes, before they are sent, that these reports have been on their way, and for whom: what becomes
+/// of the link meanwhile is no reason to lose sight of them.
 pub(crate) async fn mark_sent(
     db: &impl ConnectionTrait,
     in_flight: &[InFlight],
     now: DateTime<Utc>,
 ) -> Result<(), DbErr> {
     const MARK_SENT: &str = "
-        UPDATE usage_reports SET first_sent_at = $2 WHERE id = ANY($1) AND first_sent_at IS NULL";
+        UPDATE usage_reports u SET first_sent_at = $2, sent_customer_id = s.customer_id
+        FROM unnest($1::uuid[], $3::text[]) AS s (id, customer_id)
+        WHERE u.id = s.id AND u.first_sent_at IS NULL";
     let ids: Vec<_> = in_flight.iter().map(|report| report.id).collect();
-    db.execute_raw(sql(MARK_SENT, [ids.into(), now.into()]))
+    let customers = in_flight.iter().map(|it| it.stripe_customer_id.clone());
+    let customers: Vec<_> = customers.collect();
+    db.execute_raw(sql(MARK_SENT, [ids.into(), now.into(), customers.into()]))
         .await
         .map(drop)
 }
@@ -243,10 +248,10 @@ pub(crate) async fn settle(
 /// of one that may not be billed now was on its way before that was known.
 macro_rules! next_delivery {
     () => {
-        "next_delivery_at = CASE WHEN r.stripe_customer_id IS NOT NULL THEN (
-            SELECT q.next_attempt_at FROM usage_reports q
+        "next_delivery_at = (SELECT q.next_attempt_at FROM usage_reports q
             WHERE q.organization_id = r.organization_id AND q.delivery_state = 'queued'
-            ORDER BY q.reported_at LIMIT 1) END"
+                AND coalesce(q.sent_customer_id, r.stripe_customer_id) IS NOT NULL
+            ORDER BY q.reported_at LIMIT 1)"
     };
 }
 

@@ -590,6 +590,59 @@ async fn what_was_queued_before_the_present_subscription_is_not_billed() {
     );
 }
 
+/// The chaos run found reports that were `not_billed`, with a meter event whose outcome nobody asked
+/// for any more: their subscription ended and the next began while Stripe's answer was on its way. For
+/// all that anyone knew, they were billed.
+#[tokio::test]
+async fn what_was_on_its_way_is_asked_for_whatever_becomes_of_the_link() {
+    let (database, db) = database().await;
+    let standing = linked(&database, &db).await;
+    let id = standing.organization_id;
+    let at = now() - TimeDelta::hours(2);
+    let report_id = queue(&db, id, at).await;
+    let due = async || {
+        let token = Ids::random().next();
+        let until = now() + TimeDelta::seconds(40);
+        let leased = delivery::lease(&db, token, now(), until, 10).await.unwrap();
+        delivery::drop_outdated(&db, leased.clone(), now())
+            .await
+            .unwrap();
+        let due = delivery::first_queued(&db, leased.clone(), now()).await;
+        delivery::release(&db, leased).await.unwrap();
+        let due = due.unwrap().into_iter();
+        due.map(|it| (it.id, it.stripe_customer_id))
+            .collect::<Vec<_>>()
+    };
+    let first = delivery::first_queued(&db, vec![id], now()).await.unwrap();
+    delivery::mark_sent(&db, &first, now()).await.unwrap();
+    let customer = standing.stripe_customer_id.clone().unwrap();
+    let unlinked = Standing {
+        version: 2,
+        ..Standing::unknown(id)
+    };
+    let linked_again = Standing {
+        stripe_customer_id: Some("cus_other".to_owned()),
+        billing_start_at: Some(now()),
+        version: 3,
+        ..standing
+    };
+    for standing in [unlinked, linked_again] {
+        learn(&db, &standing).await;
+        assert_eq!(due().await, [(report_id, customer.clone())], "{standing:?}");
+    }
+    assert_eq!(states(&db, id).await, [(at, DeliveryState::Queued)]);
+    // What was never on its way is nobody's any more.
+    let never_sent = now() - TimeDelta::hours(1);
+    queue(&db, id, never_sent).await;
+    due().await;
+    let expected = [
+        (at, DeliveryState::Queued),
+        (never_sent, DeliveryState::NotBilled),
+    ];
+    assert_eq!(states(&db, id).await, expected);
+    db.close().await.unwrap();
+}
+
 /// The chaos run found events in Stripe whose reports were `superseded`: their answer was lost, and a
 /// later report of the day replaced them in the queue. Had such an event been held up on its way, it
 /// would have arrived after the later one and counted in its place.

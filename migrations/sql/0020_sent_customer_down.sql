@@ -1,0 +1,1 @@
+ALTER TABLE usage_reports DROP COLUMN sent_customer_id;
