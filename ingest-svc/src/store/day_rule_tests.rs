@@ -1,5 +1,6 @@
 //! Goal: whatever the order in which a day's reports come and are sent, the meter ends with the
-//! count of the day's greatest timestamp.
+//! count of the day's greatest timestamp; and where it is heard, early or late, that the subscription
+//! ended, with the greatest from before that.
 //! Method: the day rule as a pure model, proptest's sequences through the model and through the
 //! outbox in SQL, and Stripe's rule (of a UTC day the event received last counts) at their end.
 
@@ -19,7 +20,7 @@ use super::{
     {delivery, reporting, reports},
 };
 use crate::domain::{
-    delivery::{DeliveryState, meter_event_identifier},
+    delivery::{DeliveryState, meter_event_identifier, state_at_recording},
     standing::{Standing, SubscriptionStatus},
 };
 
@@ -46,11 +47,26 @@ enum Event {
     Arrives(i64),
     /// The relay takes a step.
     Delivered,
+    /// It is heard that the subscription ended so many minutes before [`now`].
+    Ended(i64),
 }
 
-/// Three days' worth of reports, no two with the same timestamp, with deliveries in between.
+const THREE_DAYS_MIN: std::ops::Range<i64> = 0..3 * 24 * 60;
+
+/// Three days' worth of reports, no two with the same timestamp, with deliveries in between; and it may
+/// end at any time, which is heard at any time.
 fn events() -> impl Strategy<Value = Vec<Event>> {
-    let minutes = prop::collection::btree_set(0_i64..3 * 24 * 60, 1..14);
+    let end = prop::option::of((any::<prop::sample::Index>(), THREE_DAYS_MIN));
+    (reports_and_deliveries(), end).prop_map(|(mut events, end)| {
+        if let Some((place, minutes)) = end {
+            events.insert(place.index(events.len() + 1), Event::Ended(minutes));
+        }
+        events
+    })
+}
+
+fn reports_and_deliveries() -> impl Strategy<Value = Vec<Event>> {
+    let minutes = prop::collection::btree_set(THREE_DAYS_MIN, 1..14);
     let minutes = minutes.prop_map(|set| set.into_iter().collect::<Vec<_>>());
     minutes
         .prop_shuffle()
@@ -74,16 +90,29 @@ fn time_of(minutes: i64) -> DateTime<Utc> {
 /// Stripe's meter: of a UTC day the event that it received last counts.
 type Meter = BTreeMap<NaiveDate, DateTime<Utc>>;
 
-/// What each day must count in the end: its report with the greatest timestamp.
-fn expected(events: &[Event]) -> Meter {
+/// When it ended, where that is ever heard.
+fn end_in(events: &[Event]) -> Option<DateTime<Utc>> {
+    events.iter().find_map(|event| match event {
+        Event::Ended(minutes) => Some(time_of(*minutes)),
+        Event::Arrives(_) | Event::Delivered => None,
+    })
+}
+
+/// What each day must count in the end: its report with the greatest timestamp of those that are owed.
+/// Only a later one that was sent before the end was heard of may stand in its place.
+fn expected(events: &[Event], sent_after_end: &Meter) -> Meter {
+    let end = end_in(events);
     let mut meter = Meter::new();
     for event in events {
         if let Event::Arrives(minutes) = event {
             let time = time_of(*minutes);
-            let counted = meter.entry(time.date_naive()).or_insert(time);
-            *counted = time.max(*counted);
+            if end.is_none_or(|end| time < end) {
+                let counted = meter.entry(time.date_naive()).or_insert(time);
+                *counted = time.max(*counted);
+            }
         }
     }
+    meter.extend(sent_after_end);
     meter
 }
 
@@ -92,21 +121,42 @@ fn expected(events: &[Event]) -> Meter {
 struct Model {
     reports: BTreeMap<DateTime<Utc>, DeliveryState>,
     meter: Meter,
+    end: Option<DateTime<Utc>>,
+    /// What was sent that came after the end, before that was heard of.
+    sent_after_end: Meter,
 }
 
 impl Model {
+    fn is_owed(&self, time: DateTime<Utc>) -> bool {
+        self.end.is_none_or(|end| time < end)
+    }
+
+    /// Judges every report that was not sent anew: a later one of its day replaces it that was sent,
+    /// or is owed.
+    fn judge(&mut self) {
+        let all = self.reports.clone();
+        for (time, state) in &all {
+            if *state == DeliveryState::Sent {
+                continue;
+            }
+            let is_replaced = all.iter().any(|(other, state)| {
+                (*state == DeliveryState::Sent || self.is_owed(*other))
+                    && other > time
+                    && other.date_naive() == time.date_naive()
+            });
+            let judged = match (self.is_owed(*time), is_replaced) {
+                (false, _) if *state == DeliveryState::Superseded => DeliveryState::Superseded,
+                (false, _) => DeliveryState::NotBilled,
+                (true, true) => DeliveryState::Superseded,
+                (true, false) => DeliveryState::Queued,
+            };
+            self.reports.insert(*time, judged);
+        }
+    }
+
     /// Takes a step; answers whether there was anything to do.
     fn deliver(&mut self) -> bool {
-        let live = |state| matches!(state, DeliveryState::Queued | DeliveryState::Sent);
-        let all = self.reports.clone();
-        for (time, state) in &mut self.reports {
-            let has_later = all.iter().any(|(other, state)| {
-                live(*state) && other > time && other.date_naive() == time.date_naive()
-            });
-            if *state == DeliveryState::Queued && has_later {
-                *state = DeliveryState::Superseded;
-            }
-        }
+        self.judge();
         let mut queued = self.reports.iter_mut();
         let Some((time, state)) = queued.find(|(_, state)| **state == DeliveryState::Queued) else {
             return false;
@@ -115,6 +165,12 @@ impl Model {
         self.meter.insert(time.date_naive(), *time);
         true
     }
+
+    fn hear_of_end(&mut self, end: DateTime<Utc>) {
+        self.end = Some(end);
+        let counted = self.meter.iter().filter(|(_, time)| **time >= end);
+        self.sent_after_end = counted.map(|(day, time)| (*day, *time)).collect();
+    }
 }
 
 fn run_model(events: &[Event]) -> Model {
@@ -122,13 +178,13 @@ fn run_model(events: &[Event]) -> Model {
     for event in events {
         match event {
             Event::Arrives(minutes) => {
-                model
-                    .reports
-                    .insert(time_of(*minutes), DeliveryState::Queued);
+                let state = DeliveryState::Queued;
+                model.reports.insert(time_of(*minutes), state);
             }
             Event::Delivered => {
                 model.deliver();
             }
+            Event::Ended(minutes) => model.hear_of_end(time_of(*minutes)),
         }
     }
     while model.deliver() {}
@@ -140,7 +196,7 @@ fn of_a_day_the_greatest_timestamp_counts_in_the_end() {
     TestRunner::new(config(MODEL_CASES))
         .run(&events(), |events| {
             let model = run_model(&events);
-            prop_assert_eq!(model.meter, expected(&events));
+            prop_assert_eq!(&model.meter, &expected(&events, &model.sent_after_end));
             prop_assert!(
                 model
                     .reports
@@ -172,8 +228,16 @@ async fn deliver(db: &DatabaseConnection, id: Uuid, meter: &mut Meter) -> bool {
     true
 }
 
+async fn learn(db: &DatabaseConnection, standing: &Standing) {
+    let id = standing.organization_id;
+    reporting::lock_with_standings(db, std::slice::from_ref(standing))
+        .await
+        .unwrap();
+    delivery::reconsider(db, vec![id], now()).await.unwrap();
+}
+
 async fn run_outbox(db: &DatabaseConnection, id: Uuid, events: &[Event]) -> Meter {
-    let standing = Standing {
+    let mut standing = Standing {
         status: SubscriptionStatus::Active,
         stripe_customer_id: Some(format!("cus_{id}")),
         billing_start_at: Some(now() - TimeDelta::days(30)),
@@ -181,22 +245,27 @@ async fn run_outbox(db: &DatabaseConnection, id: Uuid, events: &[Event]) -> Mete
         version: 1,
         ..Standing::unknown(id)
     };
-    reporting::lock_with_standings(db, &[standing])
-        .await
-        .unwrap();
+    learn(db, &standing).await;
     let mut meter = Meter::new();
     for event in events {
         match event {
             Event::Arrives(minutes) => {
-                let queued = new_report(
-                    Ids::random().next(),
-                    report(id, time_of(*minutes)),
-                    DeliveryState::Queued,
-                );
-                reports::insert_new(db, &[queued]).await.unwrap();
+                let report = report(id, time_of(*minutes));
+                let state = state_at_recording(&standing, report.reported_at, now());
+                let new = new_report(Ids::random().next(), report, state);
+                reports::insert_new(db, &[new]).await.unwrap();
             }
             Event::Delivered => {
                 deliver(db, id, &mut meter).await;
+            }
+            Event::Ended(minutes) => {
+                standing = Standing {
+                    status: SubscriptionStatus::Canceled,
+                    billing_end_at: Some(time_of(*minutes)),
+                    version: 2,
+                    ..standing
+                };
+                learn(db, &standing).await;
             }
         }
     }
@@ -217,7 +286,7 @@ async fn the_outbox_decides_as_the_model_does() {
                 let meter = run_outbox(&db, id, &events).await;
                 (meter, states(&db, id).await)
             });
-            prop_assert_eq!(meter, expected(&events));
+            prop_assert_eq!(&meter, &expected(&events, &model.sent_after_end));
             prop_assert_eq!(states, model.reports.into_iter().collect::<Vec<_>>());
             Ok(())
         })

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 use uuid::Uuid;
 
-use super::{missed_invoices, sql};
+use super::{day_rule::replaces, missed_invoices, sql};
 use crate::domain::delivery::{AGE_MAX, DeliveryState};
 
 /// A report that is on its way.
@@ -65,15 +65,15 @@ pub(crate) async fn drop_outdated(
     organizations: Vec<Uuid>,
     now: DateTime<Utc>,
 ) -> Result<(), DbErr> {
-    const SUPERSEDE: &str = "
-        UPDATE usage_reports u SET settled_at = $2, next_attempt_at = NULL, delivery_state = 'superseded'
-        WHERE u.organization_id = ANY($1) AND u.delivery_state = 'queued' AND u.first_sent_at IS NULL
-            AND EXISTS (
-                SELECT 1 FROM usage_reports later
-                WHERE later.organization_id = u.organization_id AND NOT later.adopted
-                    AND later.delivery_state IN ('queued', 'sent')
-                    AND later.reported_at > u.reported_at
-                    AND later.reported_at < date_trunc('day', u.reported_at, 'UTC') + interval '1 day')";
+    const SUPERSEDE: &str = concat!(
+        "UPDATE usage_reports u SET settled_at = $2, next_attempt_at = NULL, delivery_state = 'superseded'
+        FROM organization_reporting r
+        WHERE u.organization_id = ANY($1) AND r.organization_id = u.organization_id
+            AND u.delivery_state = 'queued' AND u.first_sent_at IS NULL
+            AND EXISTS (SELECT 1 FROM usage_reports later WHERE ",
+        replaces!("'queued'"),
+        ")"
+    );
     judge_again(db, organizations.clone(), now).await?;
     db.execute_raw(sql(SUPERSEDE, [organizations.into(), now.into()]))
         .await
@@ -83,11 +83,25 @@ pub(crate) async fn drop_outdated(
 /// Judges anew what waits, and what is queued and was not on its way yet, by how its organization
 /// stands. What was on its way is brought to its outcome first, unless Stripe would take it no more:
 /// nobody may say of it that it is not billed before Stripe has.
+///
+/// So is what was replaced by a report that is not to be billed after all, which the end of the
+/// subscription alone can bring about, on its own UTC day.
 async fn judge_again(
     db: &impl ConnectionTrait,
     organizations: Vec<Uuid>,
     now: DateTime<Utc>,
 ) -> Result<(), DbErr> {
+    const BRING_BACK: &str = concat!(
+        "UPDATE usage_reports u SET delivery_state = 'waiting', settled_at = NULL
+        FROM organization_reporting r
+        WHERE r.organization_id = ANY($1) AND u.organization_id = r.organization_id
+            AND u.delivery_state = 'superseded' AND NOT u.adopted
+            AND u.reported_at >= greatest(r.billing_start_at, date_trunc('day', r.billing_end_at, 'UTC'))
+            AND u.reported_at < r.billing_end_at
+            AND NOT EXISTS (SELECT 1 FROM usage_reports later WHERE ",
+        replaces!("'waiting', 'queued', 'refused', 'too_late', 'missed_invoice'"),
+        ")"
+    );
     // The same rules as domain::delivery::state_at_recording, which a test holds against these.
     const JUDGE_AGAIN: &str = "
         WITH judged AS (
@@ -119,6 +133,8 @@ async fn judge_again(
             FROM judged j WHERE u.id = j.id AND j.state <> u.delivery_state
             RETURNING u.organization_id, u.delivery_state)
         SELECT DISTINCT organization_id FROM moved WHERE delivery_state = 'missed_invoice'";
+    db.execute_raw(sql(BRING_BACK, [organizations.clone().into()]))
+        .await?;
     let oldest = now - AGE_MAX;
     let values = [organizations.into(), now.into(), oldest.into()];
     let missed = OrganizationRow::find_by_statement(sql(JUDGE_AGAIN, values))

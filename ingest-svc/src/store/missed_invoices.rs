@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DbErr};
 use uuid::Uuid;
 
-use super::sql;
+use super::{day_rule::replaces, sql};
 
 /// Settles the missed reports of organizations, under their locks: one with a later report of its day
 /// would not have counted anyway, and the others are shown to a person.
@@ -13,14 +13,15 @@ pub(crate) async fn settle(
     organizations: Vec<Uuid>,
     now: DateTime<Utc>,
 ) -> Result<(), DbErr> {
-    const SUPERSEDE: &str = "
-        UPDATE usage_reports u SET delivery_state = 'superseded', settled_at = $2
-        WHERE u.organization_id = ANY($1) AND u.delivery_state = 'missed_invoice' AND EXISTS (
-            SELECT 1 FROM usage_reports later
-            WHERE later.organization_id = u.organization_id AND NOT later.adopted
-                AND later.delivery_state IN ('queued', 'sent', 'missed_invoice')
-                AND later.reported_at > u.reported_at
-                AND later.reported_at < date_trunc('day', u.reported_at, 'UTC') + interval '1 day')";
+    const SUPERSEDE: &str = concat!(
+        "UPDATE usage_reports u SET delivery_state = 'superseded', settled_at = $2
+        FROM organization_reporting r
+        WHERE u.organization_id = ANY($1) AND r.organization_id = u.organization_id
+            AND u.delivery_state = 'missed_invoice'
+            AND EXISTS (SELECT 1 FROM usage_reports later WHERE ",
+        replaces!("'queued', 'missed_invoice'"),
+        ")"
+    );
     // What was invoiced of the day is what the report before said, if that was sent. Where it said
     // the same, nothing was missed. A finding that a person has dismissed opens anew with other
     // numbers.

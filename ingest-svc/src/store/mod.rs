@@ -3,6 +3,7 @@
 //!
 //! Functions take a connection or a transaction; the use case owns the transaction.
 
+mod day_rule;
 pub(crate) mod delivery;
 pub(crate) mod drains;
 pub(crate) mod feed_cursors;

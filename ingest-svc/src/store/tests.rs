@@ -194,6 +194,77 @@ async fn queue(db: &DatabaseConnection, id: Uuid, at: DateTime<Utc>) -> Uuid {
     report_id
 }
 
+/// What became of a report that Stripe took.
+fn sent(report_id: Uuid) -> delivery::Settlement {
+    delivery::Settlement {
+        report_id,
+        state: DeliveryState::Sent,
+        is_attempt: true,
+        stripe_meter_event_id: Some(format!("ur_{report_id}")),
+        error: None,
+        next_attempt_at: None,
+    }
+}
+
+/// The chaos run found a day of which nothing was billed: a late report had replaced the earlier ones
+/// in the queue, and then it was heard that the subscription had ended before it, so that it was not
+/// billed itself.
+#[tokio::test]
+async fn what_a_report_replaced_that_is_not_billed_is_judged_again() {
+    use DeliveryState::{MissedInvoice, NotBilled, Queued, Sent, Superseded};
+    let hours_ago = |hours| now() - TimeDelta::hours(hours);
+    let times = [5, 4, 2].map(hours_ago);
+    let end = hours_ago(3);
+    for (is_sent, invoiced_until, expected) in [
+        (false, None, [Superseded, Queued, NotBilled]),
+        (false, Some(end), [Superseded, MissedInvoice, NotBilled]),
+        // It was sent before that was heard: it is what Stripe counts for the day.
+        (true, None, [Superseded, Superseded, Sent]),
+        (true, Some(end), [Superseded, Superseded, Sent]),
+    ] {
+        let (database, db) = database().await;
+        let standing = linked(&database, &db).await;
+        let id = standing.organization_id;
+        for at in times {
+            queue(&db, id, at).await;
+        }
+        delivery::drop_outdated(&db, vec![id], now()).await.unwrap();
+        let told = states(&db, id).await.into_iter().map(|(_, it)| it);
+        assert_eq!(
+            told.collect::<Vec<_>>(),
+            [Superseded, Superseded, Queued],
+            "the last of the day replaces the others while it is to be billed"
+        );
+        if is_sent {
+            let last = delivery::first_queued(&db, vec![id], now()).await.unwrap();
+            let settlement = sent(last[0].id);
+            delivery::settle(&db, &[settlement], now()).await.unwrap();
+        }
+        let ended = Standing {
+            status: SubscriptionStatus::Canceled,
+            billing_end_at: Some(end),
+            invoiced_until,
+            version: 2,
+            ..standing
+        };
+        learn(&db, &ended).await;
+        // Again and again, as the feed and the relay would: it stays as it is.
+        for _ in 0..2 {
+            delivery::drop_outdated(&db, vec![id], now()).await.unwrap();
+            let told = states(&db, id).await.into_iter().map(|(_, it)| it);
+            assert_eq!(
+                told.collect::<Vec<_>>(),
+                expected,
+                "{is_sent} {invoiced_until:?}"
+            );
+        }
+        let findings = findings::list(&db, None, false, 10).await.unwrap();
+        let is_missed = expected.contains(&MissedInvoice);
+        assert_eq!(findings.len(), usize::from(is_missed));
+        db.close().await.unwrap();
+    }
+}
+
 /// What is queued when a subscription ends is settled at once: sent where it was used before, else not
 /// billed; and what may be with Stripe already is brought to its outcome.
 #[tokio::test]
@@ -307,14 +378,7 @@ async fn what_missed_its_invoice_is_a_finding_where_something_was_lost() {
     let days_ago = |days, hours| now() - TimeDelta::days(days) + TimeDelta::hours(hours);
     let send = async |at| {
         let report_id = queue(&db, id, at).await;
-        let settlement = delivery::Settlement {
-            report_id,
-            state: DeliveryState::Sent,
-            is_attempt: true,
-            stripe_meter_event_id: Some(format!("ur_{report_id}")),
-            error: None,
-            next_attempt_at: None,
-        };
+        let settlement = sent(report_id);
         delivery::settle(&db, &[settlement], now()).await.unwrap();
     };
     // Five seats were sent at noon, as each of these reports says.

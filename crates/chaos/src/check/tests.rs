@@ -213,6 +213,17 @@ fn what_was_there_before_the_end_is_billed() {
         it.ledger.invoices.pop();
     };
     assert!(found(not_missed)[0], "there is no such invoice");
+    let gave_way = |it: &mut Records| {
+        ended_unbilled(it, true);
+        missed_its_invoice(it);
+        it.organizations[0].user_count = Some(7);
+    };
+    assert_eq!(found(gave_way), clean, "the last of its day was missed");
+    let gave_way_to_nothing = |it: &mut Records| {
+        gave_way(it);
+        it.reports[1].delivery_state = "not_billed".to_owned();
+    };
+    assert!(found(gave_way_to_nothing)[0], "so is the last of its day");
 }
 
 /// The day's last report came after its invoice; the one before it had given way to it.

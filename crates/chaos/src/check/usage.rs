@@ -110,10 +110,17 @@ impl Court {
         };
         let end = ended.ended_at.unwrap_or(i64::MAX);
         for report in &records.reports {
-            let is_of_it = report.organization_id == organization
-                && (ended.start_date..end).contains(&report.at)
-                && before.contains(&report.at);
-            if !is_of_it || is_missed(records, report) {
+            let is_of_it = |it: &&StoredReport| {
+                it.organization_id == organization && (ended.start_date..end).contains(&it.at)
+            };
+            if !is_of_it(&report) || !before.contains(&report.at) {
+                continue;
+            }
+            let day = records.reports.iter().filter(is_of_it);
+            let day = day.filter(|it| day_of(it.at) == day_of(report.at));
+            // It had given way to the last of its day.
+            let last = day.max_by_key(|it| it.at).unwrap_or(report);
+            if is_missed(records, report) || is_missed(records, last) {
                 continue;
             }
             let counts = records.ledger.meter_events.iter().any(|event| {
@@ -125,7 +132,7 @@ impl Court {
                 self.find(
                     Harm::Lost,
                     format!(
-                        "{report:?} was there before {subscription} was to end, and is not billed"
+                        "{report:?} was there before {subscription} was to end, and is not billed; of its day the last is {last:?}"
                     ),
                 );
             }
