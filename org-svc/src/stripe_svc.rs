@@ -80,6 +80,10 @@ impl StripeSvc {
             deployment_type: wire::deployment_type(Some(terms.deployment_type)).into(),
             plan_type: wire::plan_type(Some(terms.plan_type)).into(),
             trial_days: terms.trial_days.as_i32(),
+            adopt_customer_id: terms
+                .adopt_customer_id
+                .as_ref()
+                .map_or_else(String::new, |id| id.0.clone()),
         };
         match self.calls.clone().provision_subscription(request).await {
             Ok(response) => match response.into_inner().outcome {

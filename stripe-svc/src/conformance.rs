@@ -459,5 +459,6 @@ fn provision(link: &Link, trial_days: i32) -> Provision {
         deployment_type: DeploymentType::OnPremise,
         plan_type: PlanType::ManagedCloud,
         trial_days: TrialDays::new(trial_days).unwrap_or(TrialDays::NONE),
+        adopt: None,
     }
 }

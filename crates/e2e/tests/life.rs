@@ -60,6 +60,53 @@ async fn a_customer_whose_subscription_ended_comes_back() {
     assert_eq!(reports[&free]["delivery_state"], "not_billed");
 }
 
+/// An organization that was a customer in Stripe before it was one here.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_customer_that_is_in_stripe_already_is_adopted_by_one_organization() {
+    let system = System::start().await;
+    let admin = Admin::sign_in(&system).await;
+    let (one, two) = (Instance::of(&system), Instance::of(&system));
+    for instance in [&one, &two] {
+        let answer = instance.report(45, now() - TimeDelta::hours(1)).await;
+        assert_eq!(answer.status, StatusCode::OK, "{:?}", answer.json);
+    }
+    let customer = http()
+        .post(format!("{}/v1/customers", system.stripe.base_url()))
+        .basic_auth(STRIPE_KEY, None::<&str>)
+        .form(&[("name", "Acme"), ("email", "billing@acme.example")]);
+    let customer: Value = customer.send().await.unwrap().json().await.unwrap();
+    let link_of =
+        |instance: &Instance| format!("/api/admin/organizations/{}/link", instance.organization);
+    let preview = admin
+        .post(&format!("{}/preview", link_of(&one)), &terms())
+        .await;
+    let similar = preview.text("/preview/similar_customers/0/stripe_customer_id");
+    assert_eq!(similar, customer["id"], "{:?}", preview.json);
+
+    let mut adopting = terms();
+    adopting["adopt_customer_id"] = customer["id"].clone();
+    let linked = admin.post(&link_of(&one), &adopting).await;
+    assert_eq!(linked.status, StatusCode::OK, "{:?}", linked.json);
+    assert_eq!(
+        linked.text("/organization/stripe_customer_id"),
+        customer["id"]
+    );
+    report(&admin, &one, 1, "sent").await;
+    let ledger = system.stripe.ledger();
+    assert_eq!(ledger.customers.len(), 1);
+    let sent = &ledger.meter_events[0];
+    assert_eq!(sent.customer, customer["id"], "{sent:?}");
+
+    let refused = admin.post(&link_of(&two), &adopting).await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(refused.text("/error/code"), "stripe_refused");
+    assert!(admin.listed("pending", two.organization).await.is_some());
+    // On a customer of its own it is linked all the same.
+    let linked = admin.post(&link_of(&two), &terms()).await;
+    assert_eq!(linked.status, StatusCode::OK, "{:?}", linked.json);
+    assert_eq!(system.stripe.ledger().customers.len(), 2);
+}
+
 /// An organization without a trial, whose subscription began three days ago by Stripe's clock.
 async fn paying(system: &System, admin: &Admin) -> Instance {
     let instance = Instance::of(system);

@@ -41,6 +41,7 @@ impl App {
                 deployment_type: terms.deployment_type().into(),
                 plan_type: terms.plan_type().into(),
                 trial_days: Some(terms.trial_days()),
+                adopt_customer_id: terms.adopt_customer_id().unwrap_or_default().to_owned(),
             }),
         });
         let org::LinkOrganizationResponse {

@@ -10,6 +10,8 @@ use super::{fields::Fields, words};
 pub(crate) const TRIAL_DAYS_MAX: i32 = 730;
 /// The longest address, in bytes: SMTP carries none that is longer.
 const ADMIN_EMAIL_LEN_MAX: usize = 254;
+/// The longest id of Stripe's, in characters.
+const CUSTOMER_ID_CHARS_MAX: usize = 255;
 
 /// The fields, by the names that the specification gives them.
 pub(crate) const ADMIN_EMAIL: &str = "admin_email";
@@ -19,6 +21,8 @@ pub(crate) const DEPLOYMENT_TYPE: &str = "deployment_type";
 pub(crate) const PLAN_TYPE: &str = "plan_type";
 /// See [`ADMIN_EMAIL`].
 pub(crate) const TRIAL_DAYS: &str = "trial_days";
+/// See [`ADMIN_EMAIL`].
+pub(crate) const ADOPT_CUSTOMER_ID: &str = "adopt_customer_id";
 
 /// Terms that are complete and in range.
 ///
@@ -30,6 +34,7 @@ pub(crate) struct LinkTerms {
     deployment_type: DeploymentType,
     plan_type: PlanType,
     trial_days: i32,
+    adopt_customer_id: Option<String>,
 }
 
 impl LinkTerms {
@@ -47,7 +52,16 @@ impl LinkTerms {
         );
         let plan_type = fields.word(PLAN_TYPE, words::parse_plan_type, words::PLAN_TYPES);
         let trial_days = fields.integer(TRIAL_DAYS);
-        Self::check(fields, admin_email, deployment_type, plan_type, trial_days)
+        let adopt_customer_id =
+            fields.if_present(ADOPT_CUSTOMER_ID, |fields| fields.text(ADOPT_CUSTOMER_ID));
+        Self::check(
+            fields,
+            admin_email,
+            deployment_type,
+            plan_type,
+            trial_days,
+            adopt_customer_id,
+        )
     }
 
     /// The terms of a typed message, where an absent value is `None`.
@@ -59,6 +73,7 @@ impl LinkTerms {
         deployment_type: Option<DeploymentType>,
         plan_type: Option<PlanType>,
         trial_days: Option<i64>,
+        adopt_customer_id: Option<&str>,
     ) -> Result<Self, Vec<Violation>> {
         let nothing = Map::new();
         let mut fields = Fields::of(&nothing);
@@ -78,6 +93,7 @@ impl LinkTerms {
             deployment_type,
             plan_type,
             trial_days,
+            adopt_customer_id,
         )
     }
 
@@ -87,6 +103,7 @@ impl LinkTerms {
         deployment_type: Option<DeploymentType>,
         plan_type: Option<PlanType>,
         trial_days: Option<i64>,
+        adopt_customer_id: Option<&str>,
     ) -> Result<Self, Vec<Violation>> {
         let admin_email = admin_email.map(str::trim);
         if admin_email.is_some_and(|email| !is_address(email)) {
@@ -102,6 +119,12 @@ impl LinkTerms {
         if trial_days.is_some() && days.is_none() {
             fields.violation(TRIAL_DAYS, "It must be 0 (no trial) to 730 days.");
         }
+        if adopt_customer_id.is_some_and(|id| !is_stripe_id(id)) {
+            fields.violation(
+                ADOPT_CUSTOMER_ID,
+                "It must be the id of a customer in Stripe, for example cus_NEW123.",
+            );
+        }
         let violations = fields.finish();
         match (admin_email, deployment_type, plan_type, days) {
             (Some(admin_email), Some(deployment_type), Some(plan_type), Some(trial_days))
@@ -112,6 +135,7 @@ impl LinkTerms {
                     deployment_type,
                     plan_type,
                     trial_days,
+                    adopt_customer_id: adopt_customer_id.map(str::to_owned),
                 })
             }
             _ => Err(violations),
@@ -137,6 +161,18 @@ impl LinkTerms {
     pub(crate) fn trial_days(&self) -> i32 {
         self.trial_days
     }
+
+    /// The customer in Stripe to use in place of a new one.
+    pub(crate) fn adopt_customer_id(&self) -> Option<&str> {
+        self.adopt_customer_id.as_deref()
+    }
+}
+
+fn is_stripe_id(text: &str) -> bool {
+    (1..=CUSTOMER_ID_CHARS_MAX).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 /// A loose rule, because a real address that is refused here could never be invoiced; org-svc and
@@ -175,9 +211,29 @@ mod tests {
                 "billing@acme.com",
                 Some(DeploymentType::OnPremise),
                 Some(PlanType::ManagedCloud),
-                Some(4)
+                Some(4),
+                None
             )
         );
+    }
+
+    #[test]
+    fn a_customer_to_adopt_is_named_by_its_id_or_not_at_all() {
+        for (customer, adopted) in [
+            (serde_json::json!("cus_NEW123"), Ok(Some("cus_NEW123"))),
+            (Value::Null, Ok(None)),
+            (serde_json::json!(""), Err(())),
+            (serde_json::json!("cus/../prices"), Err(())),
+            (serde_json::json!(7), Err(())),
+        ] {
+            let terms = read(serde_json::json!({"admin_email": "billing@acme.com",
+                "deployment_type": "on-premise", "plan_type": "managed-cloud", "trial_days": 4,
+                "adopt_customer_id": customer}));
+            match adopted {
+                Ok(adopted) => assert_eq!(terms.unwrap().adopt_customer_id(), adopted),
+                Err(()) => assert_eq!(terms.unwrap_err(), [ADOPT_CUSTOMER_ID], "{customer}"),
+            }
+        }
     }
 
     #[test]

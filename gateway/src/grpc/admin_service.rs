@@ -148,6 +148,7 @@ impl AdminService for AdminFace {
             deployment_type,
             plan_type,
             trial_days,
+            adopt_customer_id: String::new(),
         })?;
         let preview = self.0.preview_link(&admin, id, &terms).await?;
         Ok(Response::new(PreviewLinkResponse {
@@ -576,9 +577,15 @@ fn link_request(message: LinkOrganizationRequest) -> Result<(Uuid, LinkTerms), F
         deployment_type: _,
         plan_type: _,
         trial_days,
+        adopt_customer_id,
     } = message;
-    let trial_days = trial_days.map(i64::from);
-    let terms = LinkTerms::new(&admin_email, deployment_type, plan_type, trial_days);
+    let terms = LinkTerms::new(
+        &admin_email,
+        deployment_type,
+        plan_type,
+        trial_days.map(i64::from),
+        Some(&*adopt_customer_id).filter(|id| !id.is_empty()),
+    );
     with_id(&organization_id, terms)
 }
 

@@ -265,6 +265,10 @@ pub(super) struct LinkBody {
     /// Length of the trial in days; 0 is none.
     #[schema(minimum = 0, maximum = 730)]
     trial_days: i32,
+    /// The customer in Stripe to use in place of a new one, for example `cus_NEW123`: of those that the
+    /// preview shows as similar, one without a subscription. A preview does not look at it.
+    #[schema(min_length = 1, max_length = 255, pattern = "^[A-Za-z0-9_]+$")]
+    adopt_customer_id: Option<String>,
 }
 
 /// A link that is made.
@@ -284,7 +288,8 @@ pub(super) struct LinkRunningAnswer {
     operation: LinkOperationJson,
 }
 
-/// Links an organization to Stripe: creates its customer and its subscription.
+/// Links an organization to Stripe: creates its customer, or adopts one that is there, and its
+/// subscription.
 ///
 /// Idempotent on the same terms.
 #[utoipa::path(

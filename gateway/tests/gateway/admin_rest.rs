@@ -381,6 +381,9 @@ async fn bad_terms_are_named_all_at_once_and_reach_nobody() {
         ("trial_days", json!("4")),
         ("trial_days", json!(4.0)),
         ("trial_days", Value::Null),
+        ("adopt_customer_id", json!("")),
+        ("adopt_customer_id", json!("cus/1")),
+        ("adopt_customer_id", json!(1)),
     ] {
         let mut body = terms();
         body[field] = value.clone();
@@ -399,6 +402,21 @@ async fn bad_terms_are_named_all_at_once_and_reach_nobody() {
     assert_eq!(answer.status, StatusCode::BAD_REQUEST);
     assert_eq!(answer.error().0, "malformed_body");
     assert!(world.org.get(ACME).link_operation.is_none());
+}
+
+#[tokio::test]
+async fn the_customer_to_adopt_is_passed_on_and_null_is_none() {
+    let world = World::new().await;
+    world.org.add(ACME, "Acme Corp");
+    let admin = world.admin().await;
+    for (value, passed_on) in [(Value::Null, ""), (json!("cus_chosen"), "cus_chosen")] {
+        let mut body = terms();
+        body["adopt_customer_id"] = value;
+        let answer = Answer::of(link(&world, &admin, ACME, &body)).await;
+        assert_eq!(answer.status, StatusCode::OK);
+        let stored = world.org.get(ACME).link_operation.unwrap().terms.unwrap();
+        assert_eq!(stored.adopt_customer_id, passed_on);
+    }
 }
 
 #[tokio::test]

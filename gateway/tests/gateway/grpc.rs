@@ -84,6 +84,7 @@ async fn an_admin_reads_and_links() {
         deployment_type: DeploymentType::OnPremise.into(),
         plan_type: PlanType::ManagedCloud.into(),
         trial_days: Some(4),
+        adopt_customer_id: "cus_chosen".to_owned(),
     };
     let linked = admin
         .link_organization(with(&token, request))
@@ -94,6 +95,8 @@ async fn an_admin_reads_and_links() {
         linked.operation.unwrap().state(),
         LinkOperationState::Succeeded
     );
+    let stored = world.org.get(ACME).link_operation.unwrap().terms.unwrap();
+    assert_eq!(stored.adopt_customer_id, "cus_chosen");
 
     let request = ListOrganizationsRequest {
         link_filter: LinkFilter::Linked.into(),
@@ -196,6 +199,7 @@ async fn bad_requests_name_their_fields() {
         deployment_type: 77,
         plan_type: 0,
         trial_days: None,
+        adopt_customer_id: "cus/1".to_owned(),
     };
     let refused = admin
         .link_organization(with(&token, request))
@@ -211,7 +215,8 @@ async fn bad_requests_name_their_fields() {
             "deployment_type",
             "plan_type",
             "trial_days",
-            "admin_email"
+            "admin_email",
+            "adopt_customer_id"
         ]
     );
 }

@@ -16,8 +16,8 @@ use super::{
 use crate::{
     domain::{
         account::UserId,
-        link::{Decision, LinkTerms, Work, decide},
-        organization::{Organization, OrganizationId},
+        link::{Decision, LinkTerms, Refusal, Work, decide},
+        organization::{Organization, OrganizationId, StripeCustomerId},
     },
     store::{
         audit_events::{self, Action, AuditEvent},
@@ -53,6 +53,11 @@ async fn begin(
     let linked_by = link_operations::latest_link_of(&transaction, id).await?;
     match decide(&organization, running.as_ref(), linked_by.as_ref(), &terms) {
         Decision::Start => {
+            if let Some(customer) = &terms.adopt_customer_id
+                && organizations::has_other(&transaction, customer, id).await?
+            {
+                return Err(operation::refused(&of_another(customer)));
+            }
             let claimed = start(app, &transaction, &organization, admin, terms).await?;
             transaction.commit().await.map_err(db_fault)?;
             Ok(Begun {
@@ -66,6 +71,17 @@ async fn begin(
         Decision::Conflict(conflict) => {
             Err(Fault::new(ErrorReason::LinkConflict, conflict.message()))
         }
+    }
+}
+
+/// What stripe-svc says of an organization's customer, said of one that an older system linked, which
+/// stripe-svc does not know.
+fn of_another(customer: &StripeCustomerId) -> Refusal {
+    Refusal {
+        code: "customer_of_another_organization".to_owned(),
+        message: format!("The customer {} is another organization's.", customer.0),
+        param: None,
+        stripe_request_id: None,
     }
 }
 
@@ -84,6 +100,7 @@ async fn start(
         "deployment_type": terms.deployment_type.as_str(),
         "plan_type": terms.plan_type.as_str(),
         "trial_days": terms.trial_days.as_i32(),
+        "adopt_customer_id": terms.adopt_customer_id.as_ref().map(|id| &id.0),
     });
     let operation = operation::new(app, organization, Work::Link(terms), admin_user_id, now);
     link_operations::insert(transaction, &operation, Begin::Now(lease)).await?;

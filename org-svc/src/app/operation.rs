@@ -139,7 +139,7 @@ async fn wait_for_end(
 }
 
 /// Stripe's no, in Stripe's words, or ours.
-fn refused(refusal: &Refusal) -> Fault {
+pub(super) fn refused(refusal: &Refusal) -> Fault {
     let Refusal {
         code,
         message,

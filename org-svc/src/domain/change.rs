@@ -289,6 +289,7 @@ mod tests {
             deployment_type: terms().deployment_type,
             plan_type: terms().plan_type,
             trial_days: TrialDays::parse(0).unwrap(),
+            adopt_customer_id: None,
         };
         let subject = subject(&linked()).unwrap();
         let update = Update {

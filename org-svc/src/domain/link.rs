@@ -42,6 +42,8 @@ pub(crate) struct LinkTerms {
     pub(crate) deployment_type: DeploymentType,
     pub(crate) plan_type: PlanType,
     pub(crate) trial_days: TrialDays,
+    /// The customer in Stripe to use in place of a new one.
+    pub(crate) adopt_customer_id: Option<StripeCustomerId>,
 }
 
 /// What an operation does to an organization's link.
@@ -196,17 +198,21 @@ fn is_linked_on(organization: &Organization, linked_by: &LinkOperation, terms: &
         deployment_type,
         plan_type,
         trial_days,
+        adopt_customer_id,
     } = terms.clone();
     let terms = SubscriptionTerms {
         admin_email,
         deployment_type,
         plan_type,
     };
-    let has_same_trial = match &linked_by.work {
-        Work::Link(linked_on) => linked_on.trial_days == trial_days,
+    // What no update changes.
+    let began_the_same = match &linked_by.work {
+        Work::Link(linked_on) => {
+            linked_on.trial_days == trial_days && linked_on.adopt_customer_id == adopt_customer_id
+        }
         Work::Update(_) | Work::Cancel(_) => false,
     };
-    has_same_trial && terms.hold_for(organization)
+    began_the_same && terms.hold_for(organization)
 }
 
 #[cfg(test)]
@@ -220,6 +226,7 @@ mod tests {
             deployment_type: DeploymentType::OnPremise,
             plan_type: PlanType::SelfHosted,
             trial_days: TrialDays::parse(trial_days).unwrap(),
+            adopt_customer_id: None,
         }
     }
 
@@ -336,6 +343,10 @@ mod tests {
                 ..same.clone()
             },
             terms(15),
+            LinkTerms {
+                adopt_customer_id: Some(StripeCustomerId("cus_chosen".to_owned())),
+                ..same.clone()
+            },
         ] {
             assert_eq!(
                 decide(&linked(), None, Some(&done), &other),

@@ -18,7 +18,7 @@ use super::{
         TrialDays, Work, decide,
     },
     organization::{
-        DeploymentType, Organization, PlanType,
+        DeploymentType, Organization, PlanType, StripeCustomerId,
         tests::{linked, pending},
     },
 };
@@ -56,14 +56,16 @@ fn terms() -> impl Strategy<Value = LinkTerms> {
     ]);
     let plan = prop::sample::select(vec![PlanType::ManagedCloud, PlanType::SelfHosted]);
     let days = prop::sample::select(vec![0, 14, 730]);
-    (email, deployment, plan, days).prop_map(|(email, deployment_type, plan_type, days)| {
-        LinkTerms {
+    let adopted = prop::option::of(Just(StripeCustomerId("cus_chosen".to_owned())));
+    (email, deployment, plan, days, adopted).prop_map(
+        |(email, deployment_type, plan_type, days, adopt_customer_id)| LinkTerms {
             admin_email: EmailAddress::parse(email).unwrap(),
             deployment_type,
             plan_type,
             trial_days: TrialDays::parse(days).unwrap(),
-        }
-    })
+            adopt_customer_id,
+        },
+    )
 }
 
 fn events() -> impl Strategy<Value = Vec<Event>> {

@@ -6,6 +6,8 @@ use uuid::Uuid;
 
 const NAME_CHARS_MAX: usize = 200;
 const INSTANCE_URL_CHARS_MAX: usize = 255;
+/// Stripe's longest id.
+const STRIPE_ID_CHARS_MAX: usize = 255;
 /// A UUID with its hyphens: the one text form that is taken.
 const ID_CHARS: usize = 36;
 
@@ -80,6 +82,18 @@ impl InstanceUrl {
 /// Stripe's id of a customer; opaque.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct StripeCustomerId(pub(crate) String);
+
+impl StripeCustomerId {
+    /// Reads what a person gave: it becomes a part of a path at Stripe.
+    pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
+        let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+        if (1..=STRIPE_ID_CHARS_MAX).contains(&text.len()) && text.bytes().all(is_word) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err("It is no id of Stripe's.")
+        }
+    }
+}
 
 /// Stripe's id of a subscription; opaque.
 #[derive(Debug, Clone, PartialEq, Eq)]

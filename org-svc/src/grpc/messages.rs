@@ -135,12 +135,16 @@ fn link_terms(terms: &LinkTerms) -> proto::LinkTerms {
         deployment_type,
         plan_type,
         trial_days,
+        adopt_customer_id,
     } = terms;
     proto::LinkTerms {
         admin_email: admin_email.as_str().to_owned(),
         deployment_type: wire::deployment_type(Some(*deployment_type)).into(),
         plan_type: wire::plan_type(Some(*plan_type)).into(),
         trial_days: Some(trial_days.as_i32()),
+        adopt_customer_id: adopt_customer_id
+            .as_ref()
+            .map_or_else(String::new, |id| id.0.clone()),
     }
 }
 
@@ -155,6 +159,7 @@ fn update_terms(update: &Update) -> proto::LinkTerms {
         deployment_type: wire::deployment_type(Some(*deployment_type)).into(),
         plan_type: wire::plan_type(Some(*plan_type)).into(),
         trial_days: None,
+        adopt_customer_id: String::new(),
     }
 }
 

@@ -27,7 +27,7 @@ use crate::{
         observation::{OBSERVATIONS_MAX, Observation},
         organization::{
             DeploymentType, InstanceUrl, OrganizationId, OrganizationName, PlanType,
-            SubscriptionStatus,
+            StripeCustomerId, SubscriptionStatus,
         },
         page::{Filter, LinkFilter, List, Order, PageSize, Position, Query},
         unlink::UnlinkReason,
@@ -423,6 +423,7 @@ fn link(request: proto::LinkOrganizationRequest) -> Result<(OrganizationId, Link
         deployment_type,
         plan_type,
         trial_days,
+        adopt_customer_id,
     } = terms.unwrap_or_default();
     let mut door = Door::new();
     let id = door.check("organization_id", OrganizationId::parse(&organization_id));
@@ -443,17 +444,26 @@ fn link(request: proto::LinkOrganizationRequest) -> Result<(OrganizationId, Link
             .ok_or("It is missing; 0 is a link without a trial.")
             .and_then(TrialDays::parse),
     );
+    let adopted = Some(adopt_customer_id).filter(|id| !id.is_empty());
+    let adopt_customer_id = door.check(
+        "adopt_customer_id",
+        adopted.map(|id| StripeCustomerId::parse(&id)).transpose(),
+    );
     let terms = admin_email
         .zip(deployment_type)
         .zip(plan_type.zip(trial_days))
-        .map(
-            |((admin_email, deployment_type), (plan_type, trial_days))| LinkTerms {
+        .zip(adopt_customer_id);
+    let terms = terms.map(
+        |(((admin_email, deployment_type), (plan_type, trial_days)), adopt_customer_id)| {
+            LinkTerms {
                 admin_email,
                 deployment_type,
                 plan_type,
                 trial_days,
-            },
-        );
+                adopt_customer_id,
+            }
+        },
+    );
     door.pass(id.zip(terms))
 }
 

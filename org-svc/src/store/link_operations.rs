@@ -54,6 +54,7 @@ pub(super) mod entity {
         pub(super) deployment_type: Option<String>,
         pub(super) plan_type: Option<String>,
         pub(super) trial_days: Option<i32>,
+        pub(super) adopt_customer_id: Option<String>,
         pub(super) stripe_customer_id: Option<String>,
         pub(super) stripe_subscription_id: Option<String>,
         pub(super) cancel_mode: Option<String>,
@@ -88,6 +89,7 @@ impl TryFrom<entity::Model> for LinkOperation {
             deployment_type: _,
             plan_type: _,
             trial_days: _,
+            adopt_customer_id: _,
             stripe_customer_id: _,
             stripe_subscription_id: _,
             cancel_mode: _,
@@ -140,6 +142,7 @@ fn work(row: &entity::Model) -> Result<Work, Fault> {
                 deployment_type,
                 plan_type,
                 trial_days: TrialDays::parse(trial_days).map_err(Fault::internal)?,
+                adopt_customer_id: row.adopt_customer_id.clone().map(StripeCustomerId),
             }))
         }
         UPDATE => Ok(Work::Update(Update {
@@ -202,11 +205,11 @@ pub(crate) struct Lease {
 
 const INSERT: &str = r"
     INSERT INTO link_operations (id, organization_id, organization_name, kind, state, admin_email,
-        deployment_type, plan_type, trial_days, stripe_customer_id, stripe_subscription_id,
-        cancel_mode, error_code, error_message, admin_user_id, attempt_count, created_at,
-        next_attempt_at, lease_token, lease_until)
+        deployment_type, plan_type, trial_days, adopt_customer_id, stripe_customer_id,
+        stripe_subscription_id, cancel_mode, error_code, error_message, admin_user_id, attempt_count,
+        created_at, next_attempt_at, lease_token, lease_until)
     VALUES ($1, $2, $3, $4, 'running', $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,
-        $18, $19)";
+        $18, $19, $20)";
 
 /// When an operation that has just begun is first carried on.
 #[derive(Debug, Clone, Copy)]
@@ -271,17 +274,19 @@ pub(crate) async fn insert(
 }
 
 /// The kind of an operation and the columns that kinds have, in the order of the statement.
-fn work_columns(work: &Work) -> [Value; 8] {
-    let (kind, terms, trial_days, subject, mode) = match work {
+fn work_columns(work: &Work) -> [Value; 9] {
+    let (kind, terms, begin, subject, mode) = match work {
         Work::Link(link) => {
             let LinkTerms {
                 admin_email,
                 deployment_type,
                 plan_type,
                 trial_days,
+                adopt_customer_id,
             } = link;
             let terms = (admin_email, *deployment_type, *plan_type);
-            (LINK, Some(terms), Some(trial_days.as_i32()), None, None)
+            let begin = (trial_days.as_i32(), adopt_customer_id.as_ref());
+            (LINK, Some(terms), Some(begin), None, None)
         }
         Work::Update(Update { subject, terms }) => {
             let SubscriptionTerms {
@@ -303,7 +308,11 @@ fn work_columns(work: &Work) -> [Value; 8] {
         terms.map(|(email, _, _)| email.as_str()).into(),
         terms.map(|(_, deployment, _)| deployment.as_str()).into(),
         terms.map(|(_, _, plan)| plan.as_str()).into(),
-        trial_days.into(),
+        begin.map(|(trial_days, _)| trial_days).into(),
+        begin
+            .and_then(|(_, adopted)| adopted)
+            .map(|id| id.0.as_str())
+            .into(),
         subject.map(|it| it.stripe_customer_id.0.as_str()).into(),
         subject
             .map(|it| it.stripe_subscription_id.0.as_str())
@@ -412,8 +421,8 @@ const CLAIM_DUE: &str = r"
     ) AS due
     WHERE op.id = due.id
     RETURNING op.id, op.organization_id, op.organization_name, op.kind, op.state, op.admin_email,
-              op.deployment_type, op.plan_type, op.trial_days, op.stripe_customer_id,
-              op.stripe_subscription_id, op.cancel_mode, op.drained_at, op.admin_user_id,
+              op.deployment_type, op.plan_type, op.trial_days, op.adopt_customer_id,
+              op.stripe_customer_id, op.stripe_subscription_id, op.cancel_mode, op.drained_at, op.admin_user_id,
               op.attempt_count, op.error_code, op.error_message, op.error_param,
               op.stripe_request_id, op.created_at";
 

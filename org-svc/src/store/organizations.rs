@@ -5,7 +5,7 @@ use billing_kit_db::db_fault;
 use chrono::{DateTime, Utc};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseConnection, EntityTrait, ExprTrait, FromQueryResult,
-    QueryFilter, TransactionTrait, sea_query::extension::postgres::PgFunc,
+    PaginatorTrait, QueryFilter, TransactionTrait, sea_query::extension::postgres::PgFunc,
 };
 use uuid::Uuid;
 
@@ -311,6 +311,22 @@ pub(crate) async fn update_linked(
         .await
         .map_err(db_fault)?;
     Ok(())
+}
+
+/// Whether another organization than this one is linked to a customer.
+pub(crate) async fn has_other(
+    db: &impl ConnectionTrait,
+    customer: &StripeCustomerId,
+    id: OrganizationId,
+) -> Result<bool, Fault> {
+    use entity::Column;
+    let count = entity::Entity::find()
+        .filter(Column::StripeCustomerId.eq(customer.0.as_str()))
+        .filter(Column::Id.ne(id.0))
+        .count(db)
+        .await
+        .map_err(db_fault)?;
+    Ok(count > 0)
 }
 
 const UPDATE_TERMS: &str = r"

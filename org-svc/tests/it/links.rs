@@ -25,6 +25,7 @@ pub(crate) fn terms() -> LinkTerms {
         deployment_type: DeploymentType::OnPremise.into(),
         plan_type: PlanType::ManagedCloud.into(),
         trial_days: Some(4),
+        adopt_customer_id: String::new(),
     }
 }
 
@@ -415,6 +416,87 @@ async fn an_organization_that_an_older_system_linked_is_a_conflict() {
     assert_eq!(world.count("SELECT count(*) FROM link_operations").await, 0);
 }
 
+/// The terms of a link on a customer that is in Stripe already.
+fn adopting(customer: &str) -> LinkTerms {
+    LinkTerms {
+        adopt_customer_id: customer.to_owned(),
+        ..terms()
+    }
+}
+
+#[tokio::test]
+async fn the_customer_to_adopt_is_a_term_that_is_stored_told_and_compared() {
+    let world = World::new().await;
+    let stripe_svc = StripeSvc::start(Mood::Hang).await;
+    let org_svc = world.start(&stripe_svc.url()).await;
+    let id = pending(&world, &org_svc).await;
+    let begun = link_within(
+        &world,
+        &org_svc,
+        id,
+        adopting("cus_chosen"),
+        Duration::from_secs(1),
+    );
+    let begun = begun.await.unwrap();
+    assert_eq!(state(&begun), LinkOperationState::Running);
+    for other in [terms(), adopting("cus_other")] {
+        let refused = fault(link(&world, &org_svc, id, other).await);
+        assert_eq!(refused.reason, ErrorReason::LinkConflict);
+    }
+    // Whoever goes on with it has it from the database.
+    org_svc.life.drain(Duration::from_secs(15)).await;
+    stripe_svc.set_mood(Mood::Provision);
+    let next = world.start(&stripe_svc.url()).await;
+    let linked = eventually("the link", async || {
+        let organization = next.get(id).await;
+        (organization.stripe_customer_id == "cus_chosen").then_some(organization)
+    })
+    .await;
+    let requests = stripe_svc.requests();
+    assert!(
+        requests
+            .iter()
+            .all(|it| it.adopt_customer_id == "cus_chosen"),
+        "{requests:?}"
+    );
+    let told = linked.link_operation.unwrap().terms.unwrap();
+    assert_eq!(told.adopt_customer_id, "cus_chosen");
+    let again = link(&world, &next, id, adopting("cus_chosen")).await;
+    assert_eq!(state(&again.unwrap()), LinkOperationState::Succeeded);
+    for other in [terms(), adopting("cus_other")] {
+        let refused = fault(link(&world, &next, id, other).await);
+        assert_eq!(refused.reason, ErrorReason::LinkConflict);
+    }
+    let asked = "SELECT count(*) FROM audit_events WHERE action = 'organization.link_requested'
+        AND after->>'adopt_customer_id' = 'cus_chosen'";
+    assert_eq!(world.count(asked).await, 1);
+}
+
+/// stripe-svc does not know the customers of organizations that an older system linked.
+#[tokio::test]
+async fn a_customer_that_another_organization_is_linked_to_is_not_adopted() {
+    let world = World::new().await;
+    let stripe_svc = StripeSvc::start(Mood::Provision).await;
+    let org_svc = world.start(&stripe_svc.url()).await;
+    let (owner, id) = (
+        pending(&world, &org_svc).await,
+        pending(&world, &org_svc).await,
+    );
+    link(&world, &org_svc, owner, adopting("cus_older"))
+        .await
+        .unwrap();
+    let status = link(&world, &org_svc, id, adopting("cus_older")).await;
+    let details = tonic_types::StatusExt::get_error_details(&status.unwrap_err());
+    let info = details.error_info().unwrap();
+    assert_eq!(info.reason, "STRIPE_REFUSED");
+    assert_eq!(
+        info.metadata["stripe_code"],
+        "customer_of_another_organization"
+    );
+    assert_eq!(stripe_svc.requests().len(), 1);
+    assert_eq!(world.count("SELECT count(*) FROM link_operations").await, 1);
+}
+
 #[tokio::test]
 async fn bad_terms_and_unknown_organizations_store_nothing() {
     let world = World::new().await;
@@ -425,13 +507,20 @@ async fn bad_terms_and_unknown_organizations_store_nothing() {
         deployment_type: 0,
         plan_type: 7,
         trial_days: Some(731),
+        adopt_customer_id: "cus/1".to_owned(),
     };
     let refused = fault(link(&world, &org_svc, id, bad).await);
     assert_eq!(refused.reason, ErrorReason::InvalidArgument);
     let fields: Vec<_> = refused.violations.into_iter().map(|v| v.field).collect();
     assert_eq!(
         fields,
-        ["admin_email", "deployment_type", "plan_type", "trial_days"]
+        [
+            "admin_email",
+            "deployment_type",
+            "plan_type",
+            "trial_days",
+            "adopt_customer_id"
+        ]
     );
     let unknown = fault(link(&world, &org_svc, new_id(), terms()).await);
     assert_eq!(unknown.reason, ErrorReason::OrganizationNotFound);

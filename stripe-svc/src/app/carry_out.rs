@@ -168,18 +168,20 @@ async fn settle_success(
 ) -> Result<(), Fault> {
     let now = app.clock.now();
     let transaction = app.db.begin().await.map_err(db_fault)?;
-    calls::succeed(
+    let is_settled = calls::succeed(
         &transaction,
         call,
         object_id,
         response.clone(),
         request_id,
         now,
-    )
-    .await
-    .map_err(db_fault)?;
+    );
+    if !is_settled.await.map_err(db_fault)? {
+        // Somebody else was answered first, and an operation after this one may have come since.
+        return transaction.rollback().await.map_err(db_fault);
+    }
     match call.step {
-        Step::CreateCustomer => {
+        Step::CreateCustomer | Step::AdoptCustomer => {
             let customer = CustomerId::new(object_id);
             customers::put(&transaction, call.organization_id, &customer, now)
                 .await
@@ -286,7 +288,10 @@ async fn settle_by_look_up(app: &App, call: &Call) -> Result<(), Fault> {
         Step::CreateCustomer if is_update(call) => None,
         // To do it twice is the same as once, and no other operation came in between: an
         // organization has one at a time.
-        Step::UpdateCustomer | Step::UpdateSubscription | Step::CancelAtPeriodEnd => None,
+        Step::AdoptCustomer
+        | Step::UpdateCustomer
+        | Step::UpdateSubscription
+        | Step::CancelAtPeriodEnd => None,
         Step::CancelNow => {
             let ended = ended_subscription(app, call).await?;
             ended.map(|_| call.request.path.clone())

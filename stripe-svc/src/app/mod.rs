@@ -4,6 +4,7 @@
 //! committed row here, and no transaction is open while Stripe is asked. (`catalog apply` is a
 //! person's command, and finds again in Stripe what it did.)
 
+mod adopt_customer;
 pub(crate) mod cancel_subscription;
 mod carry_out;
 pub(crate) mod change_catalog;

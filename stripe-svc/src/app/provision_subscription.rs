@@ -7,6 +7,7 @@ use chrono::DateTime;
 use crate::{
     app::{
         App,
+        adopt_customer::{adopt_customer, already_billed},
         carry_out::{Ended, carry_out},
         find_price::find_price,
     },
@@ -20,6 +21,11 @@ use crate::{
     store::{calls, customers},
     stripe::{SubscriptionObject, customers as customer_requests, from_json, subscriptions},
 };
+
+/// The parameter of a subscription that names its customer.
+const CUSTOMER: &str = "customer";
+/// The parameter of a subscription that names its price: in every call that was to be sent.
+const PRICE: &str = "items[0][price]";
 
 /// Provisions a subscription, or goes on where an earlier run of the same operation ended.
 ///
@@ -41,10 +47,15 @@ pub(crate) async fn provision_subscription(
     }
     // A gap in the catalog is found before anything is made in Stripe.
     let price = find_price(app, terms.plan_type, terms.deployment_type).await?;
-    let customer_call = match (of_step(Step::CreateCustomer), &price) {
-        (Some(call), _) => call,
-        (None, Ok(_)) => store_customer_call(app, &terms).await?,
-        (None, Err(refusal)) => return refuse(app, &terms, refusal.clone()).await,
+    let stored = of_step(Step::AdoptCustomer).or_else(|| of_step(Step::CreateCustomer));
+    let customer_call = match (stored, &price) {
+        (Some(call), _) => Ok(call),
+        (None, Ok(_)) => customer_call(app, &terms).await?,
+        (None, Err(refusal)) => Err(refusal.clone()),
+    };
+    let customer_call = match customer_call {
+        Ok(call) => call,
+        Err(refusal) => return refuse(app, &terms, refusal).await,
     };
     let is_reused = customer_call.request.path != "/customers";
     let customer = match carry_out(app, customer_call).await? {
@@ -71,9 +82,15 @@ pub(crate) async fn provision_subscription(
     finish(app, &terms, call).await
 }
 
-/// Stores the call that sees to the customer: a new one, or the one that an earlier operation of the
-/// organization left, which gets this operation's name and e-mail address.
-async fn store_customer_call(app: &App, terms: &Provision) -> Result<Call, Fault> {
+/// Stores the call that sees to the customer: the one that the admin chose, which may be refused; else
+/// the one that an earlier operation of the organization left, or a new one. Each gets this operation's
+/// name and e-mail address.
+async fn customer_call(app: &App, terms: &Provision) -> Result<Result<Call, Refusal>, Fault> {
+    if let Some(customer) = &terms.adopt {
+        let request = customer_requests::update_request(customer, terms);
+        let call = new_call(app, terms, Step::AdoptCustomer, request, CallState::Open);
+        return adopt_customer(app, customer, call).await;
+    }
     let known = customers::find(&app.db, terms.organization_id)
         .await
         .map_err(db_fault)?;
@@ -81,27 +98,17 @@ async fn store_customer_call(app: &App, terms: &Provision) -> Result<Call, Fault
         Some(customer) => customer_requests::update_request(&customer, terms),
         None => customer_requests::create_request(terms),
     };
-    store(app, terms, Step::CreateCustomer, request, CallState::Open).await
-}
-
-/// A customer that was there before may have been given a subscription by hand; a second one on the
-/// same meter would bill everything twice.
-async fn already_billed(app: &App, customer: &CustomerId) -> Result<Option<Refusal>, Fault> {
-    let meter = app.stripe.meter(&app.catalog.meter.event_name).await?;
-    let subscription = app.stripe.billing_subscription(customer, &meter).await?;
-    Ok(subscription.map(|subscription| {
-        let message = format!(
-            "The customer {customer} has the subscription {subscription}, which bills the same meter already. Cancel it in Stripe first."
-        );
-        Refusal::ours("customer_has_subscription", message)
-    }))
+    let call = store(app, terms, Step::CreateCustomer, request, CallState::Open).await?;
+    Ok(Ok(call))
 }
 
 /// Stores a refusal of ours as the subscription's call, so that the same operation again is answered
 /// the same.
 async fn refuse(app: &App, terms: &Provision, refusal: Refusal) -> Result<ProvisionOutcome, Fault> {
-    // Nothing is sent, so there is nothing to repeat.
-    let request = CallRequest::new("/subscriptions", std::collections::BTreeMap::new());
+    // Nothing is sent, so there is nothing to repeat; but by the customer it shows what was asked for.
+    let adopted = terms.adopt.iter();
+    let form = adopted.map(|customer| (CUSTOMER.to_owned(), customer.to_string()));
+    let request = CallRequest::new("/subscriptions", form.collect());
     let state = CallState::Refused(refusal);
     let call = store(app, terms, Step::CreateSubscription, request, state).await?;
     finish(app, terms, call).await
@@ -114,8 +121,21 @@ async fn store(
     request: CallRequest,
     state: CallState,
 ) -> Result<Call, Fault> {
+    let call = new_call(app, terms, step, request, state);
+    calls::store(&app.db, &call, app.clock.now())
+        .await
+        .map_err(db_fault)
+}
+
+fn new_call(
+    app: &App,
+    terms: &Provision,
+    step: Step,
+    request: CallRequest,
+    state: CallState,
+) -> Call {
     let id = CallId(app.ids.next());
-    let call = Call {
+    Call {
         id,
         operation_id: terms.operation_id,
         organization_id: terms.organization_id,
@@ -125,10 +145,7 @@ async fn store(
         state,
         first_sent_at: None,
         last_sent_at: None,
-    };
-    calls::store(&app.db, &call, app.clock.now())
-        .await
-        .map_err(db_fault)
+    }
 }
 
 /// Carries the subscription's call out and tells what came of it.
@@ -172,12 +189,13 @@ fn same_operation(call: &Call, terms: &Provision) -> Result<(), Fault> {
     let form = |name| call.request.value(name);
     let differs = |name, wanted: &str| form(name).is_some_and(|stored| stored != wanted);
     let trial = terms.trial_days.days().map(|days| days.to_string());
-    let is_sent_subscription = form("items[0][price]").is_some();
+    let is_sent_subscription = form(PRICE).is_some();
     let trial_differs = is_sent_subscription && form("trial_period_days") != trial.as_deref();
     if call.organization_id != terms.organization_id
         || differs("name", &terms.organization_name)
         || differs("email", &terms.admin_email)
         || trial_differs
+        || shows_other_customer(call, terms)
     {
         return Err(Fault::invalid(vec![Violation::new(
             "operation_id",
@@ -185,4 +203,23 @@ fn same_operation(call: &Call, terms: &Provision) -> Result<(), Fault> {
         )]));
     }
     Ok(())
+}
+
+/// Whether a stored call is about another customer than the one that the terms name to be adopted.
+fn shows_other_customer(call: &Call, terms: &Provision) -> bool {
+    let adopted = terms.adopt.as_ref().map(CustomerId::as_str);
+    match call.step {
+        Step::AdoptCustomer => call.request.path.strip_prefix("/customers/") != adopted,
+        Step::CreateCustomer => adopted.is_some(),
+        Step::CreateSubscription => {
+            let stored = call.request.value(CUSTOMER);
+            let is_sent = call.request.value(PRICE).is_some();
+            // What was sent names its customer, whether adopted or not: the call before tells that.
+            (adopted.is_some() || !is_sent) && stored != adopted
+        }
+        Step::UpdateCustomer
+        | Step::UpdateSubscription
+        | Step::CancelAtPeriodEnd
+        | Step::CancelNow => false,
+    }
 }

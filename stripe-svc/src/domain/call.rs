@@ -27,6 +27,8 @@ pub(crate) enum Step {
     /// Sees to it that the organization has a customer on the operation's terms: creates it, or
     /// brings the one that an earlier operation left up to date.
     CreateCustomer,
+    /// Brings the customer that an admin chose to the operation's terms, and makes it the organization's.
+    AdoptCustomer,
     CreateSubscription,
     /// Changes the address that a customer's invoices go to.
     UpdateCustomer,
@@ -37,8 +39,9 @@ pub(crate) enum Step {
 }
 
 impl Step {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::CreateCustomer,
+        Self::AdoptCustomer,
         Self::CreateSubscription,
         Self::UpdateCustomer,
         Self::UpdateSubscription,
@@ -49,6 +52,7 @@ impl Step {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::CreateCustomer => "create_customer",
+            Self::AdoptCustomer => "adopt_customer",
             Self::CreateSubscription => "create_subscription",
             Self::UpdateCustomer => "update_customer",
             Self::UpdateSubscription => "update_subscription",
@@ -67,6 +71,7 @@ impl Step {
         match self {
             Self::CancelNow => true,
             Self::CreateCustomer
+            | Self::AdoptCustomer
             | Self::CreateSubscription
             | Self::UpdateCustomer
             | Self::UpdateSubscription

@@ -48,6 +48,8 @@ pub(crate) struct Provision {
     pub(crate) deployment_type: DeploymentType,
     pub(crate) plan_type: PlanType,
     pub(crate) trial_days: TrialDays,
+    /// The customer to use in place of a new one.
+    pub(crate) adopt: Option<CustomerId>,
 }
 
 /// What Stripe holds for an organization once it is linked.

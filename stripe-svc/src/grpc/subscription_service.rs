@@ -25,13 +25,14 @@ use crate::{
         watch_subscriptions::{Changes, watch_subscriptions},
     },
     domain::{
-        ids::{OperationId, OrganizationId},
+        ids::{CustomerId, OperationId, OrganizationId},
         provision::{
             EMAIL_CHARS_MAX, NAME_CHARS_MAX, Provision, ProvisionOutcome, Provisioned,
             TRIAL_DAYS_MAX, TrialDays,
         },
         subscription::{Subscription, SubscriptionState},
         terms::{DeploymentType, PlanType, SubscriptionStatus},
+        webhook_event::is_name,
     },
     grpc::{StripeDoor, changes},
 };
@@ -99,6 +100,7 @@ fn parse(request: ProvisionSubscriptionRequest) -> Result<Provision, Vec<Violati
         deployment_type,
         plan_type,
         trial_days,
+        adopt_customer_id,
     } = request;
     let mut violations = Vec::new();
     let mut wrong = |field: &str, message: String| violations.push(Violation::new(field, message));
@@ -134,6 +136,10 @@ fn parse(request: ProvisionSubscriptionRequest) -> Result<Provision, Vec<Violati
             format!("It must be 0 to {TRIAL_DAYS_MAX} days."),
         );
     }
+    let adopt = Some(adopt_customer_id).filter(|id| !id.is_empty());
+    if adopt.as_deref().is_some_and(|id| !is_name(id)) {
+        wrong("adopt_customer_id", "It is no id of Stripe's.".to_owned());
+    }
     let parsed = (operation_id, organization_id, deployment, plan, trial);
     match parsed {
         (
@@ -150,6 +156,7 @@ fn parse(request: ProvisionSubscriptionRequest) -> Result<Provision, Vec<Violati
             deployment_type,
             plan_type,
             trial_days,
+            adopt: adopt.map(CustomerId::new),
         }),
         _ => Err(violations),
     }
@@ -278,6 +285,7 @@ mod tests {
             deployment_type: 0,
             plan_type: 99,
             trial_days: 731,
+            adopt_customer_id: "../prices".to_owned(),
         })
         .unwrap_err();
         let fields: Vec<_> = violations.iter().map(|it| it.field.as_str()).collect();
@@ -290,7 +298,8 @@ mod tests {
                 "admin_email",
                 "deployment_type",
                 "plan_type",
-                "trial_days"
+                "trial_days",
+                "adopt_customer_id"
             ]
         );
     }

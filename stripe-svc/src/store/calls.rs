@@ -184,7 +184,7 @@ pub(crate) async fn mark_sent(
         == 1)
 }
 
-/// Stores Stripe's success. Of a call that is settled already nothing changes.
+/// Stores Stripe's success. Of a call that is settled already nothing changes: then `false`.
 pub(crate) async fn succeed(
     db: &impl ConnectionTrait,
     call: &Call,
@@ -192,7 +192,7 @@ pub(crate) async fn succeed(
     response: Json,
     request_id: Option<&str>,
     now: DateTime<Utc>,
-) -> Result<(), DbErr> {
+) -> Result<bool, DbErr> {
     const SUCCEED: &str = "
         UPDATE stripe_calls SET state = 'succeeded', stripe_object_id = $2, response = $3,
             stripe_request_id = $4, settled_at = $5,
@@ -205,7 +205,8 @@ pub(crate) async fn succeed(
         request_id.map(str::to_owned).into(),
         now.into(),
     ];
-    db.execute_raw(sql(SUCCEED, values)).await.map(drop)
+    let settled = db.execute_raw(sql(SUCCEED, values)).await?;
+    Ok(settled.rows_affected() == 1)
 }
 
 /// Stores Stripe's refusal. Of a call that is settled already nothing changes.

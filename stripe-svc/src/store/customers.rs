@@ -1,7 +1,7 @@
 //! `stripe_customers`: the customer of each organization, whichever operation made it.
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait, DbErr, entity::prelude::*};
+use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, entity::prelude::*};
 
 use crate::{
     domain::ids::{CustomerId, OrganizationId},
@@ -53,4 +53,39 @@ pub(crate) async fn put(
             WHERE c.stripe_customer_id <> excluded.stripe_customer_id";
     let values = [organization.0.into(), customer.as_str().into(), now.into()];
     db.execute_raw(sql(PUT, values)).await.map(drop)
+}
+
+/// Keeps others from adopting this customer until the end of the transaction.
+pub(crate) async fn lock(db: &impl ConnectionTrait, customer: &CustomerId) -> Result<(), DbErr> {
+    const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtext('stripe_customers'), hashtext($1))";
+    db.execute_raw(sql(LOCK, [customer.as_str().into()]))
+        .await
+        .map(drop)
+}
+
+/// Whether a customer is another organization's, or becomes it by a call that has not ended.
+///
+/// One statement: a call that ends while it runs is seen before its end or after it, and either way
+/// the customer is taken.
+pub(crate) async fn is_of_another(
+    db: &impl ConnectionTrait,
+    customer: &CustomerId,
+    organization: OrganizationId,
+) -> Result<bool, DbErr> {
+    #[derive(FromQueryResult)]
+    struct Taken {
+        is_taken: bool,
+    }
+    const IS_TAKEN: &str = "
+        SELECT EXISTS (SELECT FROM stripe_customers
+                       WHERE stripe_customer_id = $1 AND organization_id <> $2)
+            OR EXISTS (SELECT FROM stripe_calls
+                       WHERE step = 'adopt_customer' AND state = 'open'
+                         AND params->>'path' = '/customers/' || $1 AND organization_id <> $2)
+            AS is_taken";
+    let values = [customer.as_str().into(), organization.0.into()];
+    let taken = Taken::find_by_statement(sql(IS_TAKEN, values))
+        .one(db)
+        .await?;
+    Ok(taken.is_some_and(|taken| taken.is_taken))
 }

@@ -43,7 +43,7 @@ pub(crate) fn create_request(terms: &Provision) -> CallRequest {
     to_stored(request.build())
 }
 
-/// The request that brings the customer of an earlier operation to this one's terms.
+/// The request that brings a customer that is there to an operation's terms.
 pub(crate) fn update_request(customer: &CustomerId, terms: &Provision) -> CallRequest {
     let request = UpdateCustomer::new(customer.as_str())
         .name(&*terms.organization_name)

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod access;
 #[cfg(test)]
+mod adopt;
+#[cfg(test)]
 mod catalog;
 #[cfg(test)]
 mod changes;

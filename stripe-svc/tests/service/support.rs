@@ -529,6 +529,7 @@ pub(crate) fn link() -> ProvisionSubscriptionRequest {
         deployment_type: DeploymentType::OnPremise.into(),
         plan_type: PlanType::ManagedCloud.into(),
         trial_days: 4,
+        adopt_customer_id: String::new(),
     }
 }
 

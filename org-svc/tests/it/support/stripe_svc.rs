@@ -256,8 +256,10 @@ fn provisioned(request: &ProvisionSubscriptionRequest, count: usize) -> Provisio
     } else {
         SubscriptionStatus::Active
     };
+    let customer = Some(request.adopt_customer_id.clone()).filter(|id| !id.is_empty());
+    let customer = customer.unwrap_or_else(|| format!("cus_{count}"));
     ProvisionedSubscription {
-        stripe_customer_id: format!("cus_{count}"),
+        stripe_customer_id: customer,
         stripe_subscription_id: format!("sub_{count}"),
         subscription_status: status.into(),
         trial_end_time: trial.map(to_proto),
