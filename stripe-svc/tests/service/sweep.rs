@@ -44,8 +44,11 @@ async fn fm13_the_sweep_finds_what_no_webhook_brought() {
     .await;
     assert!(!is_swept().await);
     world.advance(TimeDelta::minutes(11));
-    eventually("Stripe was asked in vain", || async {
-        world.calls(LIST) >= 1
+    eventually("Stripe was asked in vain, and that is stored", || async {
+        let was_asked = world.calls(LIST) >= 1;
+        let paused = "SELECT count(*) AS n FROM stripe_sweeps WHERE lease_token IS NULL";
+        let row = world.row(paused).await;
+        was_asked && row.try_get::<i64>("", "n").unwrap() == 1
     })
     .await;
     world.advance(TimeDelta::minutes(1));
