@@ -1,20 +1,15 @@
 //! Lists the organizations that are silent, or late, or on time: ingest-svc knows which they are, and
 //! org-svc what they are.
 
-use std::collections::HashMap;
-
 use billing_kit::Fault;
 use billing_proto::{
     ingest::v1::{self as ingest, ListReportingRequest, ListReportingResponse},
-    org::v1::{BatchGetOrganizationsRequest, BatchGetOrganizationsResponse, LinkFilter},
+    org::v1::LinkFilter,
 };
 use uuid::Uuid;
 
-use super::{Admin, App, ListPage, PageRequest, translate};
-use crate::{
-    domain::{organization::Organization, reporting::ReportingState},
-    upstream::internal_fault,
-};
+use super::{Admin, App, ListPage, PageRequest};
+use crate::{domain::reporting::ReportingState, upstream::internal_fault};
 
 impl App {
     /// A page of the organizations in a state, those first that have been silent longest. The pages
@@ -69,29 +64,6 @@ impl App {
             organizations,
             next_page_token: (!next_page_token.is_empty()).then_some(next_page_token),
         })
-    }
-
-    /// The organizations of these ids, at most 500.
-    pub(super) async fn batch_get_organizations(
-        &self,
-        admin: &Admin,
-        organization_ids: Vec<String>,
-    ) -> Result<HashMap<Uuid, Organization>, Fault> {
-        if organization_ids.is_empty() {
-            return Ok(HashMap::new());
-        }
-        let request = admin.request(BatchGetOrganizationsRequest { organization_ids });
-        let mut organizations = self.upstream.organizations.clone();
-        let answer = organizations.batch_get_organizations(request).await;
-        let BatchGetOrganizationsResponse { organizations } =
-            answer.map_err(internal_fault)?.into_inner();
-        organizations
-            .into_iter()
-            .map(|message| {
-                let organization = translate::organization(message)?;
-                Ok((organization.id, organization))
-            })
-            .collect()
     }
 }
 

@@ -5,6 +5,7 @@
 //! no message of `billing.admin.v1`.
 
 mod authenticate_admin;
+mod batch_get_organizations;
 mod cancel_subscription;
 mod change_password;
 mod create_api_key;

@@ -9,13 +9,16 @@
 //! Architecture invariant: a page changes nothing without a form's token, beside the origin rule.
 
 mod assets;
+mod audit;
 mod cancel;
 mod chart;
 mod export;
+mod file;
 mod form;
 mod held;
 mod i18n;
 mod invoices;
+mod keys;
 mod labels;
 mod link;
 mod list;
@@ -32,6 +35,7 @@ mod sign_out;
 mod subscription;
 mod ui;
 mod unlink;
+mod webhooks;
 
 use axum::{
     Router,
@@ -78,6 +82,20 @@ pub(crate) fn routes(web: Web) -> Router {
             get(held::discard_form).post(held::discard),
         )
         .route(reconciliation::PATH, get(reconciliation::reconciliation))
+        .route(
+            "/reconciliation/{id}/dismiss",
+            post(reconciliation::dismiss),
+        )
+        .route(webhooks::PATH, get(webhooks::webhooks))
+        .route(webhooks::METER_ERRORS, get(webhooks::meter_errors))
+        .route(webhooks::RETRY, post(webhooks::retry))
+        .route(audit::PATH, get(audit::audit))
+        .route(audit::FILE, get(audit::export))
+        .route(keys::PATH, get(keys::keys).post(keys::create))
+        .route(
+            "/keys/{id}/revoke",
+            get(keys::revoke_form).post(keys::revoke),
+        )
         .layer(from_fn_with_state(web.clone(), page::dress))
         .route("/assets/{name}", get(assets::asset))
         .with_state(web)

@@ -18,6 +18,7 @@ use http::{HeaderMap, StatusCode};
 use uuid::Uuid;
 
 use super::{
+    audit,
     chart::{CHART_DAYS, Chart},
     labels, list,
     page::{PageError, page},
@@ -63,6 +64,8 @@ struct OrganizationPage<'a> {
     /// `None` when ingest-svc cannot be asked now.
     reports: Option<Vec<Row>>,
     next: Option<String>,
+    /// What was changed last; `None` when that cannot be told now.
+    changes: Option<Vec<audit::Row>>,
 }
 
 struct ListLink {
@@ -136,11 +139,12 @@ pub(super) async fn organization(
     let id = organization_id(&id)?;
     let query = Query::read(query.as_deref());
     let cursor = query.get("cursor").unwrap_or_default().to_owned();
-    let (organization, reports, drawn) = tokio::join!(
+    let (organization, reports, drawn, changes) = tokio::join!(
         web.app().get_organization(&admin, id),
         web.app()
             .list_usage_reports(&admin, id, PAGE_SIZE_DEFAULT, cursor),
         drawn_reports(web.app(), &admin, id),
+        audit::latest_of(web.app(), &admin, &ui, id),
     );
     let organization = organization?;
     let (reports, next) = match reports {
@@ -177,6 +181,7 @@ pub(super) async fn organization(
         reports: reports.map(|reports| reports.into_iter().map(|r| row(&ui, r)).collect()),
         next: next
             .map(|cursor| with_query(&format!("/organizations/{id}"), &[("cursor", &cursor)])),
+        changes: changes.map_err(|fault| Fault::log(&fault)).ok(),
     };
     Ok(page(StatusCode::OK, &shown))
 }
@@ -421,6 +426,7 @@ mod tests {
                 chart_is_partial: true,
                 reports: Some(vec![row(&ui, report())]),
                 next: None,
+                changes: Some(vec![audit::tests::change(&ui)]),
             };
             let html = shown.render().unwrap();
             for raw in ["<img", "<b>"] {
@@ -435,6 +441,8 @@ mod tests {
                 "https://dashboard.stripe.com/customers/cus_1",
                 "https://dashboard.stripe.com/subscriptions/sub_1",
                 ui.t.notice_canceling,
+                ui.t.timeline_all,
+                "<del>pending</del>",
                 ui.t.running_cancel,
                 ui.t.chart_partial,
                 "class=\"refused\"",
@@ -451,6 +459,7 @@ mod tests {
             }
             let without = OrganizationPage {
                 reports: None,
+                changes: None,
                 can_link: false,
                 ..shown
             };

@@ -21,6 +21,7 @@ use super::{
     reconciliation,
     row::{Heads, Row, rows},
     ui::{Frame, Moment, Section, Ui},
+    webhooks,
 };
 use crate::{
     app::{Admin, App, ListPage, Overview, OverviewRequest},
@@ -285,7 +286,7 @@ fn attention(
     items.extend(dead_letters.map(|value| Item {
         label: ui.t.dead_letters,
         value,
-        href: None,
+        href: Some(webhooks::DEAD),
         class: "wait",
     }));
     items

@@ -1,26 +1,28 @@
-//! `/reconciliation`: where Stripe's meter differs from what was reported.
+//! `/reconciliation`: where Stripe's books differ from what was reported, and what people said of it.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use askama::Template;
 use axum::{
     Extension,
-    extract::{RawQuery, State},
-    response::Response,
+    body::Body,
+    extract::{Path, RawQuery, State},
+    response::{IntoResponse, Redirect, Response},
 };
-use chrono_tz::Tz;
+use billing_kit::Fault;
 use http::{HeaderMap, StatusCode};
 use uuid::Uuid;
 
 use super::{
+    form,
     page::{PageError, page},
     ui::{Frame, Moment, Section, Ui},
 };
 use crate::{
-    app::FindingsPage,
+    app::{Admin, FindingsPage},
     domain::{
         organization_filter::PAGE_SIZE_DEFAULT,
-        reconciliation::{Finding, Reconciliation},
+        reconciliation::{Dismissal, Finding, FindingKind, Reconciliation},
     },
     rest::query::{Query, with_query},
     web::Web,
@@ -28,61 +30,123 @@ use crate::{
 
 /// Where the page is.
 pub(super) const PATH: &str = "/reconciliation";
+/// The form's field, as ingest-svc names it too.
+const REASON: &str = "reason";
+/// The part of the address, and the field, by which closed ones are shown too.
+const CLOSED: &str = "closed";
 
 #[derive(Template)]
 #[template(path = "reconciliation.html")]
 struct ReconciliationPage<'a> {
     ui: Frame<'a>,
+    notice: Option<&'static str>,
     last_full_pass: Option<Moment>,
     /// That some could not be compared.
     skipped: Option<String>,
     open_count: i64,
+    shows_closed: bool,
     rows: Vec<Row>,
+    /// The page's own cursor, which a form comes back to.
+    cursor: &'a str,
     /// The address of the next page.
     next: Option<String>,
 }
 
 struct Row {
+    id: Uuid,
     organization_id: Uuid,
+    name: String,
+    kind: &'static str,
+    /// The day; of an invoice the days that it is of.
     day: String,
+    invoice: Option<String>,
     expected: String,
     found: String,
     resends: String,
     first_seen: Moment,
     last_seen: Moment,
+    resolved: Option<Moment>,
+    dismissed: Option<Dismissed>,
+    /// A reason that would not do, to be mended.
+    wrong_reason: Option<String>,
 }
 
-fn row(ui: &Ui, finding: Finding) -> Row {
+/// Who left it as it is, when and why.
+struct Dismissed {
+    at: Moment,
+    by: String,
+    reason: String,
+}
+
+fn row(ui: &Ui, finding: Finding, name: Option<String>) -> Row {
     let Finding {
-        id: _,
+        id,
         organization_id,
-        kind: _,
+        kind,
         day_start,
-        period_start: _,
-        period_end: _,
-        stripe_invoice_id: _,
+        period_start,
+        period_end,
+        stripe_invoice_id,
         expected,
         found,
         resend_count,
         first_seen_at,
         last_seen_at,
-        // Open ones are shown.
-        resolved_at: _,
-        dismissal: _,
+        resolved_at,
+        dismissal,
     } = finding;
+    let dismissed = dismissal.map(|Dismissal { at, by, reason }| Dismissed {
+        at: ui.minute(at),
+        by,
+        reason,
+    });
     Row {
+        id,
         organization_id,
+        name: name.unwrap_or_else(|| organization_id.to_string()),
+        kind: ui.t.finding_word(kind),
         // A day of Stripe's meter is a day in UTC, wherever the reader is.
-        day: ui.language.day(day_start, Tz::UTC),
+        day: match kind {
+            FindingKind::MeterDay | FindingKind::MissedInvoice => ui.utc_day(day_start),
+            FindingKind::Invoice => {
+                format!("{} – {}", ui.utc_day(period_start), ui.utc_day(period_end))
+            }
+        },
+        invoice: stripe_invoice_id,
         expected: ui.number(&expected),
         found: ui.language.decimal(&found),
         resends: ui.number(&i64::from(resend_count)),
         first_seen: ui.minute(first_seen_at),
         last_seen: ui.minute(last_seen_at),
+        resolved: resolved_at.map(|at| ui.minute(at)),
+        dismissed,
+        wrong_reason: None,
     }
 }
 
-/// The open findings.
+/// What an address, or a form, says of the page.
+#[derive(Debug)]
+struct Asked {
+    shows_closed: bool,
+    cursor: String,
+}
+
+impl Asked {
+    fn read(query: &Query) -> Self {
+        Self {
+            shows_closed: query.get(CLOSED) == Some("yes"),
+            cursor: query.get("cursor").unwrap_or_default().to_owned(),
+        }
+    }
+
+    fn address(&self, cursor: &str, notice: &str) -> String {
+        let closed = if self.shows_closed { "yes" } else { "" };
+        let parts = [(CLOSED, closed), ("cursor", cursor), ("notice", notice)];
+        with_query(PATH, &parts)
+    }
+}
+
+/// The findings: the open ones, or all.
 pub(super) async fn reconciliation(
     State(web): State<Web>,
     Extension(ui): Extension<Arc<Ui>>,
@@ -90,12 +154,24 @@ pub(super) async fn reconciliation(
     headers: HeaderMap,
 ) -> Result<Response, PageError> {
     let admin = web.admin(&headers).await?;
-    let asked = Query::read(query.as_deref());
-    let cursor = asked.get("cursor").unwrap_or_default().to_owned();
+    let query = Query::read(query.as_deref());
+    let asked = Asked::read(&query);
+    let mut shown = shown(&web, &ui, &admin, &asked).await?;
+    shown.notice = (query.get("notice") == Some("dismissed")).then_some(ui.t.notice_dismissed);
+    Ok(page(StatusCode::OK, &shown))
+}
+
+async fn shown<'a>(
+    web: &Web,
+    ui: &'a Ui,
+    admin: &'a Admin,
+    asked: &'a Asked,
+) -> Result<ReconciliationPage<'a>, Fault> {
     let app = web.app();
+    let cursor = asked.cursor.clone();
     let (stands, page_of_findings) = tokio::try_join!(
-        app.get_reconciliation(&admin),
-        app.list_findings(&admin, false, PAGE_SIZE_DEFAULT, cursor)
+        app.get_reconciliation(admin),
+        app.list_findings(admin, asked.shows_closed, PAGE_SIZE_DEFAULT, cursor)
     )?;
     let Reconciliation {
         last_full_pass_at,
@@ -107,19 +183,63 @@ pub(super) async fn reconciliation(
         findings,
         next_page_token,
     } = page_of_findings;
-    let shown = ReconciliationPage {
+    let ids: BTreeSet<_> = findings.iter().map(|found| found.organization_id).collect();
+    let ids = ids.iter().map(Uuid::to_string).collect();
+    let known = app.batch_get_organizations(admin, ids).await?;
+    let rows = findings.into_iter().map(|found| {
+        let name = known.get(&found.organization_id);
+        let name = name.map(|organization| organization.name.clone());
+        row(ui, found, name)
+    });
+    Ok(ReconciliationPage {
         ui: ui.frame(&admin.email, Section::Reconciliation),
+        notice: None,
         last_full_pass: last_full_pass_at.map(|at| ui.minute(at)),
-        skipped: skipped(&ui, skipped_count),
+        skipped: skipped(ui, skipped_count),
         open_count: open_finding_count,
-        rows: findings.into_iter().map(|found| row(&ui, found)).collect(),
-        next: next_page_token.map(|next| with_query(PATH, &[("cursor", &next)])),
-    };
-    Ok(page(StatusCode::OK, &shown))
+        shows_closed: asked.shows_closed,
+        rows: rows.collect(),
+        cursor: &asked.cursor,
+        next: next_page_token.map(|next| asked.address(&next, "")),
+    })
 }
 
 fn skipped(ui: &Ui, count: i32) -> Option<String> {
     (count > 0).then(|| ui.count(&ui.t.skipped, &i64::from(count)))
+}
+
+/// Leaves a finding as it is, until its numbers change; or asks for a better reason.
+pub(super) async fn dismiss(
+    State(web): State<Web>,
+    Extension(ui): Extension<Arc<Ui>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, PageError> {
+    let admin = web.admin_for_change(&headers).await?;
+    let form = form::read(&web, &headers, body).await?;
+    let asked = Asked::read(&form);
+    let reason = form.get(REASON).unwrap_or_default().trim();
+    let dismissed = web
+        .app()
+        .dismiss_finding(&admin, id.clone(), reason.to_owned())
+        .await;
+    let fault = match dismissed {
+        Ok(_) => {
+            let back = asked.address(&asked.cursor, "dismissed");
+            return Ok(Redirect::to(&back).into_response());
+        }
+        Err(fault) => fault,
+    };
+    if !fault.violations.iter().any(|v| v.field == REASON) {
+        return Err(fault.into());
+    }
+    fault.log();
+    let mut again = shown(&web, &ui, &admin, &asked).await?;
+    for row in &mut again.rows {
+        row.wrong_reason = (row.id.to_string() == id).then(|| reason.to_owned());
+    }
+    Ok(page(StatusCode::UNPROCESSABLE_ENTITY, &again))
 }
 
 #[cfg(test)]
@@ -127,62 +247,82 @@ mod tests {
     use chrono::DateTime;
 
     use super::*;
-    use crate::dashboard::ui::tests::readers;
-    use crate::domain::reconciliation::FindingKind;
+    use crate::dashboard::{row::tests::ATTACK, ui::tests::readers};
+
+    fn finding(kind: FindingKind, dismissed: bool) -> Finding {
+        let at = DateTime::from_timestamp(1_730_415_600, 0).unwrap();
+        Finding {
+            id: Uuid::from_u128(8),
+            organization_id: Uuid::from_u128(7),
+            kind,
+            day_start: at,
+            period_start: at,
+            period_end: at + chrono::TimeDelta::days(30),
+            stripe_invoice_id: Some("in_1".to_owned()),
+            expected: 4_500,
+            found: "46.5".to_owned(),
+            resend_count: 2,
+            first_seen_at: at,
+            last_seen_at: at,
+            resolved_at: dismissed.then_some(at),
+            dismissal: dismissed.then(|| Dismissal {
+                at,
+                by: "a@b.de".to_owned(),
+                reason: ATTACK.to_owned(),
+            }),
+        }
+    }
+
+    fn shown(ui: &Ui, rows: Vec<Row>) -> ReconciliationPage<'_> {
+        let at = DateTime::from_timestamp(1_730_415_600, 0).unwrap();
+        ReconciliationPage {
+            ui: ui.frame("<admin>", Section::Reconciliation),
+            notice: Some(ui.t.notice_dismissed),
+            last_full_pass: Some(ui.minute(at)),
+            skipped: skipped(ui, 3),
+            open_count: 1,
+            shows_closed: false,
+            rows,
+            cursor: "a&b",
+            next: Some(with_query(PATH, &[("cursor", "a&b")])),
+        }
+    }
 
     #[test]
     fn the_page_shows_both_numbers_in_both_languages() {
         let at = DateTime::from_timestamp(1_730_415_600, 0).unwrap();
         for ui in readers() {
-            let finding = Finding {
-                id: Uuid::from_u128(8),
-                organization_id: Uuid::from_u128(7),
-                kind: FindingKind::MeterDay,
-                day_start: at,
-                period_start: at,
-                period_end: at,
-                stripe_invoice_id: None,
-                expected: 4_500,
-                found: "46.5".to_owned(),
-                resend_count: 2,
-                first_seen_at: at,
-                last_seen_at: at,
-                resolved_at: None,
-                dismissal: None,
-            };
-            let html = ReconciliationPage {
-                ui: ui.frame("<admin>", Section::Reconciliation),
-                last_full_pass: Some(ui.minute(at)),
-                skipped: skipped(&ui, 3),
-                open_count: 1,
-                rows: vec![row(&ui, finding)],
-                next: Some(with_query(PATH, &[("cursor", "a&b")])),
-            }
-            .render()
-            .unwrap();
-            for shown in [
+            let mut open = row(&ui, finding(FindingKind::MeterDay, false), None);
+            open.wrong_reason = Some("<b>".to_owned());
+            let invoice = finding(FindingKind::Invoice, true);
+            let closed = row(&ui, invoice, Some(ATTACK.to_owned()));
+            let html = shown(&ui, vec![open, closed]).render().unwrap();
+            assert!(!html.contains("<img") && !html.contains("<b>"), "{html}");
+            let period = ui.utc_day(at + chrono::TimeDelta::days(30));
+            for part in [
                 &format!(">{}<", ui.number(&4_500)),
                 &format!(">{}<", ui.language.decimal("46.5")),
                 ">2<",
                 // The day of the meter, not of the reader in Paris.
-                &format!(">{}<", ui.language.day(at, Tz::UTC)),
+                &format!(">{}<", ui.utc_day(at)),
+                &period,
                 "/organizations/00000000-0000-0000-0000-000000000007",
+                "https://dashboard.stripe.com/invoices/in_1",
                 &ui.count(&ui.t.skipped, &3),
                 "/reconciliation?cursor=a%26b",
                 "&#60;admin&#62;",
                 ui.t.earlier_days,
+                ui.t.reason_wrong,
+                ui.t.finding_word(FindingKind::Invoice),
+                "a@b.de",
+                "value=\"a&#38;b\"",
             ] {
-                assert!(html.contains(shown), "{shown} in {html}");
+                assert!(html.contains(part), "{part} in {html}");
             }
-            let nothing = ReconciliationPage {
-                ui: ui.frame("<admin>", Section::Reconciliation),
-                last_full_pass: None,
-                skipped: skipped(&ui, 0),
-                open_count: 0,
-                rows: Vec::new(),
-                next: None,
-            };
-            assert!(nothing.render().unwrap().contains(ui.t.no_findings));
+            let dismiss = "/reconciliation/00000000-0000-0000-0000-000000000008/dismiss";
+            assert_eq!(html.matches(dismiss).count(), 1, "only the open one");
+            let nothing = shown(&ui, Vec::new()).render().unwrap();
+            assert!(nothing.contains(ui.t.no_findings));
         }
     }
 }

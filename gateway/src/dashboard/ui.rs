@@ -3,15 +3,15 @@
 
 use std::ops::Deref;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, NaiveTime, TimeZone, Utc};
 use chrono_tz::Tz;
 use http::{HeaderMap, Uri, header};
 
 use super::{
     assets::{self, Assets},
-    held,
+    audit, held,
     i18n::{Counted, Language, Messages},
-    list, reconciliation,
+    list, reconciliation, webhooks,
 };
 use crate::{
     domain::{session_cookie::CookieJar, time_text},
@@ -174,6 +174,15 @@ impl Ui {
         self.moment(time, self.language.day(time, self.zone.unwrap_or(Tz::UTC)))
     }
 
+    /// The first moment of a day where the reader is; of UTC's where that is not known, or has no
+    /// midnight that day.
+    pub(super) fn start_of(&self, day: NaiveDate) -> DateTime<Utc> {
+        let midnight = day.and_time(NaiveTime::MIN);
+        let zone = self.zone.unwrap_or(Tz::UTC);
+        let local = zone.from_local_datetime(&midnight).earliest();
+        local.map_or_else(|| midnight.and_utc(), |local| local.to_utc())
+    }
+
     /// A day of UTC, which is what Stripe's meter counts by, wherever the reader is.
     pub(super) fn utc_day(&self, time: DateTime<Utc>) -> String {
         self.language.day(time, Tz::UTC)
@@ -223,6 +232,9 @@ pub(super) enum Section {
     Billed,
     Held,
     Reconciliation,
+    Webhooks,
+    Audit,
+    Keys,
     None,
 }
 
@@ -255,6 +267,8 @@ impl Frame<'_> {
                 t.reconciliation,
                 Section::Reconciliation,
             ),
+            (webhooks::PATH, t.webhooks, Section::Webhooks),
+            (audit::PATH, t.audit, Section::Audit),
         ];
         let entry = |(href, text, section)| Entry {
             href,
@@ -262,6 +276,11 @@ impl Frame<'_> {
             is_here: section == self.section,
         };
         entries.into_iter().map(entry).collect()
+    }
+
+    /// Whether this is the page of the API keys, which has its place beside the account.
+    pub(super) fn is_keys(&self) -> bool {
+        self.section == Section::Keys
     }
 }
 

@@ -645,6 +645,9 @@ async fn forms_of_other_sites_are_not_believed() {
     ];
     let others = others.map(|of| format!("/organizations/{ACME}/{of}"));
     let mut paths = vec!["/sign-in", "/sign-out", "/preferences", &link, &unlink];
+    let revoke = format!("/keys/{ACME}/revoke");
+    let dismiss = format!("/reconciliation/{ACME}/dismiss");
+    paths.extend(["/keys", &revoke, &dismiss, "/webhooks/retry"]);
     paths.extend(others.iter().map(String::as_str));
     for path in paths {
         let request = browser.request(Method::POST, path);
@@ -674,7 +677,7 @@ async fn a_form_needs_the_token_of_its_browser_and_session() {
     browser.get("/").await;
     let words = terms("a@b.de", "0");
     for token in ["", "nonsense", &others, &before] {
-        for path in ["/sign-out", "/preferences", &link] {
+        for path in ["/sign-out", "/preferences", "/keys", &link] {
             let mut form = words.to_vec();
             form.push(("form_token", token));
             let answer = browser.post(path, &form).await;

@@ -9,11 +9,15 @@ mod fr;
 
 use std::{fmt::Write, time::Duration};
 
-use billing_proto::common::v1::{DeploymentType, ErrorReason, PlanType, SubscriptionStatus};
+use billing_proto::{
+    common::v1::{DeploymentType, ErrorReason, PlanType, SubscriptionStatus},
+    org::v1::ApiKeyAccess,
+    stripe::v1::WebhookEventState,
+};
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
-use crate::domain::{organization::LinkState, usage_report::Delivery};
+use crate::domain::{organization::LinkState, reconciliation::FindingKind, usage_report::Delivery};
 
 /// A language of the pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,6 +169,28 @@ fn thousandths(text: &str) -> Option<u32> {
     let rest: u32 = format!("{rest:0<3}").parse().ok()?;
     Some((whole * 1000 + rest).min(1000))
 }
+
+/// The actions of the audit trail that have a name in each language, in the order of these names. One
+/// that is newer than this gateway is shown by its own word.
+pub(super) const ACTIONS: [&str; 17] = [
+    "organization.link_requested",
+    "organization.linked",
+    "organization.link_refused",
+    "organization.unlinked",
+    "subscription.update_requested",
+    "subscription.updated",
+    "subscription.update_refused",
+    "subscription.cancel_requested",
+    "subscription.canceled",
+    "subscription.cancel_refused",
+    "subscription.changed",
+    "admin.created",
+    "admin.adopted",
+    "admin.disabled",
+    "admin.password_set",
+    "api_key.created",
+    "api_key.revoked",
+];
 
 /// Every sentence and word of the pages. A language that lacks one does not compile.
 #[derive(Debug)]
@@ -420,6 +446,89 @@ pub(super) struct Messages {
     pub(super) preview_similar_hint: &'static str,
     pub(super) preview_billed: &'static str,
     pub(super) preview_back: &'static str,
+    // The audit trail.
+    pub(super) audit: &'static str,
+    pub(super) audit_title: &'static str,
+    pub(super) when: &'static str,
+    pub(super) what: &'static str,
+    pub(super) who: &'static str,
+    pub(super) from_where: &'static str,
+    pub(super) before: &'static str,
+    pub(super) after: &'static str,
+    pub(super) from_day: &'static str,
+    pub(super) to_day: &'static str,
+    pub(super) actor_hint: &'static str,
+    pub(super) user_id: &'static str,
+    pub(super) api_key: &'static str,
+    pub(super) none_audited: &'static str,
+    pub(super) timeline: &'static str,
+    pub(super) timeline_all: &'static str,
+    pub(super) timeline_not_known: &'static str,
+    // API keys.
+    pub(super) api_keys: &'static str,
+    pub(super) all_keys: &'static str,
+    pub(super) new_key: &'static str,
+    pub(super) new_key_intro: &'static str,
+    pub(super) access: &'static str,
+    pub(super) access_read: &'static str,
+    pub(super) access_full: &'static str,
+    pub(super) lifetime_days: &'static str,
+    pub(super) lifetime_wrong: &'static str,
+    pub(super) key_name_wrong: &'static str,
+    pub(super) create_key: &'static str,
+    pub(super) key_created: &'static str,
+    pub(super) key_created_intro: &'static str,
+    pub(super) secret: &'static str,
+    pub(super) secret_hint: &'static str,
+    pub(super) no_key: &'static str,
+    pub(super) created: &'static str,
+    pub(super) expires: &'static str,
+    pub(super) last_used: &'static str,
+    pub(super) never: &'static str,
+    pub(super) state: &'static str,
+    pub(super) key_good: &'static str,
+    pub(super) key_expired: &'static str,
+    pub(super) key_revoked: &'static str,
+    pub(super) revoke: &'static str,
+    pub(super) revoke_title: &'static str,
+    pub(super) revoke_intro: &'static str,
+    pub(super) revoke_button: &'static str,
+    pub(super) notice_revoked: &'static str,
+    // What Stripe sent.
+    pub(super) webhooks: &'static str,
+    pub(super) webhooks_title: &'static str,
+    pub(super) events: &'static str,
+    pub(super) event: &'static str,
+    pub(super) received: &'static str,
+    pub(super) attempts: &'static str,
+    pub(super) ended_or_next: &'static str,
+    pub(super) event_queued: &'static str,
+    pub(super) event_processed: &'static str,
+    pub(super) event_ignored: &'static str,
+    pub(super) event_dead: &'static str,
+    pub(super) no_event: &'static str,
+    pub(super) no_event_hint: &'static str,
+    pub(super) retry: &'static str,
+    pub(super) notice_retried: &'static str,
+    pub(super) meter_errors: &'static str,
+    pub(super) meter_errors_title: &'static str,
+    pub(super) no_meter_error: &'static str,
+    pub(super) no_meter_error_hint: &'static str,
+    pub(super) meter_events: &'static str,
+    pub(super) meter: &'static str,
+    pub(super) samples: &'static str,
+    // Findings, and what was said of them.
+    pub(super) open_findings: &'static str,
+    pub(super) all_findings: &'static str,
+    pub(super) finding_day: &'static str,
+    pub(super) finding_missed: &'static str,
+    pub(super) finding_invoice: &'static str,
+    pub(super) dismiss: &'static str,
+    pub(super) dismiss_button: &'static str,
+    pub(super) dismiss_hint: &'static str,
+    pub(super) dismissed: &'static str,
+    pub(super) resolved: &'static str,
+    pub(super) notice_dismissed: &'static str,
     // Errors.
     pub(super) request: &'static str,
     pub(super) back: &'static str,
@@ -441,6 +550,8 @@ pub(super) struct Messages {
     pub(super) does_not_work_text: &'static str,
     pub(super) cannot_be_done_text: &'static str,
     pub(super) our_fault_text: &'static str,
+    /// What [`ACTIONS`] are called.
+    pub(super) actions: [&'static str; ACTIONS.len()],
     // The contract's words.
     pub(super) words: Words,
 }
@@ -531,6 +642,41 @@ impl Messages {
             LinkState::Running => self.words.running,
             LinkState::Succeeded => self.words.succeeded,
             LinkState::Refused => self.words.refused,
+        }
+    }
+
+    /// What an action of the audit trail is called; `None` of one that is newer than this gateway.
+    pub(super) fn action_word(&self, action: &str) -> Option<&'static str> {
+        let at = ACTIONS.iter().position(|known| *known == action)?;
+        self.actions.get(at).copied()
+    }
+
+    /// What an API key may do.
+    pub(super) fn access_word(&self, access: ApiKeyAccess) -> &'static str {
+        match access {
+            ApiKeyAccess::Unspecified => self.words.unknown,
+            ApiKeyAccess::ReadOnly => self.access_read,
+            ApiKeyAccess::Full => self.access_full,
+        }
+    }
+
+    /// What became of an event that Stripe sent; of no state the word for all.
+    pub(super) fn webhook_word(&self, state: WebhookEventState) -> &'static str {
+        match state {
+            WebhookEventState::Unspecified => self.any,
+            WebhookEventState::Queued => self.event_queued,
+            WebhookEventState::Processed => self.event_processed,
+            WebhookEventState::Ignored => self.event_ignored,
+            WebhookEventState::Dead => self.event_dead,
+        }
+    }
+
+    /// What differs.
+    pub(super) fn finding_word(&self, kind: FindingKind) -> &'static str {
+        match kind {
+            FindingKind::MeterDay => self.finding_day,
+            FindingKind::MissedInvoice => self.finding_missed,
+            FindingKind::Invoice => self.finding_invoice,
         }
     }
 
@@ -642,6 +788,8 @@ mod tests {
                 t.held_of,
                 t.release_title,
                 t.discard_title,
+                t.key_created,
+                t.revoke_title,
             ] {
                 assert!(about.contains("{x}"), "{about}");
             }

@@ -1,0 +1,38 @@
+//! Gets what org-svc knows of several organizations.
+
+use std::collections::HashMap;
+
+use billing_kit::Fault;
+use billing_proto::org::v1::{BatchGetOrganizationsRequest, BatchGetOrganizationsResponse};
+use uuid::Uuid;
+
+use super::{Admin, App, translate};
+use crate::{domain::organization::Organization, upstream::internal_fault};
+
+impl App {
+    /// The organizations of these ids, at most 500; one that there is none of is left out.
+    ///
+    /// # Errors
+    /// An id that is none; org-svc could not be asked.
+    pub(crate) async fn batch_get_organizations(
+        &self,
+        admin: &Admin,
+        organization_ids: Vec<String>,
+    ) -> Result<HashMap<Uuid, Organization>, Fault> {
+        if organization_ids.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let request = admin.request(BatchGetOrganizationsRequest { organization_ids });
+        let mut organizations = self.upstream.organizations.clone();
+        let answer = organizations.batch_get_organizations(request).await;
+        let BatchGetOrganizationsResponse { organizations } =
+            answer.map_err(internal_fault)?.into_inner();
+        organizations
+            .into_iter()
+            .map(|message| {
+                let organization = translate::organization(message)?;
+                Ok((organization.id, organization))
+            })
+            .collect()
+    }
+}

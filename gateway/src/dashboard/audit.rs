@@ -1,0 +1,501 @@
+//! `/audit`: every change, with who made it, when, from where, and what was before and is since.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use askama::Template;
+use axum::{
+    Extension,
+    extract::{RawQuery, State},
+    response::Response,
+};
+use billing_kit::{Fault, Violation};
+use chrono::{DateTime, Days, NaiveDate, Utc};
+use http::{HeaderMap, StatusCode};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::{
+    file::{self, Source},
+    i18n::{ACTIONS, Language},
+    page::{PageError, page},
+    ui::{Choice, Frame, Moment, Section, Ui},
+};
+use crate::{
+    app::{Admin, App, AuditPage},
+    domain::{
+        audit_event::{AuditEvent, AuditFilter},
+        organization_filter::PAGE_SIZE_DEFAULT,
+        time_text,
+    },
+    rest::query::{Query, with_query},
+    web::Web,
+};
+
+/// Where the page is.
+pub(super) const PATH: &str = "/audit";
+/// Where its file is.
+pub(super) const FILE: &str = "/audit.csv";
+/// So many of the latest changes stand on an organization's own page.
+const OF_ORGANIZATION: i32 = 10;
+/// What is done to an admin is recorded with that admin, and not with who did it.
+const ON_ADMINS: &str = "admin.";
+
+/// What an address asks for.
+#[derive(Debug)]
+struct Asked {
+    filter: AuditFilter,
+    /// The days as they were written.
+    since: String,
+    until: String,
+    cursor: String,
+}
+
+impl Asked {
+    /// Reads an address. Days are the reader's, the last one included.
+    fn read(ui: &Ui, query: &Query) -> Result<Self, Fault> {
+        let text = |name| query.get(name).unwrap_or_default().trim().to_owned();
+        let (since, until) = (text("since"), text("until"));
+        let mut violations = Vec::new();
+        let first = day(&since, "since", &mut violations);
+        let last = day(&until, "until", &mut violations);
+        if !violations.is_empty() {
+            return Err(Fault::invalid(violations));
+        }
+        let behind = last.and_then(|last| last.checked_add_days(Days::new(1)));
+        let filter = AuditFilter {
+            organization_id: text("organization"),
+            actor: text("actor"),
+            action: text("action"),
+            since: first.map(|day| ui.start_of(day)),
+            until: behind.map(|day| ui.start_of(day)),
+        };
+        let cursor = text("cursor");
+        Ok(Self {
+            filter,
+            since,
+            until,
+            cursor,
+        })
+    }
+
+    fn is_filtered(&self) -> bool {
+        self.filter != AuditFilter::default()
+    }
+
+    /// The same under another path, or at another page.
+    fn address(&self, path: &str, cursor: &str) -> String {
+        with_query(
+            path,
+            &[
+                ("organization", &self.filter.organization_id),
+                ("actor", &self.filter.actor),
+                ("action", &self.filter.action),
+                ("since", &self.since),
+                ("until", &self.until),
+                ("cursor", cursor),
+            ],
+        )
+    }
+}
+
+fn day(text: &str, name: &str, violations: &mut Vec<Violation>) -> Option<NaiveDate> {
+    if text.is_empty() {
+        return None;
+    }
+    let day = NaiveDate::parse_from_str(text, "%Y-%m-%d");
+    let day = day.map_err(|_| {
+        let problem = "It must be a day, for example 2024-11-03.";
+        violations.push(Violation::new(name, problem));
+    });
+    day.ok()
+}
+
+#[derive(Template)]
+#[template(path = "audit.html")]
+struct AuditPageShown<'a> {
+    ui: Frame<'a>,
+    asked: &'a Asked,
+    actions: Vec<Choice>,
+    is_filtered: bool,
+    rows: Vec<Row>,
+    export: String,
+    first: Option<String>,
+    next: Option<String>,
+}
+
+/// A change.
+#[derive(Debug)]
+pub(super) struct Row {
+    pub(super) at: Moment,
+    /// What was done, in the reader's words where there are some.
+    pub(super) what: String,
+    /// The organization that it was done to, and what it is called.
+    pub(super) organization: Option<(String, String)>,
+    /// Whom it was done to, where that is an admin.
+    pub(super) subject: Option<String>,
+    pub(super) who: String,
+    /// The API key that it was done with.
+    pub(super) key: Option<String>,
+    pub(super) from: String,
+    pub(super) request_id: Option<String>,
+    pub(super) changes: Vec<Changed>,
+}
+
+/// A field that is not what it was.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Changed {
+    pub(super) field: String,
+    pub(super) before: Option<String>,
+    pub(super) after: Option<String>,
+}
+
+/// The changes that an address asks for.
+pub(super) async fn audit(
+    State(web): State<Web>,
+    Extension(ui): Extension<Arc<Ui>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, PageError> {
+    let admin = web.admin(&headers).await?;
+    let asked = Asked::read(&ui, &Query::read(query.as_deref()))?;
+    let (filter, cursor) = (asked.filter.clone(), asked.cursor.clone());
+    let (rows, next) = rows(web.app(), &admin, &ui, filter, PAGE_SIZE_DEFAULT, cursor).await?;
+    let shown = AuditPageShown {
+        ui: ui.frame(&admin.email, Section::Audit),
+        actions: actions(&ui, &asked.filter.action),
+        is_filtered: asked.is_filtered(),
+        rows,
+        export: asked.address(FILE, ""),
+        first: (!asked.cursor.is_empty()).then(|| asked.address(PATH, "")),
+        next: next.map(|next| asked.address(PATH, &next)),
+        asked: &asked,
+    };
+    Ok(page(StatusCode::OK, &shown))
+}
+
+/// The latest changes of an organization.
+pub(super) async fn latest_of(
+    app: &App,
+    admin: &Admin,
+    ui: &Ui,
+    organization: Uuid,
+) -> Result<Vec<Row>, Fault> {
+    let filter = AuditFilter {
+        organization_id: organization.to_string(),
+        ..AuditFilter::default()
+    };
+    let listed = rows(app, admin, ui, filter, OF_ORGANIZATION, String::new()).await;
+    listed.map(|(rows, _next)| rows)
+}
+
+async fn rows(
+    app: &App,
+    admin: &Admin,
+    ui: &Ui,
+    filter: AuditFilter,
+    page_size: i32,
+    cursor: String,
+) -> Result<(Vec<Row>, Option<String>), Fault> {
+    let AuditPage {
+        events,
+        next_page_token,
+    } = app
+        .list_audit_events(admin, filter, page_size, cursor)
+        .await?;
+    let ids: BTreeSet<_> = events
+        .iter()
+        .filter_map(|event| event.organization_id.clone())
+        .collect();
+    let names = app
+        .batch_get_organizations(admin, ids.into_iter().collect())
+        .await?;
+    let name = |id: &str| {
+        let found = id.parse().ok().and_then(|id: Uuid| names.get(&id));
+        found.map_or_else(|| id.to_owned(), |found| found.name.clone())
+    };
+    let rows = events.into_iter().map(|event| row(ui, event, name));
+    Ok((rows.collect(), next_page_token))
+}
+
+fn row(ui: &Ui, event: AuditEvent, name: impl Fn(&str) -> String) -> Row {
+    let AuditEvent {
+        id: _,
+        occurred_at,
+        action,
+        organization_id,
+        admin_user_id,
+        admin_email,
+        api_key_id,
+        client_address,
+        request_id,
+        before,
+        after,
+    } = event;
+    let admin = admin_email.or(admin_user_id);
+    let (who, subject) = if action.starts_with(ON_ADMINS) {
+        (ui.t.nothing.to_owned(), admin)
+    } else {
+        (admin.unwrap_or_else(|| "Stripe".to_owned()), None)
+    };
+    Row {
+        at: ui.minute(occurred_at),
+        what: ui.t.action_word(&action).map_or(action, str::to_owned),
+        organization: organization_id.map(|id| {
+            let name = name(&id);
+            (id, name)
+        }),
+        subject,
+        who,
+        key: api_key_id,
+        from: client_address.unwrap_or_else(|| ui.t.nothing.to_owned()),
+        request_id,
+        changes: changes(ui, before.as_deref(), after.as_deref()),
+    }
+}
+
+/// What differs between two objects, in the order of the fields as they are since.
+fn changes(ui: &Ui, before: Option<&str>, after: Option<&str>) -> Vec<Changed> {
+    let object = |text: Option<&str>| -> Map<String, Value> {
+        let read = text.and_then(|text| serde_json::from_str(text).ok());
+        read.unwrap_or_default()
+    };
+    let (before, after) = (object(before), object(after));
+    let gone = before.keys().filter(|field| !after.contains_key(*field));
+    let fields = after.keys().chain(gone);
+    let differs = fields.filter(|field| before.get(*field) != after.get(*field));
+    let text = |value: &Value| value_text(ui, value);
+    let changed = |field: &String| Changed {
+        field: field.clone(),
+        before: before.get(field).map(text),
+        after: after.get(field).map(text),
+    };
+    differs.map(changed).collect()
+}
+
+fn value_text(ui: &Ui, value: &Value) -> String {
+    match value {
+        Value::Null => ui.t.nothing.to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
+    }
+}
+
+fn actions(ui: &Ui, chosen: &str) -> Vec<Choice> {
+    let any = Choice {
+        value: "",
+        label: ui.t.any,
+        selected: false,
+    };
+    let known = ACTIONS.into_iter().map(|action| Choice {
+        value: action,
+        label: ui.t.action_word(action).unwrap_or(action),
+        selected: action == chosen,
+    });
+    std::iter::once(any).chain(known).collect()
+}
+
+/// The same as a file, as a program would read it: the contract's words, and times of UTC.
+pub(super) async fn export(
+    State(web): State<Web>,
+    Extension(ui): Extension<Arc<Ui>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, PageError> {
+    let Asked {
+        filter,
+        since: _,
+        until: _,
+        cursor,
+    } = Asked::read(&ui, &Query::read(query.as_deref()))?;
+    let language = ui.language;
+    let changes = Changes { filter, language };
+    file::send(&web, &headers, "audit", head(&ui), &cursor, changes).await
+}
+
+/// The changes that a filter picks.
+struct Changes {
+    filter: AuditFilter,
+    language: Language,
+}
+
+impl Source for Changes {
+    async fn rows(
+        &self,
+        app: &App,
+        admin: &Admin,
+        cursor: String,
+    ) -> Result<(String, Option<String>), Fault> {
+        let AuditPage {
+            events,
+            next_page_token,
+        } = app
+            .list_audit_events(admin, self.filter.clone(), file::PAGE_ROWS, cursor)
+            .await?;
+        let rows = events.iter().map(|event| file_row(self.language, event));
+        Ok((rows.collect(), next_page_token))
+    }
+}
+
+fn head(ui: &Ui) -> String {
+    let t = ui.t;
+    let titles = [
+        t.when,
+        t.what,
+        t.organization,
+        t.user_id,
+        t.who,
+        t.api_key,
+        t.from_where,
+        t.request,
+        t.before,
+        t.after,
+        t.id,
+    ];
+    file::row(ui.language, titles)
+}
+
+fn file_row(language: Language, event: &AuditEvent) -> String {
+    let AuditEvent {
+        id,
+        occurred_at,
+        action,
+        organization_id,
+        admin_user_id,
+        admin_email,
+        api_key_id,
+        client_address,
+        request_id,
+        before,
+        after,
+    } = event;
+    let time: &DateTime<Utc> = occurred_at;
+    let (at, id) = (time_text::short(*time), id.to_string());
+    let texts = [
+        organization_id,
+        admin_user_id,
+        admin_email,
+        api_key_id,
+        client_address,
+        request_id,
+        before,
+        after,
+    ];
+    let texts = texts.map(|text| text.as_deref().unwrap_or_default());
+    let cells = [at.as_str(), action].into_iter().chain(texts);
+    file::row(language, cells.chain([id.as_str()]))
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::dashboard::{row::tests::ATTACK, ui::tests::readers};
+
+    fn event(action: &str) -> AuditEvent {
+        let text = |text: &str| Some(text.to_owned());
+        AuditEvent {
+            id: Uuid::from_u128(9),
+            occurred_at: DateTime::from_timestamp(1_730_602_800, 0).unwrap(),
+            action: action.to_owned(),
+            organization_id: text("00000000-0000-0000-0000-000000000007"),
+            admin_user_id: text("u1"),
+            admin_email: text("a@b.de"),
+            api_key_id: text("00000000-0000-0000-0000-00000000000a"),
+            client_address: text("203.0.113.7"),
+            request_id: text("r1"),
+            before: text("{\"status\":\"pending\",\"name\":\"same\",\"gone\":null}"),
+            after: text("{\"status\":\"<img>\",\"name\":\"same\",\"trial_days\":4}"),
+        }
+    }
+
+    pub(in crate::dashboard) fn change(ui: &Ui) -> Row {
+        row(ui, event("organization.linked"), |_| ATTACK.to_owned())
+    }
+
+    #[test]
+    fn the_page_shows_what_was_and_what_is_in_both_languages() {
+        for ui in readers() {
+            let query = Query::read(Some(
+                "action=organization.linked&since=2024-11-03&actor=a%26b",
+            ));
+            let asked = Asked::read(&ui, &query).unwrap();
+            let shown = AuditPageShown {
+                ui: ui.frame(ATTACK, Section::Audit),
+                actions: actions(&ui, &asked.filter.action),
+                is_filtered: asked.is_filtered(),
+                rows: vec![change(&ui)],
+                export: asked.address(FILE, ""),
+                first: None,
+                next: Some(asked.address(PATH, "next")),
+                asked: &asked,
+            };
+            let html = shown.render().unwrap();
+            assert!(!html.contains("<img"), "{html}");
+            for part in [
+                ui.t.action_word("organization.linked").unwrap(),
+                "a@b.de",
+                "203.0.113.7",
+                "<del>pending</del>",
+                "<ins>&#60;img&#62;</ins>",
+                "trial_days",
+                "href=\"/organizations/00000000-0000-0000-0000-000000000007\"",
+                "title=\"2024-11-03 03:00:00 UTC\"",
+                "value=\"2024-11-03\"",
+                "<option value=\"organization.linked\" selected>",
+                "/audit.csv?actor=a%26b&#38;action=organization.linked&#38;since=2024-11-03\"",
+            ] {
+                assert!(html.contains(part), "{part} in {html}");
+            }
+            assert!(!html.contains(">same<"), "{html}");
+            let nothing = AuditPageShown {
+                rows: Vec::new(),
+                ..shown
+            };
+            assert!(nothing.render().unwrap().contains(ui.t.none_match));
+        }
+    }
+
+    #[test]
+    fn a_day_is_the_readers() {
+        let [paris, elsewhere] = readers();
+        let query = Query::read(Some("since=2024-11-03&until=2024-11-03"));
+        for (ui, first, behind) in [
+            (paris, "2024-11-02T23:00:00Z", "2024-11-03T23:00:00Z"),
+            (elsewhere, "2024-11-03T00:00:00Z", "2024-11-04T00:00:00Z"),
+        ] {
+            let AuditFilter { since, until, .. } = Asked::read(&ui, &query).unwrap().filter;
+            assert_eq!(since.map(time_text::short).as_deref(), Some(first));
+            assert_eq!(until.map(time_text::short).as_deref(), Some(behind));
+            let wrong = Query::read(Some("since=yesterday&until=2024-13-01"));
+            let fields = Asked::read(&ui, &wrong).unwrap_err().violations;
+            assert_eq!(fields.len(), 2);
+        }
+    }
+
+    #[test]
+    fn what_is_done_to_an_admin_is_not_done_by_that_admin() {
+        for ui in readers() {
+            let done = row(&ui, event("admin.disabled"), str::to_owned);
+            assert_eq!(done.subject.as_deref(), Some("a@b.de"));
+            assert_eq!(done.who, ui.t.nothing);
+            let by_stripe = AuditEvent {
+                admin_user_id: None,
+                admin_email: None,
+                ..event("subscription.changed")
+            };
+            assert_eq!(row(&ui, by_stripe, str::to_owned).who, "Stripe");
+            let newer = row(&ui, event("moon.landed"), str::to_owned);
+            assert_eq!(newer.what, "moon.landed");
+        }
+    }
+
+    #[test]
+    fn a_row_of_the_file_has_a_cell_for_each_title() {
+        for ui in readers() {
+            let row = file_row(ui.language, &event("organization.linked"));
+            let quotes = |text: &str| text.replace("\"\"", "").matches('"').count();
+            assert_eq!(quotes(&head(&ui)), 22);
+            assert_eq!(quotes(&row), 22, "{row}");
+            assert!(row.starts_with("\"2024-11-03T03:00:00Z\""), "{row}");
+        }
+    }
+}
