@@ -21,6 +21,8 @@ use crate::stripe_conformance;
 /// The gateway holds no data: it must not even be able to.
 const NOT_FOR_THE_GATEWAY: [&str; 2] = ["sqlx", "sea-orm"];
 const MANIFESTS: [&str; 2] = ["base", "overlays/dev"];
+/// From the first browser to the last. It takes about a minute on 2 cores that do nothing else.
+const BROWSER_TIMEOUT: Duration = Duration::from_secs(300);
 
 #[derive(Clone, Copy)]
 enum Step {
@@ -32,12 +34,13 @@ enum Step {
     Conformance,
     Tests,
     BetterAuth,
+    Browser,
     EndToEnd,
     OpenApi,
     Chaos,
 }
 
-const STEPS: [(&str, Step); 11] = [
+const STEPS: [(&str, Step); 12] = [
     ("fmt", Step::Format),
     ("clippy", Step::Clippy),
     ("buf", Step::ProtoLint),
@@ -46,6 +49,7 @@ const STEPS: [(&str, Step); 11] = [
     ("conformance", Step::Conformance),
     ("test", Step::Tests),
     ("better-auth", Step::BetterAuth),
+    ("browser", Step::Browser),
     ("e2e", Step::EndToEnd),
     ("openapi", Step::OpenApi),
     ("chaos", Step::Chaos),
@@ -65,6 +69,7 @@ impl Step {
             | Self::Conformance
             | Self::Tests
             | Self::BetterAuth
+            | Self::Browser
             | Self::EndToEnd
             | Self::OpenApi => true,
             Self::Chaos => false,
@@ -154,6 +159,7 @@ async fn perform(step: Step, stop: &mut StopSignals) -> anyhow::Result<()> {
             run::to_success(command.args(["test", "--no-fail-fast"]), stop).await
         }
         Step::BetterAuth => better_auth(stop).await,
+        Step::Browser => browser(stop).await,
         Step::EndToEnd => end_to_end::end_to_end(stop).await,
         Step::OpenApi => {
             let buf = install_buf(stop).await?;
@@ -194,13 +200,45 @@ async fn proto_lint(stop: &mut StopSignals) -> anyhow::Result<()> {
     run::to_success(&mut lint, stop).await
 }
 
-/// Real Better Auth servers, of the versions and with the checksums that `crates/e2e/better-auth`
-/// names, beside a whole system. The tests are told where they are, so that none of them is skipped.
+/// Real Better Auth servers beside a whole system. The tests are told where they are, so that none of
+/// them is skipped.
 async fn better_auth(stop: &mut StopSignals) -> anyhow::Result<()> {
-    let dir = layout::target().join("better-auth");
+    let dir = install_packages("better-auth", &["server.mjs"], stop).await?;
+    let mut test = Command::new(layout::own()?);
+    test.args(["test", "-p", "billing-e2e", "--test", "better_auth"])
+        .env("BETTER_AUTH_SERVER_DIR", &dir);
+    run::to_success(&mut test, stop).await
+}
+
+/// A headless Chromium before a whole system, and axe-core, which judges the pages. The tests are told
+/// where it is, so that none of them is skipped.
+async fn browser(stop: &mut StopSignals) -> anyhow::Result<()> {
+    let dir = install_packages("browser", &[], stop).await?;
+    let tests = |more: &[&str]| -> anyhow::Result<Command> {
+        let mut test = Command::new(layout::own()?);
+        test.args(["test", "-p", "billing-e2e", "--test", "browser"])
+            .args(more)
+            .env("BROWSER_TOOLS_DIR", &dir);
+        Ok(test)
+    };
+    // The time is the tests' and not the compiler's.
+    run::to_success(&mut tests(&["--no-run"])?, stop).await?;
+    run::to_success_within(BROWSER_TIMEOUT, &mut tests(&[])?, stop)
+        .await
+        .with_context(|| format!("see the pages in {}", dir.join("failed").display()))
+}
+
+/// Installs what a directory of `crates/e2e` names, in these versions and with these checksums, beside
+/// the files of ours that need it.
+async fn install_packages(
+    name: &str,
+    ours: &[&str],
+    stop: &mut StopSignals,
+) -> anyhow::Result<PathBuf> {
+    let dir = layout::target().join(name);
     std::fs::create_dir_all(&dir)?;
-    for file in ["package.json", "package-lock.json", "server.mjs"] {
-        let source = layout::root().join("crates/e2e/better-auth").join(file);
+    for file in ["package.json", "package-lock.json"].iter().chain(ours) {
+        let source = layout::root().join("crates/e2e").join(name).join(file);
         std::fs::copy(&source, dir.join(file))
             .with_context(|| format!("{} is missing", source.display()))?;
     }
@@ -212,11 +250,8 @@ async fn better_auth(stop: &mut StopSignals) -> anyhow::Result<()> {
         .current_dir(&dir);
     run::to_success(&mut install, stop)
         .await
-        .context("Better Auth cannot be installed; .ci/run installs npm where it is missing")?;
-    let mut test = Command::new(layout::own()?);
-    test.args(["test", "-p", "billing-e2e", "--test", "better_auth"])
-        .env("BETTER_AUTH_SERVER_DIR", &dir);
-    run::to_success(&mut test, stop).await
+        .context("npm cannot install it; .ci/run installs npm where it is missing")?;
+    Ok(dir)
 }
 
 async fn manifests(stop: &mut StopSignals) -> anyhow::Result<()> {

@@ -33,11 +33,7 @@ pub(crate) async fn to_end(
     command: &mut Command,
     stop: &mut StopSignals,
 ) -> anyhow::Result<ExitStatus> {
-    let name = command.as_std().get_program().display().to_string();
-    let mut child = command
-        .process_group(0)
-        .spawn()
-        .with_context(|| format!("`{name}` cannot be started; is it installed?"))?;
+    let mut child = start(command)?;
     tokio::select! {
         status = child.wait() => Ok(status?),
         () = stop.received() => {
@@ -59,6 +55,40 @@ pub(crate) async fn to_success(
     let shown = shown(command);
     anyhow::ensure!(status.success(), "`{shown}` failed ({status}).");
     Ok(())
+}
+
+/// [`to_success`], of a command that may hang: it is ended when it takes longer than this.
+///
+/// # Errors
+/// As [`to_success`], or that it took longer.
+pub(crate) async fn to_success_within(
+    limit: Duration,
+    command: &mut Command,
+    stop: &mut StopSignals,
+) -> anyhow::Result<()> {
+    let shown = shown(command);
+    let mut child = start(command)?;
+    let status = tokio::select! {
+        status = child.wait() => status?,
+        () = stop.received() => {
+            end(&mut child).await?;
+            return Err(Stopped.into());
+        }
+        () = tokio::time::sleep(limit) => {
+            end(&mut child).await?;
+            anyhow::bail!("`{shown}` took longer than {} s.", limit.as_secs());
+        }
+    };
+    anyhow::ensure!(status.success(), "`{shown}` failed ({status}).");
+    Ok(())
+}
+
+fn start(command: &mut Command) -> anyhow::Result<Child> {
+    let name = command.as_std().get_program().display().to_string();
+    command
+        .process_group(0)
+        .spawn()
+        .with_context(|| format!("`{name}` cannot be started; is it installed?"))
 }
 
 /// Tells a child to end, waits, and makes it.
