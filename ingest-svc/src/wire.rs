@@ -68,6 +68,7 @@ pub(crate) fn standing_from_proto(standing: &OrganizationStanding) -> Result<Sta
         billing_end_time,
         invoiced_until_time,
         trial_end_time,
+        drained,
     } = standing;
     let status = status_from_proto(standing.subscription_status())
         .ok_or_else(|| Fault::internal("org-svc told a subscription status that is not known"))?;
@@ -89,10 +90,10 @@ pub(crate) fn standing_from_proto(standing: &OrganizationStanding) -> Result<Sta
         trial_end_at: time(trial_end_time)?,
         invoiced_until: time(invoiced_until_time)?,
         version: *standing_version,
-        drain: if *draining {
-            Drain::Draining
-        } else {
-            Drain::None
+        drain: match (*draining, *drained) {
+            (false, _) => Drain::None,
+            (true, false) => Drain::Draining,
+            (true, true) => Drain::Drained,
         },
     })
 }

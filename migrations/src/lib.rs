@@ -29,7 +29,7 @@ macro_rules! sql_files {
     };
 }
 
-const FILES: [SqlFile; 19] = sql_files![
+const FILES: [SqlFile; 20] = sql_files![
     "0001_roles",
     "0002_better_auth",
     "0003_adopt_older",
@@ -48,6 +48,7 @@ const FILES: [SqlFile; 19] = sql_files![
     "0017_api_keys_and_audit",
     "0018_truth_of_the_ledger",
     "0020_sent_customer",
+    "0021_drained",
     "0022_adopted_customer",
 ];
 

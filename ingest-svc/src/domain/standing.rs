@@ -89,7 +89,8 @@ pub(crate) enum Drain {
     None,
     /// What was reported is delivered first.
     Draining,
-    /// Nothing was left to deliver: what is reported from now on waits. Known to this service alone.
+    /// Nothing was left to deliver: what is reported from now on waits. This service finds it so under
+    /// one standing; once org-svc knows, it says so itself, however else the organization stands.
     Drained,
 }
 

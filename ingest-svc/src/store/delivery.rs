@@ -114,7 +114,8 @@ async fn judge_again(
                     THEN 'missed_invoice'
                 WHEN r.billable AND r.billing_start_at IS NOT NULL
                     THEN CASE WHEN u.reported_at < $3 THEN 'too_late'
-                        WHEN r.draining AND r.drained_version = r.standing_version THEN 'waiting'
+                        WHEN r.draining AND (r.drained OR r.drained_version = r.standing_version)
+                            THEN 'waiting'
                         WHEN u.hold_reason IS NOT NULL AND NOT EXISTS (
                             SELECT 1 FROM hold_decisions h WHERE h.report_id = u.id) THEN 'held'
                         ELSE 'queued' END

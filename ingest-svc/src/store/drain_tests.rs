@@ -141,6 +141,63 @@ async fn fm19_the_mark_comes_after_the_queue_and_what_comes_after_the_mark_waits
     db.close().await.unwrap();
 }
 
+/// The trial ends between the confirmation and Stripe's answer: the mark, which was found under another
+/// standing, is void, and org-svc says instead that it is drained.
+#[tokio::test]
+async fn fm19_nothing_is_sent_of_who_is_drained_however_else_it_comes_to_stand() {
+    for goes_on in [true, false] {
+        let (database, db) = database().await;
+        let id = Ids::random().next();
+        make_organization(&database, id).await;
+        let draining = Standing {
+            status: SubscriptionStatus::Trial,
+            ..standing(id, 1, Drain::Draining)
+        };
+        learn(&db, &draining).await;
+        let marked = look(&db, now()).await.unwrap().unwrap();
+        assert!(marked.is_drained);
+        drains::acknowledge(&db, marked).await.unwrap();
+        let times = [3, 2, 1].map(|hours| now() - TimeDelta::hours(hours));
+        assert_eq!(
+            arrives(&db, &draining, times[0]).await,
+            DeliveryState::Waiting
+        );
+        for (version, status) in [
+            (2, SubscriptionStatus::Trial),
+            (3, SubscriptionStatus::Active),
+        ] {
+            let drained = Standing {
+                status,
+                ..standing(id, version, Drain::Drained)
+            };
+            learn(&db, &drained).await;
+            let at = times[usize::try_from(version).unwrap() - 1];
+            assert_eq!(arrives(&db, &drained, at).await, DeliveryState::Waiting);
+            deliver(&db, id).await;
+            assert!(look(&db, now() + A_MINUTE).await.unwrap().is_none());
+        }
+        let told = states(&db, id).await.into_iter().map(|(_, it)| it);
+        assert_eq!(told.collect::<Vec<_>>(), [DeliveryState::Waiting; 3]);
+
+        let after = Standing {
+            billing_end_at: (!goes_on).then(|| times[1]),
+            ..standing(id, 4, Drain::None)
+        };
+        learn(&db, &after).await;
+        let told = states(&db, id).await.into_iter().map(|(_, it)| it);
+        let rest = if goes_on {
+            DeliveryState::Queued
+        } else {
+            DeliveryState::NotBilled
+        };
+        assert_eq!(
+            told.collect::<Vec<_>>(),
+            [DeliveryState::Queued, rest, rest]
+        );
+        db.close().await.unwrap();
+    }
+}
+
 /// A drain that was taken back, and one of which only the next was heard: what waited is owed.
 #[tokio::test]
 async fn a_mark_is_void_once_the_organization_stands_otherwise() {

@@ -2,7 +2,7 @@
 //! to be canceled at once, as far as org-svc does not know yet that nothing is left to deliver.
 //!
 //! The mark that says so is the standing under which it was found, so it is void as soon as the
-//! organization stands otherwise. Everything here is decided under the organization's row lock.
+//! organization stands otherwise, until org-svc knows: then its standings say so themselves. Everything here is decided under the organization's row lock.
 
 use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
@@ -30,7 +30,7 @@ pub(crate) async fn lock_due(
         SELECT organization_id, standing_version, drain_attempt_count AS attempt_count,
             drained_version IS NOT DISTINCT FROM standing_version AS is_drained
         FROM organization_reporting
-        WHERE draining AND drain_acknowledged_version IS DISTINCT FROM standing_version
+        WHERE draining AND NOT drained AND drain_acknowledged_version IS DISTINCT FROM standing_version
             AND (drain_step_at IS NULL OR drain_step_at <= $1)
         ORDER BY drain_step_at NULLS FIRST LIMIT 1 FOR UPDATE SKIP LOCKED";
     Drain::find_by_statement(sql(LOCK_DUE, [now.into()]))

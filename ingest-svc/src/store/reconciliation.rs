@@ -72,7 +72,8 @@ pub(crate) async fn lock_linked(
 ) -> Result<Option<Linked>, DbErr> {
     const LOCK_LINKED: &str = "
         SELECT organization_id, stripe_customer_id, billing_start_at, trial_end_at, invoiced_until,
-            billable AND NOT (draining AND drained_version IS NOT DISTINCT FROM standing_version) AS billable
+            billable AND NOT (draining AND (drained
+                OR drained_version IS NOT DISTINCT FROM standing_version)) AS billable
         FROM organization_reporting
         WHERE stripe_customer_id IS NOT NULL AND billing_start_at IS NOT NULL AND organization_id = $1
         FOR UPDATE";

@@ -26,6 +26,7 @@ struct StandingRow {
     billable: bool,
     standing_version: i64,
     draining: bool,
+    drained: bool,
     drained_version: Option<i64>,
     billing_end_at: Option<DateTime<Utc>>,
     trial_end_at: Option<DateTime<Utc>>,
@@ -43,6 +44,7 @@ impl StandingRow {
             billable,
             standing_version,
             draining,
+            drained,
             drained_version,
             billing_end_at,
             trial_end_at,
@@ -66,10 +68,11 @@ impl StandingRow {
             trial_end_at,
             invoiced_until,
             version: standing_version,
-            drain: match (draining, drained_version) {
+            drain: match (draining, drained) {
                 (false, _) => Drain::None,
-                (true, Some(version)) if version == standing_version => Drain::Drained,
-                (true, _) => Drain::Draining,
+                (true, true) => Drain::Drained,
+                (true, false) if drained_version == Some(standing_version) => Drain::Drained,
+                (true, false) => Drain::Draining,
             },
         })
     }
@@ -92,18 +95,18 @@ const LOCK_WITH_REPORTS: &str = "
     INSERT INTO organization_reporting AS r (organization_id, user_count, last_reported_at,
         baseline_user_count, baseline_reported_at, baseline_instance_url,
         subscription_status, deployment_type, stripe_customer_id, billing_start_at, billable,
-        standing_version, billing_end_at, trial_end_at, invoiced_until, draining)
+        standing_version, billing_end_at, trial_end_at, invoiced_until, draining, drained)
     SELECT id, user_count, reported_at,
         CASE WHEN customer_id = '' THEN user_count END, CASE WHEN customer_id = '' THEN reported_at END,
         CASE WHEN customer_id = '' THEN instance_url END, status, nullif(deployment_type, ''),
         nullif(customer_id, ''), nullif(start_at, '')::timestamptz, billable, version,
         nullif(end_at, '')::timestamptz, nullif(trial_end_at, '')::timestamptz,
-        nullif(invoiced_until, '')::timestamptz, draining
+        nullif(invoiced_until, '')::timestamptz, draining, drained
     FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::boolean[],
-        $7::bigint[], $8::text[], $9::text[], $10::text[], $11::boolean[],
-        $12::integer[], $13::timestamptz[], $14::text[])
+        $7::bigint[], $8::text[], $9::text[], $10::text[], $11::boolean[], $12::boolean[],
+        $13::integer[], $14::timestamptz[], $15::text[])
         AS t (id, status, deployment_type, customer_id, start_at, billable, version, end_at,
-            trial_end_at, invoiced_until, draining, user_count, reported_at, instance_url)
+            trial_end_at, invoiced_until, draining, drained, user_count, reported_at, instance_url)
     ORDER BY id
     ON CONFLICT (organization_id) DO UPDATE SET
         user_count = CASE WHEN r.last_reported_at IS NULL OR excluded.last_reported_at > r.last_reported_at
@@ -117,19 +120,19 @@ const LOCK_WITH_REPORTS: &str = "
                 AND excluded.baseline_reported_at > coalesce(r.baseline_reported_at, '-infinity'), false)
                 AS is_new) AS n),
         (subscription_status, deployment_type, stripe_customer_id, billing_start_at, billable,
-            billing_end_at, trial_end_at, invoiced_until, draining, standing_version) = (SELECT n.* FROM (VALUES
+            billing_end_at, trial_end_at, invoiced_until, draining, drained, standing_version) = (SELECT n.* FROM (VALUES
             (excluded.subscription_status, excluded.deployment_type, excluded.stripe_customer_id,
                 excluded.billing_start_at, excluded.billable, excluded.billing_end_at,
-                excluded.trial_end_at, excluded.invoiced_until, excluded.draining,
+                excluded.trial_end_at, excluded.invoiced_until, excluded.draining, excluded.drained,
                 excluded.standing_version),
             (r.subscription_status, r.deployment_type, r.stripe_customer_id,
                 r.billing_start_at, r.billable, r.billing_end_at,
-                r.trial_end_at, r.invoiced_until, r.draining, r.standing_version))
-            AS n (a, b, c, d, e, f, g, h, i, version)
+                r.trial_end_at, r.invoiced_until, r.draining, r.drained, r.standing_version))
+            AS n (a, b, c, d, e, f, g, h, i, j, version)
             ORDER BY n.version DESC LIMIT 1)
     RETURNING organization_id, subscription_status, deployment_type, stripe_customer_id,
         billing_start_at, billable, standing_version, billing_end_at, trial_end_at, invoiced_until,
-        draining, drained_version";
+        draining, drained, drained_version";
 
 /// Locks the rows of organizations that reported, takes note of their latest report, and keeps how
 /// they stand where that is newer than what is known. Answers how each stands now.
@@ -168,15 +171,15 @@ pub(crate) async fn lock_with_reports(
 const LOCK_WITH_STANDINGS: &str = "
     INSERT INTO organization_reporting AS r (organization_id, subscription_status, deployment_type,
         stripe_customer_id, billing_start_at, billable, standing_version, billing_end_at,
-        trial_end_at, invoiced_until, draining)
+        trial_end_at, invoiced_until, draining, drained)
     SELECT id, status, nullif(deployment_type, ''), nullif(customer_id, ''),
         nullif(start_at, '')::timestamptz, billable, version, nullif(end_at, '')::timestamptz,
         nullif(trial_end_at, '')::timestamptz, nullif(invoiced_until, '')::timestamptz,
-        draining
+        draining, drained
     FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::boolean[],
-        $7::bigint[], $8::text[], $9::text[], $10::text[], $11::boolean[])
+        $7::bigint[], $8::text[], $9::text[], $10::text[], $11::boolean[], $12::boolean[])
         AS t (id, status, deployment_type, customer_id, start_at, billable, version, end_at,
-            trial_end_at, invoiced_until, draining)
+            trial_end_at, invoiced_until, draining, drained)
     ORDER BY id
     ON CONFLICT (organization_id) DO UPDATE SET
         subscription_status = excluded.subscription_status,
@@ -188,6 +191,7 @@ const LOCK_WITH_STANDINGS: &str = "
         trial_end_at = excluded.trial_end_at,
         invoiced_until = excluded.invoiced_until,
         draining = excluded.draining,
+        drained = excluded.drained,
         standing_version = excluded.standing_version
     WHERE excluded.standing_version > r.standing_version";
 
@@ -229,7 +233,8 @@ fn standing_columns<'a>(standings: impl Iterator<Item = &'a Standing> + Clone) -
         column(standings.clone(), |s| text(s.billing_end_at)).into(),
         column(standings.clone(), |s| text(s.trial_end_at)).into(),
         column(standings.clone(), |s| text(s.invoiced_until)).into(),
-        column(standings, |s| s.drain != Drain::None).into(),
+        column(standings.clone(), |s| s.drain != Drain::None).into(),
+        column(standings, |s| s.drain == Drain::Drained).into(),
     ]
 }
 
@@ -258,7 +263,7 @@ pub(crate) async fn lock(
     const LOCK: &str = "
         SELECT organization_id, subscription_status, deployment_type, stripe_customer_id,
             billing_start_at, billable, standing_version, billing_end_at, trial_end_at, invoiced_until,
-            draining, drained_version
+            draining, drained, drained_version
         FROM organization_reporting WHERE organization_id = $1 FOR UPDATE";
     StandingRow::find_by_statement(sql(LOCK, [organization_id.into()]))
         .one(db)

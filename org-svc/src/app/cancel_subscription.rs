@@ -23,7 +23,7 @@ use crate::{
         account::UserId,
         change::{Cancel, CancelMode, Decision, decide_cancel},
         link::{LinkOperation, OperationState, Setback, Work},
-        organization::{Organization, OrganizationId},
+        organization::{Drain, Organization, OrganizationId},
     },
     store::{
         audit_events::{self, Action, AuditEvent},
@@ -134,7 +134,7 @@ async fn begin_to_drain(
     let begin = Begin::At(now + app.drain_max);
     link_operations::insert(transaction, &draining, begin).await?;
     let id = operation.organization_id;
-    organizations::update_draining(transaction, id, true, now).await?;
+    organizations::update_drain(transaction, id, Drain::Draining, now).await?;
     organization_changes::append(transaction, &[id], now).await?;
     Ok(())
 }

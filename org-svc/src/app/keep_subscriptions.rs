@@ -79,7 +79,7 @@ pub(super) async fn apply(
     let Some(after) = subscription::after(before, state) else {
         return Ok(None);
     };
-    if before.draining && !after.draining {
+    if before.drain.is_under_way() && !after.drain.is_under_way() {
         // It ended while it drained: there is nothing left to wait for.
         link_operations::end_drain(transaction, before.id, now).await?;
     }

@@ -19,7 +19,7 @@ use super::{Organizations, keep_subscriptions};
 use crate::{
     domain::{
         link::{Attempt, LinkOperation, LinkTerms, Provisioned, Refusal, Setback, Work},
-        organization::Organization,
+        organization::{Drain, Organization},
         retry,
         subscription::SubscriptionState,
     },
@@ -224,7 +224,7 @@ async fn settle_changed(
             Action::SubscriptionUpdated
         }
         Work::Link(_) | Work::Cancel(_) => {
-            organizations::update_draining(&transaction, before.id, false, now).await?;
+            organizations::update_drain(&transaction, before.id, Drain::None, now).await?;
             Action::SubscriptionCanceled
         }
     };
@@ -291,9 +291,9 @@ async fn settle_refused(
         })),
     };
     audit_events::insert(&transaction, event).await?;
-    if organization.draining {
+    if organization.drain.is_under_way() {
         // It goes on: what waited is sent after all.
-        organizations::update_draining(&transaction, organization.id, false, now).await?;
+        organizations::update_drain(&transaction, organization.id, Drain::None, now).await?;
         organization_changes::append(&transaction, &[organization.id], now).await?;
     }
     transaction.commit().await.map_err(db_fault)

@@ -242,9 +242,7 @@ pub(crate) struct Organization {
     pub(crate) cancel_at: Option<DateTime<Utc>>,
     /// The version of the subscription's state that was applied last.
     pub(crate) subscription_version: i64,
-    /// Whether its subscription is about to be canceled at once, and what was reported is delivered
-    /// first.
-    pub(crate) draining: bool,
+    pub(crate) drain: Drain,
     /// Reports from then on are never billed: its subscription has ended.
     pub(crate) billing_end_at: Option<DateTime<Utc>>,
     /// Up to where its subscription was invoiced for good.
@@ -267,7 +265,7 @@ impl Organization {
             billing_start_at: self.billing_start_at,
             standing_version: self.standing_version,
             billable: self.is_billable(),
-            draining: self.draining,
+            drain: self.drain,
             billing_end_at: self.billing_end_at,
             invoiced_until: self.invoiced_until,
             trial_end: self.trial_end,
@@ -295,6 +293,27 @@ impl Organization {
     }
 }
 
+/// How far the end of a subscription is that is to be canceled at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Drain {
+    /// It goes on.
+    None,
+    /// What was reported is delivered first.
+    Draining,
+    /// Everything is delivered. Nothing more is sent until the cancellation has ended, however else
+    /// the organization comes to stand.
+    Drained,
+}
+
+impl Drain {
+    pub(crate) fn is_under_way(self) -> bool {
+        match self {
+            Self::None => false,
+            Self::Draining | Self::Drained => true,
+        }
+    }
+}
+
 /// How an organization stands: all that decides what of it is billed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Standing {
@@ -305,7 +324,7 @@ pub(crate) struct Standing {
     pub(crate) billing_start_at: Option<DateTime<Utc>>,
     pub(crate) standing_version: i64,
     pub(crate) billable: bool,
-    pub(crate) draining: bool,
+    pub(crate) drain: Drain,
     pub(crate) billing_end_at: Option<DateTime<Utc>>,
     pub(crate) invoiced_until: Option<DateTime<Utc>>,
     pub(crate) trial_end: Option<DateTime<Utc>>,
@@ -361,7 +380,7 @@ pub(crate) mod tests {
             current_period_end_at: None,
             cancel_at: None,
             subscription_version: 0,
-            draining: false,
+            drain: Drain::None,
             billing_end_at: None,
             invoiced_until: None,
         }

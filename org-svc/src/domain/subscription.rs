@@ -6,7 +6,7 @@
 use chrono::{DateTime, Utc};
 
 use super::organization::{
-    Organization, OrganizationId, StripeCustomerId, StripeSubscriptionId, SubscriptionStatus,
+    Drain, Organization, OrganizationId, StripeCustomerId, StripeSubscriptionId, SubscriptionStatus,
 };
 
 /// What an admin reads of an organization whose customer is gone.
@@ -64,7 +64,11 @@ pub(crate) fn after(
     };
     Some(Organization {
         // What has ended needs no end.
-        draining: organization.draining && !subscription_status.has_ended(),
+        drain: if subscription_status.has_ended() {
+            Drain::None
+        } else {
+            organization.drain
+        },
         subscription_status,
         trial_end: *trial_end,
         current_period_start_at: *current_period_start_at,
@@ -207,13 +211,13 @@ mod tests {
     #[test]
     fn a_subscription_that_ended_drains_no_more() {
         let draining = Organization {
-            draining: true,
+            drain: Drain::Draining,
             ..linked()
         };
         let active = after(&draining, &state(1, SubscriptionStatus::Active)).unwrap();
-        assert!(active.standing().draining);
+        assert_eq!(active.standing().drain, Drain::Draining);
         let ended = after(&draining, &state(1, SubscriptionStatus::Canceled)).unwrap();
-        assert!(!ended.standing().draining);
+        assert_eq!(ended.standing().drain, Drain::None);
     }
 
     #[test]

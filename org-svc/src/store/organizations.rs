@@ -15,7 +15,7 @@ use crate::domain::{
     link::{LinkTerms, Provisioned},
     observation::Observation,
     organization::{
-        Counts, DeploymentType, InstanceUrl, Organization, OrganizationId, OrganizationName,
+        Counts, DeploymentType, Drain, InstanceUrl, Organization, OrganizationId, OrganizationName,
         PlanType, StripeCustomerId, StripeSubscriptionId, SubscriptionStatus,
     },
     page::{List, PageSize, Position},
@@ -52,6 +52,7 @@ pub(super) mod entity {
         pub(super) cancel_at: Option<DateTimeUtc>,
         pub(super) subscription_version: i64,
         pub(super) draining: bool,
+        pub(super) drained: bool,
         pub(super) billing_end_at: Option<DateTimeUtc>,
         pub(super) invoiced_until: Option<DateTimeUtc>,
     }
@@ -90,6 +91,7 @@ impl TryFrom<entity::Model> for Organization {
             cancel_at,
             subscription_version,
             draining,
+            drained,
             billing_end_at,
             invoiced_until,
         } = row;
@@ -126,7 +128,11 @@ impl TryFrom<entity::Model> for Organization {
             current_period_end_at,
             cancel_at,
             subscription_version,
-            draining,
+            drain: match (draining, drained) {
+                (false, _) => Drain::None,
+                (true, false) => Drain::Draining,
+                (true, true) => Drain::Drained,
+            },
             billing_end_at,
             invoiced_until,
         })
@@ -168,7 +174,7 @@ const LOCK: &str = r"
            plan_type, subscription_status, trial_end, admin_email, created_at, updated_at,
            billing_start_at, reported_name, reported_instance_url, observed_at, billing_problem,
            standing_version, current_period_start_at, current_period_end_at, cancel_at,
-           subscription_version, draining, billing_end_at, invoiced_until
+           subscription_version, draining, drained, billing_end_at, invoiced_until
     FROM organizations WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE";
 
 pub(crate) async fn lock_many(
@@ -359,18 +365,25 @@ pub(crate) async fn update_terms(
     Ok(())
 }
 
-const UPDATE_DRAINING: &str =
-    "UPDATE organizations SET draining = $2, updated_at = $3 WHERE id = $1";
+const UPDATE_DRAIN: &str =
+    "UPDATE organizations SET draining = $2, drained = $3, updated_at = $4 WHERE id = $1";
 
-/// Begins or ends a drain. The row is locked already; the feed is for the caller to tell.
-pub(crate) async fn update_draining(
+/// Begins a drain, notes that it is done, or ends it. The row is locked already; the feed is for the
+/// caller to tell.
+pub(crate) async fn update_drain(
     db: &impl ConnectionTrait,
     id: OrganizationId,
-    draining: bool,
+    drain: Drain,
     now: DateTime<Utc>,
 ) -> Result<(), Fault> {
-    let values = [id.0.into(), draining.into(), now.into()];
-    db.execute_raw(statement(UPDATE_DRAINING, values))
+    let is_drained = drain == Drain::Drained;
+    let values = [
+        id.0.into(),
+        drain.is_under_way().into(),
+        is_drained.into(),
+        now.into(),
+    ];
+    db.execute_raw(statement(UPDATE_DRAIN, values))
         .await
         .map_err(db_fault)?;
     Ok(())
@@ -432,7 +445,7 @@ const UPDATE_SUBSCRIPTION: &str = r"
     SET subscription_status = $2, trial_end = $3, current_period_start_at = $4,
         current_period_end_at = $5, cancel_at = $6, billing_problem = $7,
         subscription_version = $8, updated_at = $9, draining = $10, billing_end_at = $11,
-        invoiced_until = $12
+        invoiced_until = $12, drained = $13
     WHERE id = $1";
 
 /// Writes what a subscription's state changed. The row is locked already.
@@ -451,9 +464,10 @@ pub(crate) async fn update_subscription(
         organization.billing_problem.clone().into(),
         organization.subscription_version.into(),
         now.into(),
-        organization.draining.into(),
+        organization.drain.is_under_way().into(),
         organization.billing_end_at.into(),
         organization.invoiced_until.into(),
+        (organization.drain == Drain::Drained).into(),
     ];
     db.execute_raw(statement(UPDATE_SUBSCRIPTION, values))
         .await

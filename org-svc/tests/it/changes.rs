@@ -466,6 +466,46 @@ async fn fm19_stripe_is_asked_to_cancel_at_once_when_everything_is_delivered_and
     );
 }
 
+/// The trial ends between the confirmation and Stripe's answer. Were that a standing under which
+/// nothing is drained, a report would be sent then that the last invoice may miss.
+#[tokio::test]
+async fn fm19_what_is_drained_stays_drained_until_the_cancellation_has_ended() {
+    let world = World::new().await;
+    let stripe_svc = StripeSvc::start(Mood::Provision).await;
+    let org_svc = world.start(&stripe_svc.url()).await;
+    let id = linked(&world, &org_svc).await;
+    cancel(&world, &org_svc, id, CancelMode::Now).await.unwrap();
+    let draining = standing(&world, &org_svc, id).await;
+    assert!(draining.draining && !draining.drained);
+    stripe_svc.set_mood(Mood::Hang);
+    // The answer to the first may be lost.
+    for _ in 0..2 {
+        assert!(confirm(&org_svc, id, draining.standing_version).await);
+    }
+    let drained = standing(&world, &org_svc, id).await;
+    assert!(drained.draining && drained.drained);
+    assert!(drained.standing_version > draining.standing_version);
+    eventually("a call", async || {
+        (!stripe_svc.asked_changes().is_empty()).then_some(())
+    })
+    .await;
+
+    stripe_svc.tell(vec![state(id, 5, SubscriptionStatus::Active)]);
+    let active = eventually("the end of the trial", async || {
+        let standing = standing(&world, &org_svc, id).await;
+        (standing.subscription_status() == SubscriptionStatus::Active).then_some(standing)
+    })
+    .await;
+    assert!(active.standing_version > drained.standing_version);
+    assert!(active.draining && active.drained);
+
+    stripe_svc.set_mood(Mood::Provision);
+    let operation = ended(&org_svc, id).await;
+    assert_eq!(operation.state(), LinkOperationState::Succeeded);
+    let after = standing(&world, &org_svc, id).await;
+    assert!(!after.draining && !after.drained);
+}
+
 #[tokio::test]
 async fn a_drain_that_takes_too_long_ends_and_nothing_is_canceled() {
     let world = World::new().await;
@@ -510,7 +550,7 @@ async fn a_cancellation_that_stripe_refuses_takes_the_drain_back() {
     let operation = ended(&org_svc, id).await;
     assert_eq!(operation.error_code, "resource_missing");
     let after = standing(&world, &org_svc, id).await;
-    assert!(after.billable && !after.draining);
+    assert!(after.billable && !after.draining && !after.drained);
     assert!(after.standing_version > draining.standing_version);
 }
 

@@ -1,0 +1,2 @@
+ALTER TABLE organization_reporting DROP COLUMN drained;
+ALTER TABLE organizations DROP COLUMN drained;
