@@ -203,6 +203,13 @@ fn what_was_there_before_the_end_is_billed() {
     let clean = [false; 3];
     assert_eq!(found(|it| ended_unbilled(it, false)), clean);
     assert_eq!(found(|it| ended_unbilled(it, true)), [true, false, false]);
+    let asked_again = |it: &mut Records| {
+        ended_unbilled(it, false);
+        let asked = it.told[0].clone();
+        let answer = it.told[it.told.len() - 1].clone();
+        it.told.extend([asked, answer]);
+    };
+    assert_eq!(found(asked_again), clean, "it came after the first answer");
     let missed = |it: &mut Records| {
         ended_unbilled(it, true);
         it.reports[0].delivery_state = "missed_invoice".to_owned();

@@ -64,6 +64,7 @@ impl Court {
     pub(super) fn drained(&mut self, records: &Records) {
         let mut acknowledged: BTreeMap<Uuid, BTreeSet<i64>> = BTreeMap::new();
         let mut asked: BTreeMap<Uuid, BTreeSet<i64>> = BTreeMap::new();
+        let mut ended: BTreeSet<&str> = BTreeSet::new();
         for told in &records.told {
             match told {
                 Told::Report {
@@ -86,7 +87,10 @@ impl Court {
                     answer: ChangeAnswer::Done { subscription },
                 } => {
                     let before = asked.remove(organization).unwrap_or_default();
-                    self.drained_of(records, *organization, subscription, &before);
+                    // Who asks again is told of the same end.
+                    if ended.insert(subscription) {
+                        self.drained_of(records, *organization, subscription, &before);
+                    }
                 }
                 Told::Report { .. }
                 | Told::Link { .. }
