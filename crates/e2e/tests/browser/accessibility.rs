@@ -6,11 +6,14 @@ use billing_e2e::{
     System,
     actors::{Admin, linked_instance, now},
 };
+use billing_harness::eventually;
 use chrono::TimeDelta;
+use sea_orm::ConnectionTrait;
 use serde_json::json;
 use uuid::Uuid;
 
 use crate::{
+    audit::make_key,
     browser::{Browser, SEND},
     chromium::{ENGLISH, in_browser},
     links::{fill_terms, reported},
@@ -64,6 +67,7 @@ impl Organizations {
         let path = format!("/api/admin/organizations/{}/cancel", ended.organization);
         let canceled = admin.post(&path, &json!({ "mode": "now" })).await;
         assert!(canceled.status.is_success(), "{:?}", canceled.json);
+        store_troubles(system, linked.organization).await;
         Self {
             pending: reported(system, "Beta Works").await.organization,
             linked: linked.organization,
@@ -71,7 +75,7 @@ impl Organizations {
         }
     }
 
-    /// All pages that have an address.
+    /// All pages that have an address of their own.
     fn addresses(&self) -> Vec<String> {
         let Self {
             pending,
@@ -86,6 +90,13 @@ impl Organizations {
             "/billed",
             "/held",
             "/reconciliation",
+            "/reconciliation?closed=yes",
+            "/audit",
+            "/audit?actor=nobody",
+            "/keys",
+            "/webhooks",
+            "/webhooks?state=dead",
+            "/webhooks/meter-errors",
             "/docs",
         ];
         let mut addresses = everywhere.map(str::to_owned).to_vec();
@@ -102,6 +113,27 @@ impl Organizations {
         addresses.push(format!("/held?organization={linked}"));
         addresses
     }
+}
+
+/// What rarely happens, as it is then stored: a day of which Stripe counts something else, and an event
+/// that was given up.
+async fn store_troubles(system: &System, organization: Uuid) {
+    let finding = format!(
+        "INSERT INTO billing_findings (id, organization_id, kind, day, period_start_at, period_end_at, expected, found, resend_count, first_seen_at, last_seen_at)
+         SELECT '{}', '{organization}', 'meter_day', day, day, day + interval '1 day', 45, 46, 1, now(), now()
+         FROM (SELECT (current_date - 40)::timestamptz AS day) AS past",
+        Uuid::from_u128(0xf1)
+    );
+    let event = "UPDATE stripe_events SET state = 'dead', error_code = 'unavailable', error_message = 'Stripe was away.'
+         WHERE event_id = (SELECT min(event_id) FROM stripe_events WHERE state IN ('processed', 'ignored'))";
+    let db = system.database().connect().await;
+    db.execute_unprepared(&finding).await.unwrap();
+    eventually("an event is processed", async || {
+        let given_up = db.execute_unprepared(event).await.unwrap();
+        (given_up.rows_affected() == 1).then_some(())
+    })
+    .await;
+    db.close().await.unwrap();
 }
 
 /// As the forms in each page's head would choose, without their detour.
@@ -147,18 +179,38 @@ async fn judge_all(browser: &Browser, axe: &str, organizations: &Organizations) 
     browser.see("button[name=confirm]").await;
     judge("a preview").await;
 
-    browser
-        .open(&format!("/organizations/{}", organizations.linked))
-        .await;
+    let page = format!("/organizations/{}", organizations.linked);
+    browser.open(&page).await;
     browser.click("details.same summary").await;
     browser.click("details.account summary").await;
     judge("all that unfolds").await;
+    browser.open(&page).await;
     browser
         .click("section[aria-labelledby=facts-title] footer button")
         .await;
     browser.see("textarea#url").await;
     judge("a portal link").await;
+    judge_troubles_and_keys(browser, &mut judge).await;
     found
+}
+
+async fn judge_troubles_and_keys(browser: &Browser, judge: &mut impl AsyncFnMut(&str)) {
+    browser.open("/reconciliation").await;
+    browser.click("details.ask summary").await;
+    judge("a finding's form").await;
+    browser.open("/keys").await;
+    browser.type_into("#lifetime_days", "99").await;
+    make_key(browser).await;
+    browser.see("#lifetime_days-problem").await;
+    judge("a wrong key").await;
+    browser.open("/keys").await;
+    make_key(browser).await;
+    browser.see("textarea#secret").await;
+    judge("a new key").await;
+    browser.open("/keys").await;
+    browser.click("td.action a").await;
+    browser.see("button.danger").await;
+    judge("the end of a key").await;
 }
 
 async fn every_page_is_accessible(theme: &'static str) {

@@ -14,6 +14,7 @@
 )]
 
 mod accessibility;
+mod audit;
 mod browser;
 mod chromium;
 mod grpc_web;

@@ -54,8 +54,10 @@ async fn the_names_of_strangers_do_nothing_on_any_page() {
                 browser.open(&format!("{page}{below}")).await;
                 harmless(browser, name).await;
             }
-            browser.open("/billed").await;
-            harmless(browser, name).await;
+            for page in ["/billed", "/audit"] {
+                browser.open(page).await;
+                harmless(browser, name).await;
+            }
             let now = json!({ "mode": "now" });
             let path = format!("/api/admin/organizations/{}/cancel", instance.organization);
             let canceled = admin.post(&path, &now).await;
@@ -69,7 +71,7 @@ async fn the_names_of_strangers_do_nothing_on_any_page() {
             browser.open(&format!("{page}/unlink")).await;
             harmless(browser, name).await;
         }
-        for file in ["/pending.csv", "/billed.csv"] {
+        for file in ["/pending.csv", "/billed.csv", "/audit.csv"] {
             let script = format!("return fetch('{file}').then((answer) => answer.text());");
             let csv = browser.script(&script).await;
             let csv = csv.as_str().unwrap();
