@@ -50,6 +50,7 @@ const FILES: [SqlFile; 20] = sql_files![
     "0020_sent_customer",
     "0021_drained",
     "0022_adopted_customer",
+    "0023_notices",
 ];
 
 /// The text of every migration, in order: by it a test tells whether a migrated database that it may

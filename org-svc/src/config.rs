@@ -14,7 +14,7 @@ use std::net::SocketAddr;
 use tonic::metadata::MetadataMap;
 use url::Url;
 
-use crate::domain::attempts::AttemptLimit;
+use crate::{channel::ChannelConfig, domain::attempts::AttemptLimit};
 
 const LISTEN_DEFAULT: ([u8; 4], u16) = ([127, 0, 0, 1], 50_052);
 const HEALTH_DEFAULT: ([u8; 4], u16) = ([127, 0, 0, 1], 9_102);
@@ -46,6 +46,8 @@ pub struct Config {
     pub attempt_limit: AttemptLimit,
     /// How long what was reported may take to be delivered before a cancellation at once is given up.
     pub cancel_drain: TimeDelta,
+    /// The operator's own channel; `None` for none.
+    pub notices: Option<ChannelConfig>,
 }
 
 impl Config {
@@ -82,6 +84,7 @@ impl Config {
                 "ATTEMPTS/SECONDS, for example 3/10, or to off",
             ),
             cancel_drain: read_cancel_drain(&mut env),
+            notices: read_notices(&mut env),
         };
         let has_key = !config
             .admin_assertion_private_key
@@ -120,6 +123,26 @@ fn read_cancel_drain(env: &mut Env) -> TimeDelta {
         env.problem(format!("{name} is {seconds}. Set it to {what}."));
     }
     TimeDelta::seconds(seconds.into())
+}
+
+/// The address may carry a token of the receiver's: it is read and told like a secret.
+fn read_notices(env: &mut Env) -> Option<ChannelConfig> {
+    const WHAT: &str = "Set it to the https address that notices are posted to.";
+    let url = env.optional_secret("NOTICE_URL");
+    let private_addresses = env.parsed("NOTICE_PRIVATE_ADDRESSES", false, "true or false");
+    let Ok(url) = Url::parse(url?.expose_secret()) else {
+        env.problem(format!("NOTICE_URL is no address. {WHAT}"));
+        return None;
+    };
+    let config = ChannelConfig {
+        url,
+        secret: env.required_secret("NOTICE_SECRET", "what notices are signed with"),
+        private_addresses,
+    };
+    if let Some(problem) = config.problem() {
+        env.problem(format!("NOTICE_URL {problem}. {WHAT}"));
+    }
+    Some(config)
 }
 
 /// Whether the one accepts what the other signs. Otherwise every admin would be turned away, by every
@@ -200,6 +223,22 @@ mod tests {
                 "plaintext to another machine",
             ),
             ("LISTEN_ADDR", "0.0.0.0:50052", "there is no TLS"),
+            ("NOTICE_URL", "secret-text", "NOTICE_URL is no address"),
+            (
+                "NOTICE_URL",
+                "https://hooks.example.com/secret-text",
+                "NOTICE_SECRET is not set",
+            ),
+            (
+                "NOTICE_URL",
+                "http://hooks.example.com/secret-text",
+                "no https address",
+            ),
+            (
+                "NOTICE_URL",
+                "https://10.0.0.1/secret-text",
+                "NOTICE_PRIVATE_ADDRESSES=true",
+            ),
         ] {
             let error = read(&[(variable, value)]).unwrap_err().to_string();
             assert!(error.contains(told), "{error}");

@@ -12,6 +12,7 @@
 
 mod access;
 mod app;
+mod channel;
 pub mod cli;
 mod config;
 mod domain;
@@ -42,11 +43,13 @@ use tonic::service::Routes;
 
 use crate::{
     app::{Admins, Organizations, count_organizations::KeptCounts},
+    channel::Channel,
     grpc::{AdminSessions, ApiKeys, Audit, OrganizationsService},
     store::better_auth::DetectError,
     stripe_svc::StripeSvc,
 };
 
+pub use channel::ChannelConfig;
 pub use config::Config;
 pub use domain::attempts::AttemptLimit;
 
@@ -109,6 +112,7 @@ pub async fn start(config: Config, deps: Deps, life: Lifecycle) -> Result<Runnin
         due: Notify::new(),
         drain_max: config.cancel_drain,
         counts: KeptCounts::default(),
+        channel: config.notices.clone().map(Channel::new).transpose()?,
     });
 
     let listener = health::bind("LISTEN_ADDR", config.listen.addr).await?;
@@ -135,6 +139,10 @@ pub async fn start(config: Config, deps: Deps, life: Lifecycle) -> Result<Runnin
         "link_operations",
         worker::link_operations::run(Arc::clone(&organizations)),
     );
+    if let Some(channel) = organizations.channel.clone() {
+        let sending = worker::notices::run(Arc::clone(&organizations), channel);
+        life.spawn_worker("notices", sending);
+    }
     life.spawn_worker("subscriptions", worker::subscriptions::run(organizations));
     life.spawn_worker("grpc", serve(config, listener, routes, life.clone()));
     let health = Health::new(move || {

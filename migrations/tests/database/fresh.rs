@@ -74,6 +74,7 @@ async fn each_table_is_one_rooms() {
         ("link_operations", "billing_org"),
         ("audit_events", "billing_org"),
         ("admins", "billing_org"),
+        ("notices", "billing_org"),
         ("user", "billing_org"),
         ("session", "billing_org"),
         ("usage_reports", "billing_ingest"),

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use sea_orm::{DatabaseTransaction, TransactionTrait};
 use serde_json::json;
 
-use super::Organizations;
+use super::{Organizations, tell};
 use crate::{
     domain::{
         organization::{Organization, OrganizationId},
@@ -95,6 +95,7 @@ pub(super) async fn apply(
             after: Some(subscription_as_json(&after)),
         };
         audit_events::insert(transaction, event).await?;
+        tell::status_changed(app, transaction, before, &after, now).await?;
         tracing::info!(
             organization_id = %before.id.0,
             before = before.subscription_status.as_str(),

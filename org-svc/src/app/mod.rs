@@ -26,8 +26,10 @@ mod passwords;
 pub(crate) mod reset_password;
 pub(crate) mod revoke_api_key;
 pub(crate) mod run_link_operation;
+pub(crate) mod send_notice;
 pub(crate) mod sign_in;
 pub(crate) mod sign_out;
+mod tell;
 pub(crate) mod unlink_organization;
 pub(crate) mod update_subscription;
 pub(crate) mod watch_organizations;
@@ -40,6 +42,7 @@ use tokio::sync::{Notify, OnceCell};
 
 use crate::{
     app::{count_organizations::KeptCounts, passwords::Passwords},
+    channel::Channel,
     domain::{
         account::ID_CHARS, attempts::AttemptLimit, link::LinkOperation, organization::Organization,
     },
@@ -63,6 +66,8 @@ pub(crate) struct Organizations {
     /// How long what was reported may take to be delivered before a cancellation at once is given up.
     pub(crate) drain_max: TimeDelta,
     pub(crate) counts: KeptCounts,
+    /// The operator's own channel, where there is one.
+    pub(crate) channel: Option<Channel>,
 }
 
 /// An organization and the latest operation on its link, or the one that was asked for.

@@ -6,7 +6,7 @@ use billing_kit::Fault;
 use billing_kit_db::db_fault;
 use sea_orm::TransactionTrait;
 
-use super::Organizations;
+use super::{Organizations, tell};
 use crate::{
     domain::{
         observation::{self, Observation},
@@ -84,6 +84,8 @@ async fn write(
         organizations::update_observed(&transaction, &changed, now).await?;
     }
     if !created.is_empty() {
+        let is_new = |organization: &&Organization| created.contains(&organization.id);
+        tell::pending(app, &transaction, present.iter().filter(is_new), now).await?;
         let versions: HashMap<_, _> = organization_changes::append(&transaction, &created, now)
             .await?
             .into_iter()

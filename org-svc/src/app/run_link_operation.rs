@@ -15,7 +15,7 @@ use sea_orm::{DatabaseTransaction, TransactionTrait};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{Organizations, keep_subscriptions};
+use super::{Organizations, keep_subscriptions, tell};
 use crate::{
     domain::{
         link::{Attempt, LinkOperation, LinkTerms, Provisioned, Refusal, Setback, Work},
@@ -291,6 +291,7 @@ async fn settle_refused(
         })),
     };
     audit_events::insert(&transaction, event).await?;
+    tell::refused(app, &transaction, operation, refusal, now).await?;
     if organization.drain.is_under_way() {
         // It goes on: what waited is sent after all.
         organizations::update_drain(&transaction, organization.id, Drain::None, now).await?;

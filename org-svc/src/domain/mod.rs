@@ -5,6 +5,7 @@
 //! as a value, and what follows from it goes out as one.
 
 pub(crate) mod account;
+pub(crate) mod address;
 pub(crate) mod api_key;
 pub(crate) mod attempts;
 pub(crate) mod audit;
@@ -14,6 +15,7 @@ pub(crate) mod keyset;
 pub(crate) mod link;
 #[cfg(test)]
 mod link_properties;
+pub(crate) mod notice;
 pub(crate) mod observation;
 pub(crate) mod organization;
 pub(crate) mod page;

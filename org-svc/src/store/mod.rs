@@ -12,6 +12,7 @@ pub(crate) mod audit_events;
 pub(crate) mod better_auth;
 pub(crate) mod feed_cursors;
 pub(crate) mod link_operations;
+pub(crate) mod notices;
 pub(crate) mod organization_changes;
 mod organization_list;
 pub(crate) mod organizations;

@@ -1,4 +1,5 @@
 //! What runs by itself.
 
 pub(crate) mod link_operations;
+pub(crate) mod notices;
 pub(crate) mod subscriptions;

@@ -14,6 +14,7 @@ mod doors;
 mod feed;
 mod links;
 mod lists;
+mod notices;
 mod observations;
 mod passwords;
 mod starts;
