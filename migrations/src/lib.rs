@@ -29,7 +29,7 @@ macro_rules! sql_files {
     };
 }
 
-const FILES: [SqlFile; 20] = sql_files![
+const FILES: [SqlFile; 21] = sql_files![
     "0001_roles",
     "0002_better_auth",
     "0003_adopt_older",
