@@ -1,6 +1,9 @@
 //! What a person does with a browser, and what the browser did meanwhile.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard},
+};
 
 use billing_e2e::{ADMIN_EMAIL, ADMIN_PASSWORD, System};
 use billing_harness::{EVENTUALLY_MAX, eventually};
@@ -19,6 +22,46 @@ pub(crate) struct Browser {
     pub(crate) client: Client,
     base_url: String,
     tools: PathBuf,
+    watched: Mutex<Watched>,
+}
+
+/// What the browser did.
+#[derive(Debug, Default)]
+struct Watched {
+    /// Where forms were sent to.
+    sent: Vec<String>,
+    /// What no page may do.
+    amiss: Vec<String>,
+}
+
+impl Watched {
+    /// An event of the network or the page.
+    fn read_event(&mut self, event: &str, base_url: &str) {
+        let event: Value = serde_json::from_str(event).unwrap();
+        match text(&event, "/message/method") {
+            "Network.requestWillBeSent" => {
+                let request = |field| text(&event, &format!("/message/params/request/{field}"));
+                let (method, url) = (request("method"), request("url"));
+                if !url.starts_with(&format!("{base_url}/")) && !url.starts_with("data:") {
+                    self.amiss.push(format!("asked for {url}"));
+                } else if method == "POST" {
+                    self.sent.push(url.to_owned());
+                }
+            }
+            "Page.javascriptDialogOpening" => self.amiss.push(format!("a dialog: {event}")),
+            _ => {}
+        }
+    }
+
+    /// A line of the browser's log.
+    fn read_entry(&mut self, entry: &Value) {
+        // That a page answers 4xx, as it does to a wrong password, is told here, too.
+        let is_answer = text(entry, "/source") == "network"
+            && text(entry, "/message").contains("the server responded with a status of 4");
+        if !is_answer {
+            self.amiss.push(entry.to_string());
+        }
+    }
 }
 
 impl Browser {
@@ -27,6 +70,7 @@ impl Browser {
             client,
             base_url: system.base_url(),
             tools,
+            watched: Mutex::default(),
         }
     }
 
@@ -70,18 +114,26 @@ impl Browser {
         .await;
     }
 
-    /// What elements say, as it is shown. An element that is exchanged meanwhile says nothing.
+    /// What elements say, as it is shown. One that is exchanged meanwhile, or its page, says nothing.
     pub(crate) async fn texts(&self, css: &str) -> Vec<String> {
         let mut texts = Vec::new();
-        for element in self.client.find_all(Locator::Css(css)).await.unwrap() {
+        let elements = self.client.find_all(Locator::Css(css)).await;
+        for element in elements.unwrap_or_default() {
             texts.push(element.text().await.unwrap_or_default());
         }
         texts
     }
 
+    /// Clicks an element; its successor, where it is exchanged at that moment.
     pub(crate) async fn click(&self, css: &str) {
-        let clicked = self.see(css).await.click().await;
-        clicked.unwrap_or_else(|error| panic!("{css} cannot be clicked: {error}"));
+        eventually(&format!("{css} is clicked"), async || {
+            match self.see(css).await.click().await {
+                Ok(()) => Some(()),
+                Err(error) if error.is_stale_element_reference() => None,
+                Err(error) => panic!("{css} cannot be clicked: {error}"),
+            }
+        })
+        .await;
     }
 
     /// Types into an empty field.
@@ -120,32 +172,30 @@ impl Browser {
         self.client.issue_cmd(command).await.unwrap();
     }
 
-    /// Everything that the browser asked for, and what is to be said against it and the pages.
+    /// Reads what the browser did since it was looked at last.
+    async fn look(&self) -> MutexGuard<'_, Watched> {
+        let events = self.read_log("performance").await;
+        let entries = self.read_log("browser").await;
+        let mut watched = self.watched.lock().unwrap();
+        for event in events {
+            watched.read_event(text(&event, "/message"), &self.base_url);
+        }
+        for entry in entries {
+            watched.read_entry(&entry);
+        }
+        watched
+    }
+
+    /// How often a form was sent to an address.
+    pub(crate) async fn sent_count(&self, address: &str) -> usize {
+        let url = format!("{}{address}", self.base_url);
+        let watched = self.look().await;
+        watched.sent.iter().filter(|sent| **sent == url).count()
+    }
+
+    /// What is to be said against the pages, and was not said before.
     pub(crate) async fn amiss(&self) -> Vec<String> {
-        let mut amiss = Vec::new();
-        for entry in self.read_log("performance").await {
-            let message: Value = serde_json::from_str(text(&entry, "/message")).unwrap();
-            match text(&message, "/message/method") {
-                "Network.requestWillBeSent" => {
-                    let url = text(&message, "/message/params/request/url");
-                    if !url.starts_with(&format!("{}/", self.base_url)) && !url.starts_with("data:")
-                    {
-                        amiss.push(format!("asked for {url}"));
-                    }
-                }
-                "Page.javascriptDialogOpening" => amiss.push(format!("a dialog: {message}")),
-                _ => {}
-            }
-        }
-        for entry in self.read_log("browser").await {
-            // That a page answers 4xx, as it does to a wrong password, is told here, too.
-            let is_answer = text(&entry, "/source") == "network"
-                && text(&entry, "/message").contains("the server responded with a status of 4");
-            if !is_answer {
-                amiss.push(entry.to_string());
-            }
-        }
-        amiss
+        std::mem::take(&mut self.look().await.amiss)
     }
 
     /// Fails where a page did what none may do.

@@ -1,5 +1,7 @@
 //! From a report that nobody expected to an organization that is billed.
 
+use std::time::Duration;
+
 use billing_e2e::{
     System,
     actors::{Instance, now},
@@ -7,11 +9,15 @@ use billing_e2e::{
 use chrono::TimeDelta;
 use fantoccini::actions::{InputSource, MOUSE_BUTTON_LEFT, MouseActions, PointerAction};
 use reqwest::StatusCode;
+use stripe_sim::{Fault, FaultEffect};
 
 use crate::{
     browser::{Browser, SEND},
     chromium::{ENGLISH, Visitor, WITHOUT_SCRIPT, in_browser},
 };
+
+/// What lies between the clicks of a double click.
+const BETWEEN_CLICKS: Duration = Duration::from_millis(250);
 
 /// An instance that reported once, an hour ago.
 pub(crate) async fn reported(system: &System, name: &str) -> Instance {
@@ -100,9 +106,10 @@ async fn an_organization_is_linked_without_javascript() {
     an_organization_is_linked(WITHOUT_SCRIPT).await;
 }
 
-async fn a_double_click_links_once(visitor: Visitor) {
+/// `sends`: how often the browser sends the form for it.
+async fn a_double_click_links_once(visitor: Visitor, sends: usize) {
     in_browser(visitor, async |system, browser| {
-        reported(system, "Acme Corp").await;
+        let instance = reported(system, "Acme Corp").await;
         preview(browser).await;
         let button = PointerAction::MoveToElement {
             element: browser.see(SEND).await,
@@ -119,12 +126,21 @@ async fn a_double_click_links_once(visitor: Visitor) {
             },
         );
         let mouse = MouseActions::new("mouse".to_owned()).then(button);
-        let twice = [&button_down, &button_up, &button_down, &button_up];
+        // Stripe takes longer than a finger, so that the page is still there for the second click.
+        let slow = Fault::once("POST /v1/customers", FaultEffect::DelayMs(1_500));
+        system.stripe.inject(slow).unwrap();
+        let pause = PointerAction::Pause {
+            duration: BETWEEN_CLICKS,
+        };
+        let twice = [&button_down, &button_up, &pause, &button_down, &button_up];
         let mouse = twice
             .into_iter()
             .fold(mouse, |mouse, it| mouse.then(it.clone()));
         browser.client.perform_actions(mouse).await.unwrap();
         is_linked(system, browser).await;
+        let form = format!("/organizations/{}/link", instance.organization);
+        let sent = browser.sent_count(&form).await - 1; // for the preview
+        assert_eq!(sent, sends);
 
         // Nor do the ways back and the same page again link it a second time.
         browser.client.refresh().await.unwrap();
@@ -139,13 +155,13 @@ async fn a_double_click_links_once(visitor: Visitor) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_double_click_makes_one_customer() {
-    a_double_click_links_once(ENGLISH).await;
+    a_double_click_links_once(ENGLISH, 1).await;
 }
 
 /// No script holds the second click back.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_double_click_makes_one_customer_without_javascript_too() {
-    a_double_click_links_once(WITHOUT_SCRIPT).await;
+    a_double_click_links_once(WITHOUT_SCRIPT, 2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
