@@ -166,7 +166,7 @@ pub(super) async fn preview_link(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let admin = web.admin_for_change(&headers).await?;
+    let admin = web.admin_from_ours(&headers).await?;
     let id = organization_id(&id)?;
     let body = fields::object(&read_body(body).await?)?;
     let terms =

@@ -17,6 +17,7 @@ mod ingest;
 mod limits;
 mod openapi;
 mod org;
+mod read_only;
 mod reconciliation;
 mod stripe;
 mod stripe_objects;

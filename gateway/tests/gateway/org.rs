@@ -30,6 +30,8 @@ use uuid::Uuid;
 
 pub(crate) const ADMIN: &str = "admin@example.com";
 pub(crate) const NO_ADMIN: &str = "user@example.com";
+/// An API key of the admin's that may not change anything.
+pub(crate) const READ_ONLY_KEY: &str = "vab_read_only";
 /// Whom org-svc refuses though the password is right.
 pub(crate) const BANNED: &str = "banned@example.com";
 pub(crate) const TWO_FACTORS: &str = "two-factors@example.com";
@@ -250,6 +252,14 @@ impl AdminSessionService for Org {
         request: Request<AuthenticateAdminRequest>,
     ) -> Result<Response<AuthenticateAdminResponse>, Status> {
         let token = request.into_inner().session_token;
+        if token == READ_ONLY_KEY {
+            return Ok(Response::new(AuthenticateAdminResponse {
+                user: Some(user(ADMIN)),
+                assertion: ASSERTION.to_owned(),
+                api_key_id: Uuid::from_u128(7).to_string(),
+                is_read_only: true,
+            }));
+        }
         let refused = |reason| Status::from(Fault::new(reason, "Not you."));
         let session = self.session(&token);
         let session = session.ok_or_else(|| refused(ErrorReason::Unauthenticated))?;
