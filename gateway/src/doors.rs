@@ -10,6 +10,7 @@ use std::{
 use axum::{
     Router,
     body::Body,
+    middleware::from_fn_with_state,
     response::{IntoResponse, Response},
 };
 use billing_kit::{
@@ -67,12 +68,13 @@ pub(crate) async fn open(
 ) -> Result<(Doors, WatchedHealth), Fault> {
     let http = Router::new()
         .merge(rest::routes(web.clone()))
-        .merge(dashboard::routes(web))
+        .merge(dashboard::routes(web.clone()))
         .merge(reference::routes())
         .merge(health.http_routes())
         .fallback(rest::answer::not_found)
         .method_not_allowed_fallback(rest::answer::method_not_allowed)
-        .layer(CatchPanicLayer::custom(rest::answer::panicked));
+        .layer(CatchPanicLayer::custom(rest::answer::panicked))
+        .layer(from_fn_with_state(web, dashboard::show_faults));
     let (routes, watched) = grpc::routes(app).await?;
     let inside = Inside {
         http,

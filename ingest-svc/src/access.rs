@@ -35,6 +35,10 @@ pub(crate) fn table() -> AccessTable {
             ["gateway"],
         )
         .allow(
+            "/billing.ingest.v1.ReportingService/ListRefusedReports",
+            ["gateway"],
+        )
+        .allow(
             "/billing.ingest.v1.HeldReportService/ListHeldReports",
             ["gateway"],
         )

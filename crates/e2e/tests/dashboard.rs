@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use billing_e2e::actors::{Admin, Instance, http, linked_instance, now, terms};
-use billing_e2e::{ADMIN_EMAIL, ADMIN_PASSWORD, System};
+use billing_e2e::{ADMIN_EMAIL, ADMIN_PASSWORD, STRIPE_KEY, System};
 use billing_harness::eventually;
 use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 use reqwest::{Method, StatusCode, header};
@@ -376,4 +376,75 @@ async fn what_stripe_sent_is_listed_and_what_was_given_up_is_tried_again() {
     errors.shows(&["Stripe counted all usage that it took."]);
     let wrong = browser.get("/webhooks?state=gone").await;
     assert_eq!(wrong.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stripe_refused_is_counted_and_listed_with_its_reason() {
+    let system = System::start().await;
+    let admin = Admin::sign_in(&system).await;
+    let (instance, _) = linked_instance(&system, &admin).await;
+    let mut browser = Browser::of(&system).await;
+    let none = browser.open("/refused").await;
+    none.shows(&["Stripe refused no report.", "href=\"/held\""]);
+    // As the relay settles what Stripe refuses.
+    let sql = format!(
+        "UPDATE usage_reports SET delivery_state = 'refused', error_code = 'no_meter', error_message = 'There is <b>no</b> meter.' WHERE organization_id = '{}'",
+        instance.organization
+    );
+    execute(&system, &sql).await;
+    browser.open("/").await.shows(&["href=\"/refused\""]);
+    let refused = browser.open("/refused").await;
+    refused.shows(&[
+        "Acme Corp",
+        ">45<",
+        "There is &#60;b&#62;no&#60;/b&#62; meter. (no_meter)",
+    ]);
+    let wrong = browser.get("/refused?cursor=x").await;
+    assert_eq!(wrong.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_customer_that_is_in_stripe_already_is_chosen_in_the_preview() {
+    let system = System::start().await;
+    let admin = Admin::sign_in(&system).await;
+    let instance = Instance::of(&system);
+    let answer = instance.report(45, now() - TimeDelta::hours(1)).await;
+    assert_eq!(answer.status, StatusCode::OK, "{:?}", answer.json);
+    let made = http()
+        .post(format!("{}/v1/customers", system.stripe.base_url()))
+        .basic_auth(STRIPE_KEY, None::<&str>)
+        .form(&[
+            ("name", "Acme <b>SARL</b>"),
+            ("email", "billing@acme.example"),
+        ]);
+    let made: Value = made.send().await.unwrap().json().await.unwrap();
+    let customer = made["id"].as_str().unwrap();
+
+    let mut browser = Browser::of(&system).await;
+    let link = format!("/organizations/{}/link", instance.organization);
+    let mut form = vec![
+        ("admin_email", "billing@acme.example"),
+        ("deployment_type", "on-premise"),
+        ("plan_type", "managed-cloud"),
+        ("trial_days", "4"),
+    ];
+    let preview = browser.submit(&link, &link, &form).await;
+    assert_eq!(preview.status, StatusCode::OK, "{}", preview.text);
+    let choice = format!("name=\"adopt_customer_id\" value=\"{customer}\">");
+    preview.shows(&[
+        &choice,
+        "Acme &#60;b&#62;SARL&#60;/b&#62;",
+        "value=\"\" checked",
+    ]);
+    form.push(("confirm", "yes"));
+    let mut unknown = form.clone();
+    unknown.push(("adopt_customer_id", "cus_none"));
+    let refused = browser.submit(&link, &link, &unknown).await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+    refused.shows(&["role=\"alert\"", "cus_none"]);
+    form.push(("adopt_customer_id", customer));
+    let linked = browser.done(&link, &link, &form).await;
+    linked.shows(&["The organization is linked to Stripe."]);
+    let row = admin.listed("linked", instance.organization).await.unwrap();
+    assert_eq!(row["stripe_customer_id"], made["id"]);
 }

@@ -26,7 +26,9 @@ use super::{
 use crate::{
     app::Admin,
     domain::{
-        link_terms::{ADMIN_EMAIL, DEPLOYMENT_TYPE, LinkTerms, PLAN_TYPE, TRIAL_DAYS},
+        link_terms::{
+            ADMIN_EMAIL, ADOPT_CUSTOMER_ID, DEPLOYMENT_TYPE, LinkTerms, PLAN_TYPE, TRIAL_DAYS,
+        },
         organization::{LinkState, Organization},
         words,
     },
@@ -54,6 +56,8 @@ struct PreviewPage<'a> {
     id: Uuid,
     title: String,
     facts: Vec<(&'static str, String)>,
+    /// The customer of an earlier attempt, which is used where none is adopted.
+    reused: String,
     similar: Vec<SimilarCustomer>,
     form: Form,
 }
@@ -68,6 +72,8 @@ struct Form {
     deployment_type: String,
     plan_type: String,
     trial_days: String,
+    /// The customer in Stripe to use; empty for a new one.
+    adopt_customer_id: String,
     violations: Vec<Violation>,
 }
 
@@ -79,6 +85,7 @@ impl Form {
             deployment_type: text(DEPLOYMENT_TYPE),
             plan_type: text(PLAN_TYPE),
             trial_days: text(TRIAL_DAYS),
+            adopt_customer_id: text(ADOPT_CUSTOMER_ID),
             violations: Vec::new(),
         }
     }
@@ -90,7 +97,7 @@ impl Form {
         let integer = self.trial_days.parse::<i64>().ok().map(Value::from);
         let fraction = || self.trial_days.parse::<f64>().ok().map(Value::from);
         let trial_days = integer.or_else(fraction);
-        let object = Map::from_iter([
+        let mut object = Map::from_iter([
             (ADMIN_EMAIL.to_owned(), text(&self.admin_email)),
             (DEPLOYMENT_TYPE.to_owned(), text(&self.deployment_type)),
             (PLAN_TYPE.to_owned(), text(&self.plan_type)),
@@ -99,6 +106,10 @@ impl Form {
                 trial_days.unwrap_or_else(|| text(&self.trial_days)),
             ),
         ]);
+        if !self.adopt_customer_id.is_empty() {
+            let customer = text(&self.adopt_customer_id);
+            object.insert(ADOPT_CUSTOMER_ID.to_owned(), customer);
+        }
         LinkTerms::read(&object)
     }
 
@@ -211,6 +222,7 @@ fn preview_page<'a>(
         id: organization.id,
         title: ui.about(ui.t.preview_title, &organization.name),
         facts: preview_facts(ui, &preview, &form),
+        reused: preview.reused_customer_id,
         similar: preview.similar_customers,
         form,
     }

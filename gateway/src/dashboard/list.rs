@@ -36,6 +36,10 @@ pub(super) const PENDING: &str = "/pending";
 /// Where the billed ones are.
 pub(super) const BILLED: &str = "/billed";
 
+/// The statuses of those that do not pay as they should, as one choice of the filter.
+const TROUBLED_STATUSES: &str = "past_due,unpaid,incomplete,incomplete_expired";
+/// Where these are.
+pub(super) const TROUBLED: &str = "/billed?status=past_due,unpaid,incomplete,incomplete_expired";
 /// The filter by how the instances report.
 const REPORTING: &str = "reporting";
 
@@ -334,21 +338,6 @@ fn selects(ui: &Ui, asked: &Asked) -> Vec<Select> {
     if asked.kind == Kind::Pending {
         return vec![order];
     }
-    let statuses = [
-        SubscriptionStatus::Trial,
-        SubscriptionStatus::Active,
-        SubscriptionStatus::PastDue,
-        SubscriptionStatus::Unpaid,
-        SubscriptionStatus::Incomplete,
-        SubscriptionStatus::IncompleteExpired,
-        SubscriptionStatus::Paused,
-        SubscriptionStatus::Canceled,
-    ];
-    let statuses = statuses.map(|status| Choice {
-        value: words::status(status),
-        label: t.status_word(status),
-        selected: asked.filter.statuses.contains(&status),
-    });
     let plans = words::PLAN_TYPES.split(", ").filter_map(|word| {
         let plan = words::parse_plan_type(word)?;
         Some(Choice {
@@ -366,12 +355,46 @@ fn selects(ui: &Ui, asked: &Asked) -> Vec<Select> {
         })
     });
     vec![
-        select(ui, "status", t.status, statuses),
+        status_select(ui, asked),
         select(ui, "plan", t.plan, plans),
         select(ui, "deployment", t.deployment, deployments),
         reporting_select(ui, asked),
         order,
     ]
+}
+
+/// The filter by status, those that do not pay as they should as one choice of it.
+fn status_select(ui: &Ui, asked: &Asked) -> Select {
+    let statuses = [
+        SubscriptionStatus::Trial,
+        SubscriptionStatus::Active,
+        SubscriptionStatus::PastDue,
+        SubscriptionStatus::Unpaid,
+        SubscriptionStatus::Incomplete,
+        SubscriptionStatus::IncompleteExpired,
+        SubscriptionStatus::Paused,
+        SubscriptionStatus::Canceled,
+    ];
+    let chosen: Vec<_> = asked
+        .filter
+        .statuses
+        .iter()
+        .copied()
+        .map(words::status)
+        .collect();
+    let chosen = chosen.join(",");
+    let troubled = Choice {
+        value: TROUBLED_STATUSES,
+        label: ui.t.problems,
+        selected: chosen == TROUBLED_STATUSES,
+    };
+    let statuses = statuses.map(|status| Choice {
+        value: words::status(status),
+        label: ui.t.status_word(status),
+        selected: chosen == words::status(status),
+    });
+    let statuses = statuses.into_iter().chain([troubled]);
+    select(ui, "status", ui.t.status, statuses)
 }
 
 /// The filter by how the instances report.

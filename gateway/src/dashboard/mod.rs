@@ -29,6 +29,7 @@ mod page;
 mod portal;
 mod preferences;
 mod reconciliation;
+mod refused;
 mod row;
 mod sign_in;
 mod sign_out;
@@ -44,6 +45,8 @@ use axum::{
 };
 
 use crate::web::Web;
+
+pub(crate) use page::show_faults;
 
 /// All pages.
 pub(crate) fn routes(web: Web) -> Router {
@@ -73,6 +76,7 @@ pub(crate) fn routes(web: Web) -> Router {
             get(cancel::form).post(cancel::cancel),
         )
         .route(held::PATH, get(held::held))
+        .route(refused::PATH, get(refused::refused))
         .route(
             "/organizations/{id}/held/release",
             get(held::release_form).post(held::release),

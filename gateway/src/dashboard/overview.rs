@@ -18,7 +18,7 @@ use super::{
     chart::Trend,
     held, labels, list,
     page::{PageError, page},
-    reconciliation,
+    reconciliation, refused,
     row::{Heads, Row, rows},
     ui::{Frame, Moment, Section, Ui},
     webhooks,
@@ -265,7 +265,7 @@ fn attention(
         items.push(Item {
             label: ui.t.problems,
             value: ui.number(&troubled),
-            href: Some("/billed?sort=status"),
+            href: Some(list::TROUBLED),
             class: "bad",
         });
     }
@@ -333,7 +333,12 @@ fn reporting_items(ui: &Ui, reporting: Option<&ReportingSummary>) -> Vec<Item> {
             Some("/billed?reporting=late"),
             "wait",
         ),
-        item(t.refused_reports, known.refused_report_count, None, "bad"),
+        item(
+            t.refused_reports,
+            known.refused_report_count,
+            Some(refused::PATH),
+            "bad",
+        ),
         queue.map(|age| Item {
             label: t.queue_age,
             value: ui.language.age(age),

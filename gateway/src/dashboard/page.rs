@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     rest::{
-        answer::{retry_after_seconds, status_of},
+        answer::{Told, retry_after_seconds, status_of},
         query::with_query,
     },
     web::{Web, cookie_jar},
@@ -57,27 +57,80 @@ const HEADERS: [(HeaderName, HeaderValue); 7] = [
     ),
 ];
 
+/// The paths of programs, which get JSON whatever they accept.
+const PROGRAMS: &str = "/api/";
+
+/// Shows a browser what could not be answered by any page, such as a path that there is none of, as a
+/// page too. Programs are told in JSON.
+pub(crate) async fn show_faults(State(web): State<Web>, request: Request, next: Next) -> Response {
+    let wants_page = !request.uri().path().starts_with(PROGRAMS) && accepts_pages(&request);
+    let (number, ui) = shown_to(&web, &request);
+    let response = next.run(request).await;
+    let Some(Told { reason, status }) = response.extensions().get().copied() else {
+        return response;
+    };
+    if !wants_page {
+        return response;
+    }
+    let request_id = RequestContext::current().request_id;
+    let (title, text) = ui.t.fault(reason);
+    let message = MessagePage {
+        ui: ui.outside(),
+        title,
+        text,
+        details: None,
+        request_id: &request_id,
+        offer_sign_out: false,
+    };
+    let mut shown = page(status, &message);
+    for kept in [header::ALLOW, header::RETRY_AFTER] {
+        if let Some(value) = response.headers().get(&kept) {
+            shown.headers_mut().insert(kept, value.clone());
+        }
+    }
+    finish(&mut shown, &number, &web);
+    shown
+}
+
+/// Whether a browser asks for something to look at: programs accept anything, or name JSON.
+fn accepts_pages(request: &Request) -> bool {
+    let accepted = request.headers().get_all(header::ACCEPT).iter();
+    let mut accepted = accepted.filter_map(|value| value.to_str().ok());
+    accepted.any(|value| value.contains("text/html"))
+}
+
+fn shown_to(web: &Web, request: &Request) -> (Number, Ui) {
+    let number = Number::of(&cookie_jar(request.headers()), web.ids());
+    let token = number.token(web, request.headers());
+    let ui = Ui::of(request.headers(), request.uri(), token);
+    (number, ui)
+}
+
 /// Finds out how pages are shown to whoever asks, before; shows faults that way, and adds what every
 /// page has, after.
 pub(super) async fn dress(State(web): State<Web>, mut request: Request, next: Next) -> Response {
-    let number = Number::of(&cookie_jar(request.headers()), web.ids());
-    let token = number.token(&web, request.headers());
-    let ui = Arc::new(Ui::of(request.headers(), request.uri(), token));
+    let (number, ui) = shown_to(&web, &request);
+    let ui = Arc::new(ui);
     request.extensions_mut().insert(Arc::clone(&ui));
     let looks = request.method() == Method::GET;
     let mut response = next.run(request).await;
     if let Some(Failed(error)) = response.extensions_mut().remove::<Failed>() {
         response = error.page(&ui, looks);
     }
+    finish(&mut response, &number, &web);
+    response
+}
+
+/// Adds what every page has.
+fn finish(response: &mut Response, number: &Number, web: &Web) {
     let headers = response.headers_mut();
     for (name, value) in HEADERS {
         headers.insert(name, value);
     }
-    let cookie = number.cookie(&web);
+    let cookie = number.cookie(web);
     if let Some(cookie) = cookie.and_then(|cookie| HeaderValue::try_from(cookie).ok()) {
         headers.append(header::SET_COOKIE, cookie);
     }
-    response
 }
 
 /// Renders a page.

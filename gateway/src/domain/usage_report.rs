@@ -27,6 +27,17 @@ pub(crate) struct UsageReport {
     pub error: Option<Trouble>,
 }
 
+/// A report that Stripe refused, and whose it is.
+#[derive(Debug, Clone)]
+pub(crate) struct RefusedReport {
+    /// The organization.
+    pub organization_id: Uuid,
+    /// What it is called; `None` where org-svc knows none of it.
+    pub organization_name: Option<String>,
+    /// The report.
+    pub report: UsageReport,
+}
+
 /// Where a report is on its way to Stripe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Delivery {

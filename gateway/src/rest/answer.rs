@@ -54,6 +54,15 @@ struct Field<'a> {
     message: &'a str,
 }
 
+/// What an answer told, for a face that shows it otherwise.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Told {
+    /// Why.
+    pub reason: ErrorReason,
+    /// As what.
+    pub status: StatusCode,
+}
+
 impl From<Fault> for ApiError {
     fn from(fault: Fault) -> Self {
         let status = status_of(fault.reason);
@@ -89,6 +98,8 @@ impl IntoResponse for ApiError {
         };
         let mut response = json(status, &body);
         add_headers(response.headers_mut(), &fault, status, &request_id);
+        let reason = fault.reason;
+        response.extensions_mut().insert(Told { reason, status });
         response
     }
 }

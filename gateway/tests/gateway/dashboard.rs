@@ -265,6 +265,9 @@ async fn a_link_is_shown_before_it_is_made() {
             "billed on this meter",
             "name=\"admin_email\" value=\"billing@acme.com\"",
             "name=\"confirm\" value=\"yes\"",
+            "name=\"adopt_customer_id\" value=\"\" checked",
+            // It is billed already.
+            "value=\"cus_similar\" disabled",
         ],
     );
     assert!(world.org.get(ACME).link_operation.is_none());
@@ -714,4 +717,65 @@ async fn without_org_svc_there_is_a_page_that_says_so() {
     let answer = browser.submit("/sign-in", "/sign-in", &form).await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
     shows(&answer, &["cannot be reached now"]);
+}
+
+#[tokio::test]
+async fn a_path_that_there_is_none_of_is_a_page_to_a_browser_and_json_to_a_program() {
+    let world = World::new().await;
+    let mut browser = Browser::new(&world);
+    browser.keep(&["billing.language=fr".to_owned()]);
+    let accept = "text/html,application/xhtml+xml,*/*;q=0.8";
+    for (method, path, status) in [
+        (Method::GET, "/nowhere", StatusCode::NOT_FOUND),
+        (Method::PUT, "/billed", StatusCode::METHOD_NOT_ALLOWED),
+    ] {
+        let request = browser.request(method.clone(), path);
+        let page = Answer::of(request.header("accept", accept)).await;
+        assert_eq!(page.status, status, "{path}");
+        assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
+        assert_eq!(page.header("content-security-policy"), POLICY);
+        let request_id = page.header("x-request-id");
+        shows(&page, &["<html lang=\"fr\"", "Introuvable", request_id]);
+        if status == StatusCode::METHOD_NOT_ALLOWED {
+            assert!(page.header("allow").contains("GET"));
+        }
+        let answer = Answer::of(browser.request(method, path)).await;
+        assert_eq!(answer.status, status, "{path}");
+        assert_eq!(answer.error().0, "not_found");
+    }
+    // What programs ask for is answered as to programs, whoever asks.
+    for path in ["/api/nowhere", "/api/admin/organizations"] {
+        let request = browser.request(Method::GET, path);
+        let answer = Answer::of(request.header("accept", accept)).await;
+        assert_eq!(answer.header("content-type"), "application/json", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_given_up_is_counted_and_the_count_leads_to_exactly_these() {
+    let world = World::new().await;
+    let mut browser = Browser::of(&world, ADMIN).await;
+    let index = browser.get("/").await;
+    shows(&index, &["href=\"/webhooks?state=dead\"", ">1+<"]);
+    let dead = browser.get("/webhooks?state=dead").await;
+    shows(
+        &dead,
+        &[
+            "Given up",
+            "customer.subscription.updated",
+            "Stripe has no subscription sub_1.",
+            "<option value=\"dead\" selected>",
+        ],
+    );
+    let retry = [("event_id", crate::stripe::DEAD_EVENT), ("state", "dead")];
+    let answer = browser.submit("/webhooks", "/webhooks/retry", &retry).await;
+    assert_eq!(
+        answer.header("location"),
+        "/webhooks?state=dead&notice=retried"
+    );
+    let none = [("event_id", "evt_none"), ("state", "dead")];
+    let answer = browser.submit("/webhooks", "/webhooks/retry", &none).await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    let errors = browser.get("/webhooks/meter-errors").await;
+    shows(&errors, &["(no_meter)", "report-1"]);
 }

@@ -14,6 +14,7 @@ mod get_reporting_summary;
 mod keep_standings;
 mod list_findings;
 mod list_held_reports;
+mod list_refused_reports;
 mod list_reporting;
 mod list_usage_reports;
 mod observe;
@@ -34,6 +35,7 @@ pub(crate) use get_reporting_summary::{Summary, count_now, get_reporting_summary
 pub(crate) use keep_standings::keep_standings;
 pub(crate) use list_findings::list_findings;
 pub(crate) use list_held_reports::{HeldPage, list_held_reports};
+pub(crate) use list_refused_reports::{RefusedPage, list_refused_reports};
 pub(crate) use list_reporting::{ReportingPage, list_reporting};
 pub(crate) use list_usage_reports::{Page, list_usage_reports};
 pub(crate) use observe::OrgPresence;

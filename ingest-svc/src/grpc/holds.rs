@@ -167,7 +167,7 @@ fn held_to_proto(report: HeldReport) -> ProtoHeldReport {
     }
 }
 
-fn page_token_to_text((organization, time, id): HeldEnd) -> String {
+pub(super) fn page_token_to_text((organization, time, id): HeldEnd) -> String {
     format!(
         "{}.{}.{}",
         organization.simple(),
@@ -176,7 +176,7 @@ fn page_token_to_text((organization, time, id): HeldEnd) -> String {
     )
 }
 
-fn page_token_from_text(text: &str) -> Result<Option<HeldEnd>, String> {
+pub(super) fn page_token_from_text(text: &str) -> Result<Option<HeldEnd>, String> {
     if text.is_empty() {
         return Ok(None);
     }

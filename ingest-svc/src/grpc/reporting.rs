@@ -2,17 +2,23 @@
 
 use billing_kit::{Fault, Violation, assertion::Verifier, proto_time};
 use billing_proto::ingest::v1::{
-    GetReportingSummaryRequest, GetReportingSummaryResponse, ListReportingRequest,
-    ListReportingResponse, ReportingState as ProtoReportingState, UsageDay as ProtoUsageDay,
+    GetReportingSummaryRequest, GetReportingSummaryResponse, ListRefusedReportsRequest,
+    ListRefusedReportsResponse, ListReportingRequest, ListReportingResponse,
+    ReportingState as ProtoReportingState, UsageDay as ProtoUsageDay,
     reporting_service_server::ReportingService,
 };
 use chrono::NaiveTime;
 use tonic::{Request, Response, Status};
 
-use super::convert::{page_size, page_token_from_text, page_token_to_text, reporting_to_proto};
+use super::{
+    convert::{
+        page_size, page_token_from_text, page_token_to_text, recorded_to_proto, reporting_to_proto,
+    },
+    holds,
+};
 use crate::{
     Parts,
-    app::{self, ReportingPage, Summary},
+    app::{self, RefusedPage, ReportingPage, Summary},
     domain::expectation::ReportingState,
     store::summary::{Counts, UsageDay},
 };
@@ -70,6 +76,31 @@ impl ReportingService for ReportingFace {
         let GetReportingSummaryRequest {} = request.into_inner();
         let summary = app::get_reporting_summary(&self.parts).await?;
         Ok(Response::new(summary_to_proto(summary)))
+    }
+
+    async fn list_refused_reports(
+        &self,
+        request: Request<ListRefusedReportsRequest>,
+    ) -> Result<Response<ListRefusedReportsResponse>, Status> {
+        self.admins.reader(request.metadata())?;
+        let ListRefusedReportsRequest {
+            page_size: size,
+            page_token,
+        } = request.into_inner();
+        let mut violations = Vec::new();
+        let after = holds::page_token_from_text(&page_token)
+            .map_err(|message| violations.push(Violation::new("page_token", message)));
+        let size = page_size(size)
+            .map_err(|message| violations.push(Violation::new("page_size", message)));
+        let (Ok(after), Ok(size)) = (after, size) else {
+            return Err(Fault::invalid(violations).into());
+        };
+        let RefusedPage { reports, next } =
+            app::list_refused_reports(&self.parts, after, size).await?;
+        Ok(Response::new(ListRefusedReportsResponse {
+            reports: reports.into_iter().map(recorded_to_proto).collect(),
+            next_page_token: next.map(holds::page_token_to_text).unwrap_or_default(),
+        }))
     }
 }
 

@@ -7,7 +7,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{sql, unknown_word};
+use super::{holds::HeldEnd, sql, unknown_word};
 use crate::domain::{
     delivery::DeliveryState,
     hold::Hold,
@@ -237,6 +237,39 @@ pub(crate) async fn list(
         .await?;
     rows.into_iter()
         .map(|row| recorded(organization_id, row))
+        .collect()
+}
+
+/// The reports that Stripe refused, by organization and time.
+pub(crate) async fn list_refused(
+    db: &impl ConnectionTrait,
+    after: Option<HeldEnd>,
+    limit: u64,
+) -> Result<Vec<RecordedReport>, DbErr> {
+    use usage_report::{Column, Entity};
+    let mut query = Entity::find()
+        .filter(Column::DeliveryState.eq(DeliveryState::Refused.as_str()))
+        .filter(Column::OrganizationId.is_not_null())
+        .filter(Column::ReportedAt.is_not_null());
+    if let Some((organization, time, id)) = after {
+        let same = Column::OrganizationId.eq(organization);
+        let same_time = same.clone().and(Column::ReportedAt.eq(time));
+        query = query.filter(
+            Condition::any()
+                .add(Column::OrganizationId.gt(organization))
+                .add(same.and(Column::ReportedAt.gt(time)))
+                .add(same_time.and(Column::Id.gt(id))),
+        );
+    }
+    let rows = query
+        .order_by_asc(Column::OrganizationId)
+        .order_by_asc(Column::ReportedAt)
+        .order_by_asc(Column::Id)
+        .limit(limit)
+        .all(db)
+        .await?;
+    rows.into_iter()
+        .map(|row| recorded(row.organization_id.unwrap_or_default(), row))
         .collect()
 }
 

@@ -529,6 +529,15 @@ pub(super) struct Messages {
     pub(super) dismissed: &'static str,
     pub(super) resolved: &'static str,
     pub(super) notice_dismissed: &'static str,
+    // Refused reports.
+    pub(super) refused_short: &'static str,
+    pub(super) refused_intro: &'static str,
+    pub(super) none_refused: &'static str,
+    // A customer that is in Stripe already.
+    pub(super) adopt_none: &'static str,
+    pub(super) adopt_none_hint: &'static str,
+    pub(super) adopt_reuse: &'static str,
+    pub(super) adopt_hint: &'static str,
     // Errors.
     pub(super) request: &'static str,
     pub(super) back: &'static str,
