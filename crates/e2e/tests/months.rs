@@ -1,7 +1,7 @@
 //! Goal: three billing months of two customers are right to the cent, from the reports of their
 //! instances to Stripe's invoices.
-//! Method: the whole system on one clock that the test moves, a report a day at 03:00 over the public
-//! door, and invoices that are worked out by hand.
+//! Method: the whole system on one clock that the test moves, a report a day at 03:00 and every change over
+//! the public doors, and invoices that are worked out by hand.
 //!
 //! Both organizations are linked on January 1 at 09:00 with a trial of 14 days, so a billing month
 //! goes from the 15th at 09:00 to the 15th at 09:00, and holds the reports of 03:00 from the 16th to
@@ -13,27 +13,13 @@
     reason = "a test fails by panicking"
 )]
 
-use std::time::Duration;
-
-use billing_e2e::actors::{Admin, Instance, http};
-use billing_e2e::{STRIPE_KEY, Service, System};
+use billing_e2e::actors::{Admin, Answer, Instance, http};
+use billing_e2e::{STRIPE_KEY, System};
 use billing_harness::eventually;
-use billing_kit::{Ids, client};
-use billing_proto::{
-    common::v1::{CancelMode, DeploymentType, PlanType},
-    stripe::v1::{
-        CancelSubscriptionRequest, UpdateSubscriptionRequest,
-        cancel_subscription_response::Outcome as CancelOutcome,
-        subscription_service_client::SubscriptionServiceClient,
-        update_subscription_response::Outcome as UpdateOutcome,
-    },
-};
 use chrono::{DateTime, DurationRound, NaiveDate, TimeDelta, Utc};
 use reqwest::StatusCode;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Statement};
 use serde_json::{Value, json};
-
-const DEADLINE: Duration = Duration::from_secs(40);
 
 /// A time in 2027, which is no leap year.
 fn at(month: u32, day: u32, hour: u32, minute: u32) -> DateTime<Utc> {
@@ -120,37 +106,28 @@ impl Months {
         }
     }
 
-    fn stripe_svc(&self) -> SubscriptionServiceClient<client::ServiceChannel> {
-        let tls = self.system.service_tls(Service::Org);
-        let url = self.system.grpc_url(Service::Stripe).parse().unwrap();
-        SubscriptionServiceClient::new(client::channel(&url, Some(&tls), DEADLINE).unwrap())
+    /// An admin changes the plan.
+    async fn change_plan(&self, customer: &Customer, plan_type: &str) {
+        let terms = json!({ "plan_type": plan_type });
+        let path = path_of(customer, "subscription");
+        let admin = Admin::sign_in(&self.system).await;
+        eventually("the plan is changed", async || {
+            let answer = admin.patch(&path, &terms).await;
+            is_done(&answer, customer).then_some(())
+        })
+        .await;
     }
 
-    async fn change_plan(&self, customer: &Customer, plan_type: PlanType) {
-        let request = UpdateSubscriptionRequest {
-            operation_id: Ids::random().next().to_string(),
-            organization_id: customer.instance.organization.to_string(),
-            stripe_customer_id: customer.customer.clone(),
-            stripe_subscription_id: customer.subscription.clone(),
-            admin_email: "billing@acme.example".to_owned(),
-            deployment_type: DeploymentType::OnPremise.into(),
-            plan_type: plan_type.into(),
-        };
-        let answer = self.stripe_svc().update_subscription(request).await;
-        let outcome = answer.unwrap().into_inner().outcome;
-        assert!(matches!(outcome, Some(UpdateOutcome::Subscription(_))));
-    }
-
-    async fn cancel(&self, customer: &Customer, mode: CancelMode) {
-        let request = CancelSubscriptionRequest {
-            operation_id: Ids::random().next().to_string(),
-            organization_id: customer.instance.organization.to_string(),
-            stripe_subscription_id: customer.subscription.clone(),
-            mode: mode.into(),
-        };
-        let answer = self.stripe_svc().cancel_subscription(request).await;
-        let outcome = answer.unwrap().into_inner().outcome;
-        assert!(matches!(outcome, Some(CancelOutcome::Subscription(_))));
+    /// An admin ends the subscription.
+    async fn cancel(&self, customer: &Customer, mode: &str) {
+        let mode = json!({ "mode": mode });
+        let path = path_of(customer, "cancel");
+        let admin = Admin::sign_in(&self.system).await;
+        eventually("the subscription has its end", async || {
+            let answer = admin.post(&path, &mode).await;
+            is_done(&answer, customer).then_some(())
+        })
+        .await;
     }
 
     /// Waits until ingest-svc, which is told last, knows a status; an admin sees it too.
@@ -212,6 +189,22 @@ impl Months {
     }
 }
 
+fn path_of(customer: &Customer, door: &str) -> String {
+    let id = customer.instance.organization;
+    format!("/api/admin/organizations/{id}/{door}")
+}
+
+/// Whether a change is made; while it is under way the same again waits for it.
+fn is_done(answer: &Answer, customer: &Customer) -> bool {
+    if answer.status == StatusCode::ACCEPTED {
+        return false;
+    }
+    assert_eq!(answer.status, StatusCode::OK, "{:?}", answer.json);
+    let subscription = answer.text("/organization/stripe_subscription_id");
+    assert_eq!(subscription, customer.subscription);
+    true
+}
+
 fn line(seat_days: i64, cents: i64) -> (String, i64) {
     (seat_days.to_string(), cents)
 }
@@ -241,7 +234,7 @@ async fn until_beta_ends(months: &Months, acme: &Customer, beta: &Customer) {
         .report_days(2, 16..=20, &[(acme, 35), (beta, 7)])
         .await;
     months.system.set_time(at(2, 20, 12, 0)).await;
-    months.change_plan(acme, PlanType::SelfHosted).await;
+    months.change_plan(acme, "self-hosted").await;
     months.pay(acme).await;
     months
         .report_days(2, 21..=28, &[(acme, 35), (beta, 7)])
@@ -250,7 +243,7 @@ async fn until_beta_ends(months: &Months, acme: &Customer, beta: &Customer) {
     months.system.set_time(at(3, 3, 11, 0)).await;
     months.report(beta, 10, at(3, 3, 11, 0), "sent").await;
     months.system.set_time(at(3, 3, 12, 0)).await;
-    months.cancel(beta, CancelMode::Now).await;
+    months.cancel(beta, "now").await;
     months.stands(beta, "canceled").await;
     months.system.set_time(at(3, 4, 3, 0)).await;
     months.report(beta, 8, at(3, 4, 3, 0), "not_billed").await;
@@ -259,7 +252,7 @@ async fn until_beta_ends(months: &Months, acme: &Customer, beta: &Customer) {
 async fn until_acme_ends(months: &Months, acme: &Customer) {
     months.report_days(3, 4..=19, &[(acme, 40)]).await;
     months.system.set_time(at(3, 19, 12, 0)).await;
-    months.cancel(acme, CancelMode::AtPeriodEnd).await;
+    months.cancel(acme, "at_period_end").await;
     months.report_days(3, 20..=31, &[(acme, 40)]).await;
     months.stands(acme, "active").await;
     months.report_days(4, 1..=15, &[(acme, 12)]).await;
