@@ -166,6 +166,32 @@ async fn the_next_report_is_billed(
     .await;
 }
 
+/// The later report said what was known already, so nothing but its time tells that it came: a report
+/// from before it, which arrives after it, says nothing of today.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_that_was_overtaken_does_not_rename_who_is_pending() {
+    let system = System::start().await;
+    let admin = Admin::sign_in(&system).await;
+    let mut instance = Instance::of(&system);
+    let (name, id) = (instance.name.clone(), instance.organization);
+    let minutes_ago = |minutes| now() - TimeDelta::minutes(minutes);
+    for (minutes, says, known) in [
+        (50, &name, &name),
+        (10, &name, &name),
+        (30, &"Formerly".to_owned(), &name),
+        (5, &"Since".to_owned(), &"Since".to_owned()),
+    ] {
+        instance.name.clone_from(says);
+        let answer = instance.report(5, minutes_ago(minutes)).await;
+        assert_eq!(answer.status, StatusCode::OK, "{:?}", answer.json);
+        let listed = admin.listed("pending", id).await.unwrap();
+        assert_eq!(
+            listed["name"], **known,
+            "after the one of {minutes} minutes ago"
+        );
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_input_is_refused_with_every_field_named_and_nothing_is_stored() {
     let system = System::start().await;

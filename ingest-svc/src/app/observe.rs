@@ -7,15 +7,22 @@ use std::{
 };
 
 use billing_kit::{Fault, proto_time};
+use billing_kit_db::db_fault;
 use billing_proto::org::v1::{ObserveOrganizationsRequest, OrganizationObservation};
+use chrono::{DateTime, TimeDelta, Utc};
+use sea_orm::DbErr;
 use uuid::Uuid;
 
 use crate::{
     Parts,
     domain::{report::Report, standing::Standing},
+    store::reporting,
     wire::standing_from_proto,
 };
 
+/// A report of so long ago may have been overtaken by a later one. It is looked up for those alone:
+/// almost every report is told the moment it is made.
+const OVERTAKEN_AFTER: TimeDelta = TimeDelta::minutes(1);
 /// How long org-svc is not asked about reports after it did not answer.
 const ABSENCE: Duration = Duration::from_secs(1);
 
@@ -41,6 +48,23 @@ impl OrgPresence {
     }
 }
 
+/// When the organizations of late reports reported last, by their own time.
+async fn last_reported(
+    parts: &Parts,
+    latest: &BTreeMap<Uuid, &Report>,
+) -> Result<HashMap<Uuid, DateTime<Utc>>, DbErr> {
+    let late = parts.deps.clock.now() - OVERTAKEN_AFTER;
+    let late: Vec<_> = latest
+        .values()
+        .filter(|report| report.reported_at < late)
+        .map(|report| report.organization_id)
+        .collect();
+    if late.is_empty() {
+        return Ok(HashMap::new());
+    }
+    reporting::last_reported(&parts.db, late).await
+}
+
 /// Tells org-svc of organizations, each by its latest report, and answers how they stand.
 pub(super) async fn observe<'a>(
     parts: &Parts,
@@ -53,6 +77,7 @@ pub(super) async fn observe<'a>(
             *known = report;
         }
     }
+    let last_reported = last_reported(parts, &latest).await.map_err(db_fault)?;
     let observations = latest
         .values()
         .map(|report| OrganizationObservation {
@@ -60,6 +85,9 @@ pub(super) async fn observe<'a>(
             name: report.content.organization_name.clone(),
             instance_url: report.content.instance_url.clone(),
             observe_time: Some(proto_time::to_proto(report.reported_at)),
+            outdated: last_reported
+                .get(&report.organization_id)
+                .is_some_and(|last| report.reported_at < *last),
         })
         .collect();
     let answer = parts

@@ -5,6 +5,8 @@
 //! the end of the transaction. A transaction that is about to decide where a report goes comes here
 //! first; statements after it see whatever the transactions before it committed.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Value};
 use uuid::Uuid;
@@ -270,6 +272,28 @@ pub(crate) async fn lock(
         .await?
         .map(StandingRow::into_domain)
         .transpose()
+}
+
+/// When these organizations reported last, by their own time; those that did.
+pub(crate) async fn last_reported(
+    db: &impl ConnectionTrait,
+    organizations: Vec<Uuid>,
+) -> Result<HashMap<Uuid, DateTime<Utc>>, DbErr> {
+    #[derive(FromQueryResult)]
+    struct Row {
+        organization_id: Uuid,
+        last_reported_at: DateTime<Utc>,
+    }
+    const LAST_REPORTED: &str = "
+        SELECT organization_id, last_reported_at FROM organization_reporting
+        WHERE organization_id = ANY($1) AND last_reported_at IS NOT NULL";
+    let rows = Row::find_by_statement(sql(LAST_REPORTED, [organizations.into()]))
+        .all(db)
+        .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.organization_id, row.last_reported_at))
+        .collect())
 }
 
 #[derive(Debug, FromQueryResult)]

@@ -16,6 +16,8 @@ pub(crate) struct Observation {
     pub(crate) name: OrganizationName,
     pub(crate) instance_url: InstanceUrl,
     pub(crate) observed_at: DateTime<Utc>,
+    /// Whether who tells it knows a later one. We do not where that changed nothing.
+    pub(crate) is_outdated: bool,
 }
 
 /// Of several observations of one organization the latest, and of equally late ones the last.
@@ -44,10 +46,10 @@ pub(crate) fn after(
     organization: &Organization,
     observation: &Observation,
 ) -> Option<Organization> {
-    let older = organization
+    let is_older = organization
         .observed_at
         .is_some_and(|observed_at| observation.observed_at < observed_at);
-    if older {
+    if is_older || observation.is_outdated {
         return None;
     }
     let name_differs = organization.name != observation.name;
@@ -82,6 +84,7 @@ mod tests {
             name: OrganizationName::parse(name).unwrap(),
             instance_url: InstanceUrl::parse(url).unwrap(),
             observed_at: pending().observed_at.unwrap() + TimeDelta::seconds(seconds_later),
+            is_outdated: false,
         }
     }
 
@@ -100,6 +103,16 @@ mod tests {
     fn an_older_observation_changes_nothing() {
         assert_eq!(after(&pending(), &observation("Old", "old.eu", -1)), None);
         assert_eq!(after(&linked(), &observation("Old", "old.eu", -1)), None);
+    }
+
+    #[test]
+    fn what_is_older_than_a_later_one_that_changed_nothing_changes_nothing() {
+        let outdated = Observation {
+            is_outdated: true,
+            ..observation("Old", "old.eu", 1)
+        };
+        assert_eq!(after(&pending(), &outdated), None);
+        assert_eq!(after(&linked(), &outdated), None);
     }
 
     #[test]

@@ -260,6 +260,7 @@ fn one_observation(
         name,
         instance_url,
         observe_time,
+        outdated,
     } = observation;
     let field = |name: &str| format!("observations[{at}].{name}");
     let organization_id = door.check(
@@ -282,6 +283,7 @@ fn one_observation(
         name: name?,
         instance_url: instance_url?,
         observed_at: observed_at?,
+        is_outdated: *outdated,
     })
 }
 
@@ -545,6 +547,7 @@ mod tests {
                 seconds: 1_800_000_000,
                 nanos: 123_456_789,
             }),
+            outdated: false,
         };
         let bad = proto::OrganizationObservation {
             name: String::new(),

@@ -223,6 +223,7 @@ pub(crate) fn observation(
         name: name.to_owned(),
         instance_url: url.to_owned(),
         observe_time: Some(billing_kit::proto_time::to_proto(time)),
+        outdated: false,
     }
 }
 
