@@ -55,28 +55,6 @@ const STEPS: [(&str, Step); 12] = [
     ("chaos", Step::Chaos),
 ];
 
-impl Step {
-    /// Whether the step belongs to a run in which no check is named. Faults are built with features
-    /// of their own, a second build of everything, and a verdict still depends on how quiet the
-    /// machine is: those who want it name it.
-    fn runs_unasked(self) -> bool {
-        match self {
-            Self::Format
-            | Self::Clippy
-            | Self::ProtoLint
-            | Self::Manifests
-            | Self::Dependencies
-            | Self::Conformance
-            | Self::Tests
-            | Self::BetterAuth
-            | Self::Browser
-            | Self::EndToEnd
-            | Self::OpenApi => true,
-            Self::Chaos => false,
-        }
-    }
-}
-
 struct Outcome {
     name: &'static str,
     took: Duration,
@@ -96,8 +74,7 @@ pub(crate) async fn ci(only: &[String], stop: &mut StopSignals) -> anyhow::Resul
     }
     let mut outcomes = Vec::new();
     for (name, step) in STEPS {
-        let named = only.iter().any(|wanted| wanted == name);
-        if !(named || only.is_empty() && step.runs_unasked()) {
+        if !only.is_empty() && !only.iter().any(|wanted| wanted == name) {
             continue;
         }
         say(&format!("== {name}"));
