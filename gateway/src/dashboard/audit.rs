@@ -262,11 +262,16 @@ fn changes(ui: &Ui, before: Option<&str>, after: Option<&str>) -> Vec<Changed> {
     let (before, after) = (object(before), object(after));
     let gone = before.keys().filter(|field| !after.contains_key(*field));
     let fields = after.keys().chain(gone);
-    let differs = fields.filter(|field| before.get(*field) != after.get(*field));
+    // What was not there and what was null is the same to a reader.
+    let known = |object: &Map<String, Value>, field: &String| {
+        let value = object.get(field).filter(|value| !value.is_null());
+        value.cloned()
+    };
+    let differs = fields.filter(|field| known(&before, field) != known(&after, field));
     let text = |value: &Value| value_text(ui, value);
     let changed = |field: &String| Changed {
         field: field.clone(),
-        before: before.get(field).map(text),
+        before: known(&before, field).as_ref().map(text),
         after: after.get(field).map(text),
     };
     differs.map(changed).collect()

@@ -23,6 +23,8 @@ pub(super) const CHART_DAYS: i64 = 90;
 const LEFT: i64 = 52;
 const STEP: i64 = 9;
 const BAR: i64 = 7;
+/// The room of a date below, which is not to reach over the end.
+const TICK: i64 = 64;
 const TOP: i64 = 16;
 const HEIGHT: i64 = 140;
 
@@ -144,7 +146,7 @@ impl Chart {
             let x = LEFT + number * STEP;
             if number % 15 == 14 {
                 ticks.push(Tick {
-                    x: x + BAR / 2,
+                    x: (x + BAR / 2).min(LEFT + CHART_DAYS * STEP - TICK / 2),
                     text: ui.utc_day(midnight(date)),
                 });
             }

@@ -261,7 +261,7 @@ impl Frame<'_> {
             ("/", t.overview, Section::Overview),
             (list::PENDING, t.pending, Section::Pending),
             (list::BILLED, t.billed, Section::Billed),
-            (held::PATH, t.held_reports, Section::Held),
+            (held::PATH, t.held_menu, Section::Held),
             (
                 reconciliation::PATH,
                 t.reconciliation,

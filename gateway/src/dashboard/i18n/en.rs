@@ -10,6 +10,7 @@ pub(super) static MESSAGES: Messages = Messages {
     overview: "Overview",
     pending: "Pending",
     billed: "Billed",
+    held_menu: "Held",
     reconciliation: "Reconciliation",
     language: "Language",
     theme: "Theme",

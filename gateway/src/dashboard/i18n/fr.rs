@@ -10,6 +10,7 @@ pub(super) static MESSAGES: Messages = Messages {
     overview: "Vue d’ensemble",
     pending: "En attente",
     billed: "Facturées",
+    held_menu: "Retenus",
     reconciliation: "Rapprochement",
     language: "Langue",
     theme: "Thème",

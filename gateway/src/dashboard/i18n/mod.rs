@@ -203,6 +203,7 @@ pub(super) struct Messages {
     pub(super) overview: &'static str,
     pub(super) pending: &'static str,
     pub(super) billed: &'static str,
+    pub(super) held_menu: &'static str,
     pub(super) reconciliation: &'static str,
     pub(super) language: &'static str,
     pub(super) theme: &'static str,
