@@ -20,7 +20,7 @@ use crate::{
         Lease, subscriptions,
         sweeps::{self, Pass},
     },
-    stripe::SubscriptionPage,
+    stripe::{SubscriptionPage, Unknown, UnknownKind},
 };
 
 /// How long a page is nobody else's: far longer than one takes.
@@ -120,6 +120,22 @@ async fn turn_pages(
     }
 }
 
+/// Tells of a subscription that stays as it is known. That Stripe cannot be asked now is no news of it,
+/// and the next pass asks again; that Stripe does not know it is a person's to look at.
+fn not_seen(id: &SubscriptionId, error: &Unknown) {
+    match error.kind {
+        UnknownKind::NoAnswer
+        | UnknownKind::Later
+        | UnknownKind::Broken
+        | UnknownKind::KeySpent => {
+            tracing::warn!(stripe_subscription_id = %id, %error, "a subscription that is known could not be looked at");
+        }
+        UnknownKind::Ours | UnknownKind::Unreadable => {
+            tracing::error!(stripe_subscription_id = %id, %error, "a subscription that is known could not be found");
+        }
+    }
+}
+
 /// Looks one by one at what is known, has not ended, and stood on no page. Stripe's list leaves out
 /// what is gone, and what lives on a test clock.
 async fn look_at_unseen(
@@ -134,9 +150,7 @@ async fn look_at_unseen(
         for id in &unseen {
             match refresh_subscription(app, id).await {
                 Ok(()) => {}
-                Err(Trouble::Stripe(error)) => {
-                    tracing::error!(stripe_subscription_id = %id, %error, "a subscription that is known could not be found");
-                }
+                Err(Trouble::Stripe(error)) => not_seen(id, &error),
                 Err(error @ Trouble::Database(_)) => return Err(error),
             }
         }
