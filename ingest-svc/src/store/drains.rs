@@ -2,7 +2,8 @@
 //! to be canceled at once, as far as org-svc does not know yet that nothing is left to deliver.
 //!
 //! The mark that says so is the standing under which it was found, so it is void as soon as the
-//! organization stands otherwise, until org-svc knows: then its standings say so themselves. Everything here is decided under the organization's row lock.
+//! organization stands otherwise, until org-svc knows: then its standings say so themselves. Everything
+//! here is decided under the organization's row lock.
 
 use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
