@@ -8,9 +8,12 @@ use prost::Message;
 use prost_types::{FileDescriptorProto, FileDescriptorSet};
 use std::task::{Context, Poll};
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
-use tonic::{body::Body, service::Routes, transport::Server};
+use tonic::{
+    body::Body,
+    service::Routes,
+    transport::{Server, server::TcpIncoming},
+};
 use tonic_web::GrpcWebLayer;
 use tower::{Layer, Service, ServiceBuilder};
 use tower_http::catch_panic::CatchPanicLayer;
@@ -115,7 +118,9 @@ pub async fn serve(
     }
     let (mut reporter, health) = tonic_health::server::health_reporter();
     let routes = routes.add_service(health);
-    let incoming = TcpListenerStream::new(listener);
+    // An answer is several small writes, its trailers the last of them: none waits until the caller
+    // has acknowledged the one before, which it does only after 40 ms.
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let serving = server
         .add_routes(routes)
         .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
