@@ -1,4 +1,5 @@
-//! The project's tasks: `cargo xtask up`, `clock`, `test`, `ci`, `chaos` and `stripe-conformance`.
+//! The project's tasks: `cargo xtask up`, `clock`, `test`, `ci`, `chaos`, `bench-pages` and
+//! `stripe-conformance`.
 //!
 //! Architecture invariant: xtask links none of the services. It builds their binaries and runs them
 //! as anybody would, so that what it shows is what is shipped.
@@ -7,6 +8,7 @@
     reason = "a command-line tool answers on standard output"
 )]
 
+mod bench_pages;
 mod chaos;
 mod ci;
 mod clock;
@@ -63,6 +65,8 @@ enum Task {
     },
     /// Let faults strike the real services, and compare what was told, stored and billed.
     Chaos(chaos::Options),
+    /// Measure how long the pages take of the product that `up` runs.
+    BenchPages(bench_pages::Options),
     /// Assert what we rely on of Stripe: of the simulator, or of Stripe's test mode where
     /// STRIPE_SECRET_KEY is a key of it.
     StripeConformance {
@@ -108,6 +112,7 @@ async fn run(task: Task) -> anyhow::Result<ExitCode> {
         Task::Clock(options) => clock::clock(&options).await,
         Task::Test { arguments } => test::test(&arguments, &mut stop).await,
         Task::Chaos(options) => chaos::chaos(&options, &mut stop).await,
+        Task::BenchPages(options) => bench_pages::bench_pages(&options).await,
         Task::StripeConformance { arguments } => {
             stripe_conformance::stripe_conformance(&arguments, &mut stop).await
         }
