@@ -19,6 +19,10 @@ pub(crate) fn table() -> AccessTable {
             ["gateway"],
         )
         .allow(
+            "/billing.ingest.v1.UsageReportService/GetDelivery",
+            ["gateway"],
+        )
+        .allow(
             "/billing.ingest.v1.ReconciliationService/GetReconciliation",
             ["gateway"],
         )

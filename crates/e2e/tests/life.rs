@@ -13,6 +13,7 @@ use billing_harness::eventually;
 use chrono::TimeDelta;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
+use stripe_sim::{Fault, FaultEffect, FaultResponse};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_customer_whose_subscription_ended_comes_back() {
@@ -58,6 +59,46 @@ async fn a_customer_whose_subscription_ended_comes_back() {
     let sent = reports.values().filter(|it| it["delivery_state"] == "sent");
     assert_eq!(sent.count(), 1, "{reports:?}");
     assert_eq!(reports[&free]["delivery_state"], "not_billed");
+}
+
+/// What waits for Stripe when its subscription ends is delivered before the organization is unlinked:
+/// the next link bills nothing of before its start.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_unlinked_that_is_still_to_be_delivered() {
+    let system = System::start().await;
+    let admin = Admin::sign_in(&system).await;
+    let instance = paying(&system, &admin).await;
+    let id = instance.organization;
+    let away = FaultEffect::Respond(FaultResponse::status(429));
+    let away = Fault {
+        count: None,
+        ..Fault::once("POST /v1/billing/meter_events", away)
+    };
+    system.stripe.inject(away).unwrap();
+    let answer = instance.report(30, now() - TimeDelta::hours(1)).await;
+    let unsent = answer.text("/report_id").to_owned();
+    admin.delivered(id, &unsent, &["queued"]).await;
+    let linked = organization(&admin, &instance).await;
+    let subscription = linked["stripe_subscription_id"].as_str().unwrap();
+    cancel(&system, subscription).await;
+    eventually_canceled(&admin, &instance).await;
+
+    let unlink = format!("/api/admin/organizations/{id}/unlink");
+    let reason = json!({"reason": "the contract ended"});
+    let early = admin.post(&unlink, &reason).await;
+    assert_eq!(early.status, StatusCode::CONFLICT, "{:?}", early.json);
+    assert_eq!(early.text("/error/code"), "link_conflict");
+
+    system.stripe.clear_faults();
+    admin.delivered(id, &unsent, &["sent"]).await;
+    eventually("it is unlinked", async || {
+        let answer = admin.post(&unlink, &reason).await;
+        (answer.status == StatusCode::OK).then_some(())
+    })
+    .await;
+    let again = admin.link(id, &terms()).await;
+    assert_eq!(again.status, StatusCode::OK, "{:?}", again.json);
+    assert_eq!(admin.reports(id).await[&unsent]["delivery_state"], "sent");
 }
 
 /// An organization that was a customer in Stripe before it was one here.

@@ -12,7 +12,7 @@ use axum::{
     response::Response,
 };
 use billing_kit::Fault;
-use billing_proto::common::v1::{ErrorReason, SubscriptionStatus};
+use billing_proto::common::v1::ErrorReason;
 use chrono::{DateTime, TimeDelta, Utc};
 use http::{HeaderMap, StatusCode};
 use uuid::Uuid;
@@ -169,7 +169,7 @@ pub(super) async fn organization(
         status_class: labels::status_class(organization.subscription_status),
         can_link: can_link(&organization),
         can_change: can_change(&organization),
-        can_unlink: can_unlink(&organization),
+        can_unlink: organization.can_be_unlinked(),
         is_linked: organization.is_linked(),
         notice: query.get("notice").and_then(|word| notice(&ui, word)),
         running: running(&ui, &organization),
@@ -274,24 +274,7 @@ pub(super) fn can_link(organization: &Organization) -> bool {
 pub(super) fn can_change(organization: &Organization) -> bool {
     let operation = organization.link_operation.as_ref();
     let is_busy = operation.is_some_and(|operation| operation.state == LinkState::Running);
-    organization.is_linked() && !is_busy && !can_unlink(organization)
-}
-
-/// Whether it may be unlinked: its subscription has ended. org-svc decides; this only leaves out a
-/// question that would be refused.
-pub(super) fn can_unlink(organization: &Organization) -> bool {
-    let has_ended = match organization.subscription_status {
-        SubscriptionStatus::Canceled | SubscriptionStatus::IncompleteExpired => true,
-        SubscriptionStatus::Unspecified
-        | SubscriptionStatus::Pending
-        | SubscriptionStatus::Trial
-        | SubscriptionStatus::Active
-        | SubscriptionStatus::PastDue
-        | SubscriptionStatus::Unpaid
-        | SubscriptionStatus::Incomplete
-        | SubscriptionStatus::Paused => false,
-    };
-    organization.is_linked() && has_ended
+    organization.is_linked() && !is_busy && !organization.can_be_unlinked()
 }
 
 fn problems(ui: &Ui, organization: &Organization) -> Vec<Problem> {

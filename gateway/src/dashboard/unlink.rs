@@ -14,7 +14,6 @@ use uuid::Uuid;
 
 use super::{
     form,
-    organization::can_unlink,
     page::{PageError, page},
     ui::{Frame, Section, Ui},
 };
@@ -45,7 +44,7 @@ pub(super) async fn form(
     let admin = web.admin(&headers).await?;
     let id = organization_id(&id)?;
     let organization = web.app().get_organization(&admin, id).await?;
-    if !can_unlink(&organization) {
+    if !organization.can_be_unlinked() {
         return Ok(Redirect::to(&format!("/organizations/{id}")).into_response());
     }
     let asked = shown(&ui, &admin, &organization, "", false);

@@ -56,6 +56,22 @@ impl Organization {
     pub(crate) fn is_linked(&self) -> bool {
         self.stripe_customer_id.is_some()
     }
+
+    /// Whether it is linked and its subscription has ended, so that it may be unlinked.
+    pub(crate) fn can_be_unlinked(&self) -> bool {
+        let has_ended = match self.subscription_status {
+            SubscriptionStatus::Canceled | SubscriptionStatus::IncompleteExpired => true,
+            SubscriptionStatus::Unspecified
+            | SubscriptionStatus::Pending
+            | SubscriptionStatus::Trial
+            | SubscriptionStatus::Active
+            | SubscriptionStatus::PastDue
+            | SubscriptionStatus::Unpaid
+            | SubscriptionStatus::Incomplete
+            | SubscriptionStatus::Paused => false,
+        };
+        self.is_linked() && has_ended
+    }
 }
 
 /// The latest report of an organization.

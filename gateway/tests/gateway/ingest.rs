@@ -10,11 +10,11 @@ use billing_proto::{
     common::v1::{FieldViolation, SubscriptionStatus},
     ingest::v1::{
         BatchGetReportingRequest, BatchGetReportingResponse, DeliveryState, DismissFindingRequest,
-        DismissFindingResponse, Finding, GetReconciliationRequest, GetReconciliationResponse,
-        ListFindingsRequest, ListFindingsResponse, ListUsageReportsRequest,
-        ListUsageReportsResponse, RecordedReport, ReportOutcome, ReportResult, ReportUsageRequest,
-        ReportUsageResponse, Reporting, UsageReport,
-        reconciliation_service_server::ReconciliationService,
+        DismissFindingResponse, Finding, GetDeliveryRequest, GetDeliveryResponse,
+        GetReconciliationRequest, GetReconciliationResponse, ListFindingsRequest,
+        ListFindingsResponse, ListUsageReportsRequest, ListUsageReportsResponse, RecordedReport,
+        ReportOutcome, ReportResult, ReportUsageRequest, ReportUsageResponse, Reporting,
+        UsageReport, reconciliation_service_server::ReconciliationService,
         usage_report_service_server::UsageReportService,
     },
 };
@@ -217,6 +217,17 @@ impl UsageReportService for Ingest {
         }
         Ok(Response::new(BatchGetReportingResponse {
             reporting: reporting.into_values().collect(),
+        }))
+    }
+
+    async fn get_delivery(
+        &self,
+        request: Request<GetDeliveryRequest>,
+    ) -> Result<Response<GetDeliveryResponse>, Status> {
+        require_assertion(request.metadata())?;
+        Ok(Response::new(GetDeliveryResponse {
+            open_report_count: 0,
+            standing_version: 1,
         }))
     }
 }

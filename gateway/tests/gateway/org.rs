@@ -424,6 +424,7 @@ impl OrganizationService for Org {
         let UnlinkOrganizationRequest {
             organization_id,
             reason,
+            delivered_standing_version: _,
         } = request.into_inner();
         if reason.trim().is_empty() {
             let violation = Violation::new("reason", "It is missing or empty.");

@@ -95,7 +95,7 @@ pub(crate) enum Drain {
 }
 
 /// Older than whatever org-svc tells, whose versions begin at 0.
-const UNKNOWN_VERSION: i64 = -1;
+pub(crate) const UNKNOWN_VERSION: i64 = -1;
 
 /// How an organization stands.
 #[derive(Debug, Clone, PartialEq, Eq)]

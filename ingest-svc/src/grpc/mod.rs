@@ -7,8 +7,8 @@ mod reporting;
 
 use billing_kit::{Fault, Violation, assertion::Verifier};
 use billing_proto::ingest::v1::{
-    BatchGetReportingRequest, BatchGetReportingResponse, ListUsageReportsRequest,
-    ListUsageReportsResponse, ReportUsageRequest, ReportUsageResponse,
+    BatchGetReportingRequest, BatchGetReportingResponse, GetDeliveryRequest, GetDeliveryResponse,
+    ListUsageReportsRequest, ListUsageReportsResponse, ReportUsageRequest, ReportUsageResponse,
     usage_report_service_server::UsageReportService,
 };
 use tonic::{Request, Response, Status};
@@ -104,5 +104,22 @@ impl UsageReportService for UsageReports {
             .map(convert::reporting_to_proto)
             .collect();
         Ok(Response::new(BatchGetReportingResponse { reporting }))
+    }
+
+    async fn get_delivery(
+        &self,
+        request: Request<GetDeliveryRequest>,
+    ) -> Result<Response<GetDeliveryResponse>, Status> {
+        self.admins.reader(request.metadata())?;
+        let id = parse_organization_id(&request.into_inner().organization_id)
+            .map_err(|message| Fault::invalid(vec![Violation::new("organization_id", message)]))?;
+        let app::Delivery {
+            open_count,
+            standing_version,
+        } = app::get_delivery(&self.parts, id).await?;
+        Ok(Response::new(GetDeliveryResponse {
+            open_report_count: open_count,
+            standing_version,
+        }))
     }
 }

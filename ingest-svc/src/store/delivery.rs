@@ -305,3 +305,27 @@ pub(crate) async fn reconsider(
         .await
         .map(drop)
 }
+
+#[derive(Debug, FromQueryResult)]
+struct OpenRow {
+    open_count: i64,
+}
+
+/// How many of an organization's reports may still be sent. The spool's are not judged yet: those of
+/// before the end count.
+pub(crate) async fn count_open(
+    db: &impl ConnectionTrait,
+    organization_id: Uuid,
+) -> Result<i64, DbErr> {
+    const COUNT_OPEN: &str = "
+        SELECT (SELECT count(*) FROM usage_reports WHERE organization_id = $1
+                AND delivery_state IN ('waiting', 'queued', 'held'))
+            + (SELECT count(*) FROM usage_report_spool s
+                LEFT JOIN organization_reporting r USING (organization_id)
+                WHERE s.organization_id = $1
+                    AND s.reported_at < coalesce(r.billing_end_at, 'infinity')) AS open_count";
+    let row = OpenRow::find_by_statement(sql(COUNT_OPEN, [organization_id.into()]))
+        .one(db)
+        .await?;
+    Ok(row.map_or(0, |row| row.open_count))
+}

@@ -1,6 +1,8 @@
 //! UnlinkOrganization: makes an organization whose subscription has ended pending again.
 //!
 //! It asks nothing of Stripe, so the operation is stored and ended in the transaction that does it.
+//! What was reported before the end is delivered by then: its caller has asked ingest-svc, and the
+//! standing by which ingest-svc judged is compared here, under the organization's lock.
 
 use billing_kit::{Fault, assertion::Admin};
 use billing_kit_db::db_fault;
@@ -21,12 +23,14 @@ use crate::{
     },
 };
 
-/// Unlinks an organization, or finds it unlinked.
+/// Unlinks an organization, or finds it unlinked. `delivered_version` is the standing under which none
+/// of its reports was left to deliver.
 pub(crate) async fn unlink_organization(
     app: &Organizations,
     admin: &Admin,
     id: OrganizationId,
     reason: &UnlinkReason,
+    delivered_version: Option<i64>,
 ) -> Result<Described, Fault> {
     let transaction = app.db.begin().await.map_err(db_fault)?;
     let organization = organizations::lock(&transaction, id)
@@ -36,7 +40,7 @@ pub(crate) async fn unlink_organization(
         .await?
         .is_some();
     let was_unlinked = link_operations::was_unlinked(&transaction, id).await?;
-    match decide(&organization, is_under_way, was_unlinked) {
+    match decide(&organization, is_under_way, was_unlinked, delivered_version) {
         Decision::Unlink => {
             unlink(app, &transaction, &organization, admin, reason).await?;
             transaction.commit().await.map_err(db_fault)?;

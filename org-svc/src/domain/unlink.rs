@@ -38,11 +38,14 @@ pub(crate) enum Decision {
 }
 
 /// Decides about a request. Only what has ended is unlinked: a subscription that goes on would be
-/// invoiced with nobody looking, and a second link would bill everything twice.
+/// invoiced with nobody looking, and a second link would bill everything twice. And only once all that
+/// was reported of it is delivered, under this standing or a newer one: the next link bills nothing
+/// of before its start.
 pub(crate) fn decide(
     organization: &Organization,
     is_under_way: bool,
     was_unlinked: bool,
+    delivered_version: Option<i64>,
 ) -> Decision {
     if is_under_way {
         return Decision::Conflict("A change of the organization's link is under way right now.");
@@ -54,10 +57,18 @@ pub(crate) fn decide(
             Decision::Conflict("The organization is not linked.")
         };
     }
-    if organization.subscription_status.has_ended() {
+    if !organization.subscription_status.has_ended() {
+        return Decision::Conflict(
+            "The organization's subscription has not ended: cancel it first.",
+        );
+    }
+    if delivered_version.is_some_and(|version| version >= organization.standing_version) {
         Decision::Unlink
     } else {
-        Decision::Conflict("The organization's subscription has not ended: cancel it first.")
+        Decision::Conflict(
+            "Reports of the subscription that ended are still to be delivered, or held: see their \
+             states, and try again.",
+        )
     }
 }
 
@@ -80,19 +91,29 @@ mod tests {
             Unpaid,
         };
         for status in [Canceled, IncompleteExpired] {
-            assert_eq!(decide(&of_status(status), false, false), Decision::Unlink);
+            let ended = of_status(status);
+            let now = Some(ended.standing_version);
+            assert_eq!(decide(&ended, false, false, now), Decision::Unlink);
             // It was linked again since.
-            assert_eq!(decide(&of_status(status), false, true), Decision::Unlink);
+            assert_eq!(decide(&ended, false, true, now), Decision::Unlink);
+            // Something is left to deliver, or the end was not heard of yet.
+            for delivered in [None, Some(ended.standing_version - 1)] {
+                let decision = decide(&ended, false, false, delivered);
+                assert!(matches!(decision, Decision::Conflict(_)), "{delivered:?}");
+            }
         }
         for status in [Pending, Trial, Active, PastDue, Unpaid, Incomplete, Paused] {
-            let decision = decide(&of_status(status), false, true);
+            let decision = decide(&of_status(status), false, true, Some(i64::MAX));
             assert!(matches!(decision, Decision::Conflict(_)), "{status:?}");
         }
-        assert_eq!(decide(&pending(), false, true), Decision::AlreadyUnlinked);
+        assert_eq!(
+            decide(&pending(), false, true, None),
+            Decision::AlreadyUnlinked
+        );
         for (organization, is_under_way) in
             [(pending(), false), (pending(), true), (linked(), true)]
         {
-            let decision = decide(&organization, is_under_way, false);
+            let decision = decide(&organization, is_under_way, false, Some(i64::MAX));
             assert!(matches!(decision, Decision::Conflict(_)));
         }
     }

@@ -142,12 +142,13 @@ impl OrganizationService for OrganizationsService {
         let proto::UnlinkOrganizationRequest {
             organization_id,
             reason,
+            delivered_standing_version: delivered,
         } = request.into_inner();
         let mut door = Door::new();
         let id = door.check("organization_id", OrganizationId::parse(&organization_id));
         let reason = door.check("reason", UnlinkReason::parse(&reason));
         let (id, reason) = door.pass(id.zip(reason))?;
-        let described = unlink_organization(&self.app, &admin, id, &reason).await?;
+        let described = unlink_organization(&self.app, &admin, id, &reason, delivered).await?;
         Ok(Response::new(proto::UnlinkOrganizationResponse {
             organization: Some(messages::organization(&described)),
         }))

@@ -95,6 +95,7 @@ async fn a_read_only_key_changes_nothing_and_no_key_makes_keys() {
     let unlink = || UnlinkOrganizationRequest {
         organization_id: Uuid::from_u128(7).to_string(),
         reason: "The contract ended.".to_owned(),
+        delivered_standing_version: None,
     };
     for (access, expected) in [
         (ApiKeyAccess::ReadOnly, ErrorReason::ApiKeyReadOnly),

@@ -20,6 +20,16 @@ fn request(id: Uuid) -> UnlinkOrganizationRequest {
     UnlinkOrganizationRequest {
         organization_id: id.to_string(),
         reason: "moved to another contract".to_owned(),
+        delivered_standing_version: None,
+    }
+}
+
+/// A request once all that was reported is delivered, as the organization stands now.
+async fn delivered(world: &World, id: Uuid) -> UnlinkOrganizationRequest {
+    let version = format!("SELECT standing_version FROM organizations WHERE id = '{id}'");
+    UnlinkOrganizationRequest {
+        delivered_standing_version: Some(world.count(&version).await),
+        ..request(id)
     }
 }
 
@@ -41,14 +51,22 @@ async fn what_has_ended_is_unlinked_once_and_may_be_linked_again() {
     ];
     let id = pending(&world, &replicas[0]).await;
     link(&world, &replicas[0], id, terms()).await.unwrap();
-    let going_on = fault(unlink(&replicas[0], world.as_admin(request(id))).await);
+    let before_the_end = delivered(&world, id).await;
+    let going_on = world.as_admin(before_the_end.clone());
+    let going_on = fault(unlink(&replicas[0], going_on).await);
     assert_eq!(going_on.reason, ErrorReason::LinkConflict);
 
     stripe_svc.tell(vec![state(id, 5, SubscriptionStatus::Canceled)]);
     eventually_at_cursor(&world, 1).await;
+    // Something is left to deliver, or that nothing is was said of a time before the end.
+    for early in [request(id), before_the_end] {
+        let refused = fault(unlink(&replicas[0], world.as_admin(early)).await);
+        assert_eq!(refused.reason, ErrorReason::LinkConflict);
+    }
+    let now = delivered(&world, id).await;
     let (one, two) = tokio::join!(
-        unlink(&replicas[0], world.as_admin(request(id))),
-        unlink(&replicas[1], world.as_admin(request(id))),
+        unlink(&replicas[0], world.as_admin(now.clone())),
+        unlink(&replicas[1], world.as_admin(now)),
     );
     for answer in [one, two] {
         let organization = answer.unwrap().organization.unwrap();

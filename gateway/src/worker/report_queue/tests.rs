@@ -4,8 +4,8 @@ use std::{sync::Mutex as StdMutex, time::Duration};
 
 use billing_kit::client::channel;
 use billing_proto::ingest::v1::{
-    BatchGetReportingRequest, BatchGetReportingResponse, ListUsageReportsRequest,
-    ListUsageReportsResponse, ReportUsageResponse,
+    BatchGetReportingRequest, BatchGetReportingResponse, GetDeliveryRequest, GetDeliveryResponse,
+    ListUsageReportsRequest, ListUsageReportsResponse, ReportUsageResponse,
     usage_report_service_server::{UsageReportService, UsageReportServiceServer},
 };
 use futures::{FutureExt, future::join_all};
@@ -81,6 +81,13 @@ impl UsageReportService for Echo {
         &self,
         _: Request<BatchGetReportingRequest>,
     ) -> Result<Response<BatchGetReportingResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn get_delivery(
+        &self,
+        _: Request<GetDeliveryRequest>,
+    ) -> Result<Response<GetDeliveryResponse>, Status> {
         Err(Status::unimplemented(""))
     }
 }
