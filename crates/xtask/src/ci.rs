@@ -12,6 +12,7 @@ use tokio::process::Command;
 
 use crate::chaos;
 use crate::end_to_end;
+use crate::failures;
 use crate::layout;
 use crate::processes::say;
 use crate::run::{self, Stopped};
@@ -59,6 +60,8 @@ struct Outcome {
     name: &'static str,
     took: Duration,
     error: Option<anyhow::Error>,
+    /// What its tests printed of those that failed.
+    failures: Option<String>,
 }
 
 /// Runs the steps, or those that were named, and sums them up; the last line is
@@ -78,6 +81,7 @@ pub(crate) async fn ci(only: &[String], stop: &mut StopSignals) -> anyhow::Resul
             continue;
         }
         say(&format!("== {name}"));
+        failures::forget()?;
         let started = Instant::now();
         let error = perform(step, stop).await.err();
         if error.as_ref().is_some_and(|error| error.is::<Stopped>()) {
@@ -90,14 +94,27 @@ pub(crate) async fn ci(only: &[String], stop: &mut StopSignals) -> anyhow::Resul
             name,
             took: started.elapsed(),
             error,
+            failures: failures::left(),
         });
     }
     Ok(sum_up(&outcomes))
 }
 
+/// Ends with what a reader needs first: whatever keeps only the end of this output keeps why it failed.
 fn sum_up(outcomes: &[Outcome]) -> ExitCode {
+    for Outcome { name, failures, .. } in outcomes {
+        if let Some(failures) = failures {
+            println!("\n== what failed in {name}\n{failures}");
+        }
+    }
     println!();
-    for Outcome { name, took, error } in outcomes {
+    for Outcome {
+        name,
+        took,
+        error,
+        failures: _,
+    } in outcomes
+    {
         let seconds = took.as_secs();
         match error {
             None => println!("ok      {name:11} {seconds:5} s"),

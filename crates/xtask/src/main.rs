@@ -14,6 +14,7 @@ mod ci;
 mod clock;
 mod end_to_end;
 mod environment;
+mod failures;
 mod layout;
 mod leftovers;
 mod ports;

@@ -1,17 +1,21 @@
 //! A command that is run to its end, with its output shown as it is.
 
-use std::process::ExitStatus;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::Context;
 use nix::sys::signal::Signal;
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncBufReadExt, BufReader, Split};
+use tokio::process::{Child, ChildStdout, Command};
 
 use crate::processes::signal_group;
 use crate::stop::StopSignals;
 
 /// How long a command may take to end when it is told to.
 const END_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long the last lines of a command that has ended may take.
+const LAST_LINES_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// We were told to stop. The command has ended.
 #[derive(Debug)]
@@ -41,6 +45,45 @@ pub(crate) async fn to_end(
             Err(Stopped.into())
         }
     }
+}
+
+/// [`to_end`], and shows each line of the command's standard output to a reader as well.
+///
+/// # Errors
+/// As [`to_end`].
+pub(crate) async fn to_end_reading(
+    command: &mut Command,
+    mut read: impl FnMut(&str),
+    stop: &mut StopSignals,
+) -> anyhow::Result<ExitStatus> {
+    let mut child = start(command.stdout(Stdio::piped()))?;
+    let output = child.stdout.take().context("It has no standard output")?;
+    let mut lines = BufReader::new(output).split(b'\n');
+    let mut show = |line: Vec<u8>| {
+        let line = String::from_utf8_lossy(&line);
+        println!("{line}");
+        read(&line);
+    };
+    let status = loop {
+        tokio::select! {
+            biased;
+            Some(line) = next(&mut lines) => show(line?),
+            status = child.wait() => break status?,
+            () = stop.received() => {
+                end(&mut child).await?;
+                return Err(Stopped.into());
+            }
+        }
+    };
+    // What it started may live on and hold the pipe: that is no reason to wait for ever.
+    while let Ok(Some(line)) = tokio::time::timeout(LAST_LINES_TIMEOUT, next(&mut lines)).await {
+        show(line?);
+    }
+    Ok(status)
+}
+
+async fn next(lines: &mut Split<BufReader<ChildStdout>>) -> Option<std::io::Result<Vec<u8>>> {
+    lines.next_segment().await.transpose()
 }
 
 /// [`to_end`], where anything but success is an error.

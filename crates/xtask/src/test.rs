@@ -2,8 +2,10 @@
 
 use std::process::ExitCode;
 
+use anyhow::Context;
 use billing_devkit::postgres::{Cluster, Durability, InUse, TEST_DATABASE_URL};
 
+use crate::failures::{self, Failures};
 use crate::layout;
 use crate::processes::say;
 use crate::run;
@@ -13,7 +15,7 @@ use crate::stop::StopSignals;
 /// How many runs of the tests there can be at once in one checkout.
 const MAX_CLUSTERS: usize = 8;
 
-/// Runs `cargo test` and gives its exit code.
+/// Runs `cargo test` and gives its exit code. What failed is said again at the end.
 pub(crate) async fn test(arguments: &[String], stop: &mut StopSignals) -> anyhow::Result<ExitCode> {
     let (cluster, url) = match given(TEST_DATABASE_URL) {
         Some(url) => (None, url),
@@ -32,9 +34,16 @@ pub(crate) async fn test(arguments: &[String], stop: &mut StopSignals) -> anyhow
         command.arg("--workspace");
     }
     command.args(arguments);
-    let outcome = run::to_end(&mut command, stop).await;
+    failures::forget().context("What the last run left cannot be removed")?;
+    let mut failures = Failures::default();
+    let outcome = run::to_end_reading(&mut command, |line| failures.read(line), stop).await;
     if let Some(cluster) = cluster {
         tokio::task::spawn_blocking(|| Cluster::stop(cluster)).await??;
+    }
+    if let Some(text) = failures.into_text() {
+        say("what failed");
+        println!("{text}");
+        failures::leave(&text).context("What failed cannot be kept")?;
     }
     let code = outcome?.code().and_then(|code| u8::try_from(code).ok());
     Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
