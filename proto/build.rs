@@ -2,10 +2,11 @@
 
 use std::{env, error::Error, fs, path::PathBuf};
 
-const PROTO_FILES: [&str; 20] = [
+const PROTO_FILES: [&str; 22] = [
     "billing/admin/v1/admin_service.proto",
     "billing/admin/v1/api_key.proto",
     "billing/admin/v1/audit_event.proto",
+    "billing/admin/v1/notice.proto",
     "billing/admin/v1/webhook_event.proto",
     "billing/common/v1/error_reason.proto",
     "billing/common/v1/field_violation.proto",
@@ -18,6 +19,7 @@ const PROTO_FILES: [&str; 20] = [
     "billing/org/v1/admin_session_service.proto",
     "billing/org/v1/api_key_service.proto",
     "billing/org/v1/audit_service.proto",
+    "billing/org/v1/notice_service.proto",
     "billing/org/v1/organization_service.proto",
     "billing/stripe/v1/customer_service.proto",
     "billing/stripe/v1/meter_event_service.proto",

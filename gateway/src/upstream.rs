@@ -18,6 +18,7 @@ use billing_proto::{
     org::v1::{
         admin_session_service_client::AdminSessionServiceClient,
         api_key_service_client::ApiKeyServiceClient, audit_service_client::AuditServiceClient,
+        notice_service_client::NoticeServiceClient,
         organization_service_client::OrganizationServiceClient,
     },
     stripe::v1::{
@@ -66,6 +67,8 @@ pub(crate) struct Upstream {
     pub api_keys: ApiKeyServiceClient<ServiceChannel>,
     /// org-svc, for who changed what.
     pub audit: AuditServiceClient<ServiceChannel>,
+    /// org-svc, for what the operator's own channel was not told.
+    pub notices: NoticeServiceClient<ServiceChannel>,
     /// org-svc, for a session that is there.
     pub sessions: AdminSessionServiceClient<ServiceChannel>,
     /// org-svc, where a password is hashed.
@@ -98,6 +101,7 @@ impl Upstream {
             linking: OrganizationServiceClient::new(org(LINK_DEADLINE)?),
             api_keys: ApiKeyServiceClient::new(org(READ_DEADLINE)?),
             audit: AuditServiceClient::new(org(READ_DEADLINE)?),
+            notices: NoticeServiceClient::new(org(READ_DEADLINE)?),
             sessions: AdminSessionServiceClient::new(org(READ_DEADLINE)?),
             sign_in: AdminSessionServiceClient::new(org(SIGN_IN_DEADLINE)?),
         })

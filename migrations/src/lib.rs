@@ -29,7 +29,7 @@ macro_rules! sql_files {
     };
 }
 
-const FILES: [SqlFile; 22] = sql_files![
+const FILES: [SqlFile; 23] = sql_files![
     "0001_roles",
     "0002_better_auth",
     "0003_adopt_older",
@@ -51,6 +51,7 @@ const FILES: [SqlFile; 22] = sql_files![
     "0021_drained",
     "0022_adopted_customer",
     "0023_notices",
+    "0024_notices_of_ingest",
     "0027_dashboard_speed",
 ];
 

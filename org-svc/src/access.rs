@@ -24,7 +24,8 @@ pub(crate) fn table(readers: &[String]) -> AccessTable {
         )
         .allow(
             "/billing.org.v1.OrganizationService/BatchGetOrganizations",
-            and_readers(&[GATEWAY]),
+            // ingest-svc: when the invoices of held reports are final.
+            and_readers(&[GATEWAY, INGEST_SVC]),
         )
         .allow(
             "/billing.org.v1.OrganizationService/ListOrganizations",
@@ -61,6 +62,8 @@ pub(crate) fn table(readers: &[String]) -> AccessTable {
         .allow("/billing.org.v1.AdminSessionService/", [GATEWAY])
         .allow("/billing.org.v1.ApiKeyService/", [GATEWAY])
         .allow("/billing.org.v1.AuditService/", [GATEWAY])
+        .allow("/billing.org.v1.NoticeService/RecordNotices", [INGEST_SVC])
+        .allow("/billing.org.v1.NoticeService/ListNotices", [GATEWAY])
 }
 
 /// Whether a caller may read organizations on behalf of an admin only. The gateway has no business

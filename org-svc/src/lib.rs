@@ -35,6 +35,7 @@ use billing_kit::{
 use billing_proto::org::v1::{
     admin_session_service_server::AdminSessionServiceServer,
     api_key_service_server::ApiKeyServiceServer, audit_service_server::AuditServiceServer,
+    notice_service_server::NoticeServiceServer,
     organization_service_server::OrganizationServiceServer,
 };
 use sea_orm::DatabaseConnection;
@@ -44,7 +45,7 @@ use tonic::service::Routes;
 use crate::{
     app::{Admins, Organizations, count_organizations::KeptCounts},
     channel::Channel,
-    grpc::{AdminSessions, ApiKeys, Audit, OrganizationsService},
+    grpc::{AdminSessions, ApiKeys, Audit, Notices, OrganizationsService},
     store::better_auth::DetectError,
     stripe_svc::StripeSvc,
 };
@@ -132,6 +133,10 @@ pub async fn start(config: Config, deps: Deps, life: Lifecycle) -> Result<Runnin
         },
         Audit {
             app: admins,
+            verifier: verifier.clone(),
+        },
+        Notices {
+            app: Arc::clone(&organizations),
             verifier,
         },
     )?;
@@ -186,19 +191,22 @@ fn routes(
     admin_sessions: AdminSessions,
     api_keys: ApiKeys,
     audit: Audit,
+    notices: Notices,
 ) -> Result<Routes, String> {
     let reflection = server::reflection(&[
         "billing.org.v1.OrganizationService",
         "billing.org.v1.AdminSessionService",
         "billing.org.v1.ApiKeyService",
         "billing.org.v1.AuditService",
+        "billing.org.v1.NoticeService",
     ])
     .map_err(|fault| fault.to_string())?;
     Ok(reflection
         .add_service(OrganizationServiceServer::new(organizations))
         .add_service(AdminSessionServiceServer::new(admin_sessions))
         .add_service(ApiKeyServiceServer::new(api_keys))
-        .add_service(AuditServiceServer::new(audit)))
+        .add_service(AuditServiceServer::new(audit))
+        .add_service(NoticeServiceServer::new(notices)))
 }
 
 async fn serve(config: Config, listener: TcpListener, routes: Routes, life: Lifecycle) {

@@ -13,6 +13,7 @@ pub(crate) mod csv;
 pub(crate) mod email;
 pub(crate) mod fields;
 pub(crate) mod link_terms;
+pub(crate) mod notice;
 pub(crate) mod organization;
 pub(crate) mod organization_filter;
 pub(crate) mod origin;

@@ -12,13 +12,13 @@ use billing_proto::{
         ListApiKeysRequest, ListApiKeysResponse, ListAuditEventsRequest, ListAuditEventsResponse,
         ListFindingsRequest, ListFindingsResponse, ListHeldReportsRequest, ListHeldReportsResponse,
         ListInvoicesRequest, ListInvoicesResponse, ListMeterErrorsRequest, ListMeterErrorsResponse,
-        ListOrganizationsRequest, ListOrganizationsResponse, ListUsageReportsRequest,
-        ListUsageReportsResponse, ListWebhookEventsRequest, ListWebhookEventsResponse,
-        OrganizationOrder as OrderMessage, PreviewLinkRequest, PreviewLinkResponse,
-        ReleaseReportsRequest, ReleaseReportsResponse, RetryWebhookEventRequest,
-        RetryWebhookEventResponse, RevokeApiKeyRequest, RevokeApiKeyResponse,
-        UnlinkOrganizationRequest, UnlinkOrganizationResponse, UpdateSubscriptionRequest,
-        UpdateSubscriptionResponse, admin_service_server::AdminService,
+        ListNoticesRequest, ListNoticesResponse, ListOrganizationsRequest,
+        ListOrganizationsResponse, ListUsageReportsRequest, ListUsageReportsResponse,
+        ListWebhookEventsRequest, ListWebhookEventsResponse, OrganizationOrder as OrderMessage,
+        PreviewLinkRequest, PreviewLinkResponse, ReleaseReportsRequest, ReleaseReportsResponse,
+        RetryWebhookEventRequest, RetryWebhookEventResponse, RevokeApiKeyRequest,
+        RevokeApiKeyResponse, UnlinkOrganizationRequest, UnlinkOrganizationResponse,
+        UpdateSubscriptionRequest, UpdateSubscriptionResponse, admin_service_server::AdminService,
     },
     common::v1::{CancelMode, DeploymentType, ErrorReason, PlanType},
 };
@@ -30,7 +30,8 @@ use super::{records, translate};
 use crate::{
     app::{
         Admin, ApiKeyPage, App, AuditPage, Change, CreatedApiKey, FindingsPage, HeldReportPage,
-        InvoicePage, Link, MeterErrorPage, PageRequest, UsageReportPage, WebhookEventPage,
+        InvoicePage, Link, MeterErrorPage, NoticePage, PageRequest, UsageReportPage,
+        WebhookEventPage,
     },
     domain::{
         link_terms::LinkTerms,
@@ -394,6 +395,31 @@ impl AdminService for AdminFace {
             .await?;
         Ok(Response::new(ListAuditEventsResponse {
             events: events.into_iter().map(records::audit_event).collect(),
+            next_page_token: next_page_token.unwrap_or_default(),
+        }))
+    }
+
+    async fn list_notices(
+        &self,
+        request: Request<ListNoticesRequest>,
+    ) -> Result<Response<ListNoticesResponse>, Status> {
+        let admin = self.reader(&request).await?;
+        let request = request.into_inner();
+        let state = records::notice_state(request.state());
+        let ListNoticesRequest {
+            state: _,
+            page_size,
+            page_token,
+        } = request;
+        let NoticePage {
+            notices,
+            next_page_token,
+        } = self
+            .0
+            .list_notices(&admin, state, page_size, page_token)
+            .await?;
+        Ok(Response::new(ListNoticesResponse {
+            notices: notices.into_iter().map(records::notice).collect(),
             next_page_token: next_page_token.unwrap_or_default(),
         }))
     }

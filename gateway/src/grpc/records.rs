@@ -1,4 +1,4 @@
-//! API keys, the audit trail and what Stripe told as messages of `billing.admin.v1`.
+//! API keys, the audit trail, notices and what Stripe told as messages of `billing.admin.v1`.
 
 use billing_kit::{Fault, proto_time};
 use billing_proto::{admin::v1 as admin, org::v1 as org, stripe::v1 as stripe};
@@ -6,6 +6,7 @@ use billing_proto::{admin::v1 as admin, org::v1 as org, stripe::v1 as stripe};
 use crate::domain::{
     api_key::ApiKey,
     audit_event::{AuditEvent, AuditFilter},
+    notice::Notice,
     webhook_event::{MeterError, WebhookEvent, state_word},
 };
 
@@ -108,6 +109,44 @@ pub(super) fn audit_event(event: AuditEvent) -> admin::AuditEvent {
         request_id: request_id.unwrap_or_default(),
         before_json: before.unwrap_or_default(),
         after_json: after.unwrap_or_default(),
+    }
+}
+
+pub(super) fn notice_state(state: admin::NoticeState) -> org::NoticeState {
+    match state {
+        admin::NoticeState::Unspecified => org::NoticeState::Unspecified,
+        admin::NoticeState::Queued => org::NoticeState::Queued,
+        admin::NoticeState::GivenUp => org::NoticeState::GivenUp,
+    }
+}
+
+pub(super) fn notice(notice: Notice) -> admin::Notice {
+    let Notice {
+        id,
+        kind,
+        occurred_at,
+        state,
+        attempt_count,
+        next_attempt_at,
+        ended_at,
+        error_message,
+        data,
+    } = notice;
+    let state = match state {
+        org::NoticeState::Unspecified => admin::NoticeState::Unspecified,
+        org::NoticeState::Queued => admin::NoticeState::Queued,
+        org::NoticeState::GivenUp => admin::NoticeState::GivenUp,
+    };
+    admin::Notice {
+        id: id.to_string(),
+        r#type: kind,
+        occur_time: Some(proto_time::to_proto(occurred_at)),
+        state: state.into(),
+        attempt_count,
+        next_attempt_time: next_attempt_at.map(proto_time::to_proto),
+        end_time: ended_at.map(proto_time::to_proto),
+        error_message: error_message.unwrap_or_default(),
+        data_json: data,
     }
 }
 

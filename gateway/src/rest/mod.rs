@@ -16,6 +16,7 @@ mod audit_events;
 pub(crate) mod auth;
 mod held_reports;
 mod json;
+mod notices;
 pub(crate) mod openapi;
 mod organizations;
 pub(crate) mod query;
@@ -61,6 +62,7 @@ fn table() -> OpenApiRouter<Web> {
         .routes(routes!(webhooks::retry))
         .routes(routes!(webhooks::meter_errors))
         .routes(routes!(audit_events::list))
+        .routes(routes!(notices::list))
         .routes(routes!(api_keys::list, api_keys::create))
         .routes(routes!(api_keys::revoke))
         .layer(map_response(keep_nothing));

@@ -117,7 +117,8 @@ impl World {
             .map(|(name, value)| (name.to_owned(), value));
         let config = Config::from_env(Env::from_variables(variables)).unwrap();
         let life = Lifecycle::new();
-        let running = gateway::start(config, Deps::system(), life.clone())
+        // Boxed: it holds a client of each service, and would make every test's future a large one.
+        let running = Box::pin(gateway::start(config, Deps::system(), life.clone()))
             .await
             .unwrap();
         let client = billing_harness::plain_http_client(PATIENCE);

@@ -8,9 +8,11 @@ mod api_key_service;
 mod audit_service;
 mod door;
 mod messages;
+mod notice_service;
 mod organization_service;
 
 pub(crate) use admin_session_service::AdminSessions;
 pub(crate) use api_key_service::ApiKeys;
 pub(crate) use audit_service::Audit;
+pub(crate) use notice_service::Notices;
 pub(crate) use organization_service::OrganizationsService;

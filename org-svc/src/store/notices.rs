@@ -8,7 +8,11 @@ use serde_json::Value as Json;
 use uuid::Uuid;
 
 use super::{link_operations::Lease, statement, unknown_word};
-use crate::domain::notice::{Notice, NoticeKind};
+use crate::domain::{
+    keyset::Keyset,
+    notice::{Notice, NoticeKey, NoticeKind, NoticeState, OpenNotice},
+    page::PageSize,
+};
 
 #[derive(FromQueryResult)]
 struct Row {
@@ -68,6 +72,121 @@ pub(crate) async fn insert(db: &impl ConnectionTrait, notice: &Notice) -> Result
         .await
         .map_err(db_fault)?;
     Ok(())
+}
+
+const INSERT_TOLD: &str = r"
+    INSERT INTO notices (id, key, kind, occurred_at, data, state, next_attempt_at, created_at)
+    SELECT id, key, kind, occurred_at, data::jsonb, 'queued', $6, $6
+    FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::text[])
+        AS t (id, key, kind, occurred_at, data)
+    ORDER BY key
+    ON CONFLICT (key) DO NOTHING";
+
+/// Stores what another service tells of; what is stored under its key already stays as it is.
+pub(crate) async fn insert_told(
+    db: &impl ConnectionTrait,
+    told: &[(NoticeKey, Notice)],
+    now: DateTime<Utc>,
+) -> Result<(), Fault> {
+    fn column<T>(told: &[(NoticeKey, Notice)], of: impl Fn(&Notice) -> T) -> Vec<T> {
+        told.iter().map(|(_, notice)| of(notice)).collect()
+    }
+    let keys: Vec<_> = told
+        .iter()
+        .map(|(key, _)| key.as_str().to_owned())
+        .collect();
+    let values = [
+        column(told, |it| it.id).into(),
+        keys.into(),
+        column(told, |it| it.kind.as_str().to_owned()).into(),
+        column(told, |it| it.occurred_at).into(),
+        column(told, |it| it.data.to_string()).into(),
+        now.into(),
+    ];
+    db.execute_raw(statement(INSERT_TOLD, values))
+        .await
+        .map_err(db_fault)?;
+    Ok(())
+}
+
+#[derive(FromQueryResult)]
+struct OpenRow {
+    id: Uuid,
+    kind: String,
+    occurred_at: DateTime<Utc>,
+    data: Json,
+    state: String,
+    attempt_count: i32,
+    next_attempt_at: DateTime<Utc>,
+    settled_at: Option<DateTime<Utc>>,
+    error_message: Option<String>,
+    created_at: DateTime<Utc>,
+}
+
+impl TryFrom<OpenRow> for OpenNotice {
+    type Error = Fault;
+
+    fn try_from(row: OpenRow) -> Result<Self, Fault> {
+        let OpenRow {
+            id,
+            kind,
+            occurred_at,
+            data,
+            state,
+            attempt_count,
+            next_attempt_at,
+            settled_at,
+            error_message,
+            created_at,
+        } = row;
+        let notice = Row {
+            id,
+            kind,
+            occurred_at,
+            data,
+            created_at,
+            attempt_count,
+        };
+        Ok(Self {
+            notice: notice.try_into()?,
+            state: NoticeState::from_word(&state).ok_or_else(|| unknown_word("state", &state))?,
+            next_attempt_at,
+            settled_at,
+            error: error_message,
+        })
+    }
+}
+
+const LIST_OPEN: &str = r"
+    SELECT id, kind, occurred_at, data, state, attempt_count, next_attempt_at, settled_at,
+        error_message, created_at
+    FROM notices
+    WHERE state <> 'sent' AND ($1::text IS NULL OR state = $1)
+      AND ($2::timestamptz IS NULL OR (created_at, id) < ($2, $3))
+    ORDER BY created_at DESC, id DESC LIMIT $4";
+
+/// A page of the notices that are not sent, the latest first, and whether there is more behind it.
+pub(crate) async fn list_open(
+    db: &impl ConnectionTrait,
+    state: Option<NoticeState>,
+    after: Option<Keyset>,
+    size: PageSize,
+) -> Result<(Vec<OpenNotice>, bool), Fault> {
+    let values = [
+        state.map(NoticeState::as_str).into(),
+        after.map(|end| end.at).into(),
+        after.map(|end| end.id).into(),
+        // One more than the page holds tells whether there is another.
+        (i64::from(size.get()) + 1).into(),
+    ];
+    let mut rows = OpenRow::find_by_statement(statement(LIST_OPEN, values))
+        .all(db)
+        .await
+        .map_err(db_fault)?;
+    let more = rows.len() > usize::from(size.get());
+    rows.truncate(size.get().into());
+    let notices = rows.into_iter().map(OpenNotice::try_from);
+    Ok((notices.collect::<Result<_, _>>()?, more))
 }
 
 const CLAIM_DUE: &str = r"

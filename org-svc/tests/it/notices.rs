@@ -13,7 +13,14 @@ use axum::{
     response::{IntoResponse, Response},
     routing::post,
 };
-use billing_proto::{common::v1::SubscriptionStatus, org::v1::LinkTerms};
+use billing_kit::proto_time;
+use billing_proto::{
+    common::v1::SubscriptionStatus,
+    org::v1::{
+        LinkTerms, ListNoticesRequest, ListNoticesResponse, NoticeState, NoticeToRecord,
+        RecordNoticesRequest,
+    },
+};
 use chrono::TimeDelta;
 use hmac::{Hmac, KeyInit, Mac};
 use org_svc::ChannelConfig;
@@ -21,6 +28,7 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 use tokio::{net::TcpListener, task::JoinHandle};
 use url::Url;
+use uuid::Uuid;
 
 use crate::{
     links::{card_declined, link, pending, terms},
@@ -357,4 +365,147 @@ async fn without_a_channel_nothing_is_stored() {
     let org_svc = world.start_alone().await;
     pending(&world, &org_svc).await;
     assert_eq!(world.count("SELECT count(*) FROM notices").await, 0);
+}
+
+fn held(world: &World, organization_id: Uuid, day: &str) -> NoticeToRecord {
+    NoticeToRecord {
+        key: format!("report.held/{organization_id}/{day}"),
+        r#type: "report.held".to_owned(),
+        organization_id: organization_id.to_string(),
+        occur_time: Some(proto_time::to_proto(world.now())),
+        data_json: r#"{"user_count": 4000}"#.to_owned(),
+    }
+}
+
+async fn record(org_svc: &OrgSvc, notices: Vec<NoticeToRecord>) -> Vec<String> {
+    let request = RecordNoticesRequest { notices };
+    let answer = org_svc.notices.clone().record_notices(request).await;
+    answer.unwrap().into_inner().settled_keys
+}
+
+#[tokio::test]
+async fn what_another_service_knows_is_told_once_with_the_organizations_name() {
+    let (world, receiver, _stripe_svc, org_svc) = told(Mood::Provision).await;
+    let id = pending(&world, &org_svc).await;
+    receiver.eventually(1).await;
+    let stranger = new_id();
+    let today = held(&world, id, "2027-01-15");
+    let newer = NoticeToRecord {
+        key: "report.lost/1".to_owned(),
+        r#type: "report.lost".to_owned(),
+        ..today.clone()
+    };
+    let of_nobody = held(&world, stranger, "2027-01-15");
+    let keys = [today.key.clone(), of_nobody.key.clone()];
+    for _ in 0..2 {
+        // What this release does not know is not settled, and keeps nothing else from being told.
+        let all = vec![today.clone(), newer.clone(), of_nobody.clone()];
+        assert_eq!(record(&org_svc, all).await, keys);
+    }
+    let tomorrow = held(&world, id, "2027-01-16");
+    record(&org_svc, vec![tomorrow]).await;
+    let told = receiver.eventually(4).await;
+    let mut told: Vec<_> = told[1..].iter().map(Delivery::json).collect();
+    told.sort_by_key(|it| it["data"]["organization_name"].is_null());
+    let named =
+        json!({"organization_id": id, "organization_name": "Acme Corp", "user_count": 4000});
+    let unnamed =
+        json!({"organization_id": stranger, "organization_name": null, "user_count": 4000});
+    for (told, data) in told.iter().zip([&named, &named, &unnamed]) {
+        assert_eq!(
+            (&told["type"], &told["data"]),
+            (&json!("report.held"), data)
+        );
+        assert_eq!(told["occurred_at"], "2027-01-15T08:00:00.000Z");
+    }
+    assert_eq!(world.count("SELECT count(*) FROM notices").await, 4);
+}
+
+#[tokio::test]
+async fn without_a_channel_what_another_service_knows_is_settled_and_not_stored() {
+    let world = World::new().await;
+    let org_svc = world.start_alone().await;
+    let notice = held(&world, new_id(), "2027-01-15");
+    let key = notice.key.clone();
+    assert_eq!(record(&org_svc, vec![notice]).await, [key]);
+    assert_eq!(world.count("SELECT count(*) FROM notices").await, 0);
+}
+
+async fn listed(
+    world: &World,
+    org_svc: &OrgSvc,
+    request: ListNoticesRequest,
+) -> ListNoticesResponse {
+    let request = world.as_admin(request);
+    let answer = org_svc.notices.clone().list_notices(request).await;
+    answer.unwrap().into_inner()
+}
+
+#[tokio::test]
+async fn what_waits_and_what_was_given_up_is_listed_for_admins() {
+    let world = World::new().await;
+    let receiver = Receiver::answering(StatusCode::BAD_GATEWAY).await;
+    let url = receiver.url("http", "127.0.0.1");
+    let org_svc = telling(&world, &nowhere(), url, true).await;
+    let none = ListNoticesRequest::default;
+    let stranger = org_svc.notices.clone().list_notices(none()).await;
+    assert_eq!(stranger.unwrap_err().code(), tonic::Code::Unauthenticated);
+    pending(&world, &org_svc).await;
+    eventually_stored(&world, "queued", 1).await;
+    world.pass(TimeDelta::hours(73));
+    eventually_stored(&world, "given_up", 2).await;
+    let id = new_id();
+    record(&org_svc, vec![held(&world, id, "2027-01-18")]).await;
+    let waiting = ListNoticesRequest {
+        state: NoticeState::Queued.into(),
+        ..none()
+    };
+    let waiting = eventually("the first attempt failed", async || {
+        let mut found = listed(&world, &org_svc, waiting.clone()).await.notices;
+        let notice = found.pop()?;
+        (!notice.error_message.is_empty()).then_some(notice)
+    })
+    .await;
+    assert_eq!(waiting.r#type, "report.held");
+    assert_eq!(waiting.error_message, "It answered with status 502.");
+    assert!(waiting.next_attempt_time.is_some() && waiting.end_time.is_none());
+    let data: Value = serde_json::from_str(&waiting.data_json).unwrap();
+    assert_eq!(data["organization_id"], id.to_string());
+
+    let mut pages = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let request = ListNoticesRequest {
+            page_size: 1,
+            page_token,
+            ..none()
+        };
+        let page = listed(&world, &org_svc, request).await;
+        pages.extend(page.notices);
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    let [_, given_up] = &pages[..] else {
+        panic!("{pages:?}");
+    };
+    assert_eq!(pages[0].id, waiting.id, "the latest first");
+    assert_eq!(given_up.state(), NoticeState::GivenUp);
+    assert!(given_up.next_attempt_time.is_none() && given_up.end_time.is_some());
+    let request = ListNoticesRequest {
+        state: NoticeState::GivenUp.into(),
+        ..none()
+    };
+    let given_up_alone = listed(&world, &org_svc, request).await.notices;
+    assert_eq!(given_up_alone, std::slice::from_ref(given_up));
+
+    // What was sent is not among them.
+    receiver.answer(StatusCode::OK);
+    world.pass(TimeDelta::minutes(1));
+    eventually("only what was given up is left", async || {
+        let left = listed(&world, &org_svc, none()).await.notices;
+        (left == given_up_alone).then_some(())
+    })
+    .await;
 }

@@ -5,7 +5,7 @@ use billing_proto::{
         BillingInterval, CancelMode, DeploymentType, ErrorReason, InvoiceStatus, PlanType,
         PriceUnit,
     },
-    org::v1::ApiKeyAccess,
+    org::v1::{ApiKeyAccess, NoticeState},
     stripe::v1::WebhookEventState,
 };
 use utoipa::openapi::{Object, Type, schema::ObjectBuilder, schema::SchemaType};
@@ -13,6 +13,7 @@ use utoipa::openapi::{Object, Type, schema::ObjectBuilder, schema::SchemaType};
 use crate::{
     domain::{
         api_key::access_word,
+        notice::notice_state_word,
         organization::{LinkKind, LinkState},
         reconciliation::FindingKind,
         reporting::{HoldReason, ReportingState},
@@ -135,6 +136,11 @@ pub(crate) fn webhook_event_states() -> Object {
         WebhookEventState::Dead,
     ];
     one_of(all.map(state_word))
+}
+
+pub(crate) fn notice_states() -> Object {
+    let all = [NoticeState::Queued, NoticeState::GivenUp];
+    one_of(all.map(notice_state_word))
 }
 
 pub(crate) fn price_units_or_null() -> Object {

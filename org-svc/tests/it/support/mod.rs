@@ -22,6 +22,7 @@ use billing_proto::org::v1::{
     ObserveOrganizationsRequest, Organization, OrganizationObservation, OrganizationStanding,
     admin_session_service_client::AdminSessionServiceClient,
     api_key_service_client::ApiKeyServiceClient, audit_service_client::AuditServiceClient,
+    notice_service_client::NoticeServiceClient,
     organization_service_client::OrganizationServiceClient,
 };
 use chrono::{DateTime, TimeDelta, Utc};
@@ -173,6 +174,7 @@ pub(crate) struct OrgSvc {
     pub(crate) sessions: AdminSessionServiceClient<ServiceChannel>,
     pub(crate) api_keys: ApiKeyServiceClient<ServiceChannel>,
     pub(crate) audit: AuditServiceClient<ServiceChannel>,
+    pub(crate) notices: NoticeServiceClient<ServiceChannel>,
     pub(crate) watching: OrganizationServiceClient<ServiceChannel>,
     pub(crate) life: Lifecycle,
 }
@@ -186,7 +188,8 @@ impl OrgSvc {
             organizations: OrganizationServiceClient::new(channel.clone()),
             sessions: AdminSessionServiceClient::new(channel.clone()),
             api_keys: ApiKeyServiceClient::new(channel.clone()),
-            audit: AuditServiceClient::new(channel),
+            audit: AuditServiceClient::new(channel.clone()),
+            notices: NoticeServiceClient::new(channel),
             watching: OrganizationServiceClient::new(streams),
             life,
         }
