@@ -31,7 +31,10 @@ use billing_proto::{
         reporting_service_server::{self, ReportingServiceServer},
         usage_report_service_server::{self, UsageReportServiceServer},
     },
-    org::v1::organization_service_client::OrganizationServiceClient,
+    org::v1::{
+        notice_service_client::NoticeServiceClient,
+        organization_service_client::OrganizationServiceClient,
+    },
     stripe::v1::meter_event_service_client::MeterEventServiceClient,
 };
 use sea_orm::DatabaseConnection;
@@ -80,6 +83,8 @@ struct Parts {
     deps: Deps,
     org: OrganizationServiceClient<client::ServiceChannel>,
     org_feed: OrganizationServiceClient<client::ServiceChannel>,
+    /// What the operator's own channel is told goes through org-svc.
+    notices: NoticeServiceClient<client::ServiceChannel>,
     stripe: MeterEventServiceClient<client::ServiceChannel>,
     /// Told when a report was queued, so that the relay need not wait for its next look.
     queued: Arc<Notify>,
@@ -114,8 +119,9 @@ pub async fn start(config: Config, deps: Deps, life: Lifecycle) -> Result<Runnin
     let parts = Parts {
         db: db.clone(),
         deps: deps.clone(),
-        org: OrganizationServiceClient::new(org),
+        org: OrganizationServiceClient::new(org.clone()),
         org_feed: OrganizationServiceClient::new(org_feed),
+        notices: NoticeServiceClient::new(org),
         stripe: MeterEventServiceClient::new(stripe),
         queued: Arc::new(Notify::new()),
         org_presence: Arc::default(),

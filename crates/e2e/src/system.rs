@@ -36,6 +36,9 @@ pub const WEBHOOK_SECRET: &str = "whsec_sample";
 /// What session cookies are signed with.
 pub const AUTH_SECRET: &str = "a-secret-for-tests-0123456789abcdef";
 
+/// What notices are signed with.
+const NOTICE_SECRET: &str = "a-secret-of-the-operators";
+
 /// Another internal service, which may read org-svc.
 const READER: &str = "developer";
 
@@ -49,6 +52,8 @@ pub struct System {
     /// What the services take the time from, and what moves it where a test does.
     clock: Clock,
     time: Option<watch::Sender<DateTime<Utc>>>,
+    /// The operator's own channel, where there is one.
+    notice_url: Option<String>,
     pki: DevPki,
     signing_key: SigningKey,
     // Last: the services let go of it first.
@@ -74,6 +79,14 @@ impl System {
         let (time, clock) = Clock::manual(at);
         (system.time, system.clock) = (Some(time), clock);
         system.set_time(at).await;
+        system.start_services();
+        system
+    }
+
+    /// A whole system that tells a channel at this address.
+    pub async fn start_telling(notice_url: &str) -> Self {
+        let mut system = Self::without_services(TestDatabase::migrated().await).await;
+        system.notice_url = Some(notice_url.to_owned());
         system.start_services();
         system
     }
@@ -122,6 +135,7 @@ impl System {
             hosts: BTreeMap::new(),
             clock: Clock::system(),
             time: None,
+            notice_url: None,
             pki,
             signing_key,
             database,
@@ -211,6 +225,13 @@ impl System {
             ("TLS_KEY_FILE", text(self.pki.key(identity))),
             ("TLS_CA_FILE", text(self.pki.ca())),
         ];
+        if let (Service::Org, Some(notice_url)) = (service, &self.notice_url) {
+            variables.extend([
+                ("NOTICE_URL", notice_url.clone()),
+                ("NOTICE_SECRET", NOTICE_SECRET.to_owned()),
+                ("NOTICE_PRIVATE_ADDRESSES", "true".to_owned()),
+            ]);
+        }
         variables.extend(match service {
             Service::Ingest => vec![
                 ("DATABASE_URL", self.database.url().to_owned()),

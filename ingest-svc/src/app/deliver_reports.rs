@@ -18,8 +18,14 @@ use uuid::Uuid;
 
 use crate::{
     Parts,
-    domain::delivery::{DeliveryState, backoff, meter_event_identifier},
-    store::delivery::{self, InFlight, Settlement},
+    domain::{
+        delivery::{DeliveryState, backoff, meter_event_identifier},
+        notice::{NewNotice, Refused},
+    },
+    store::{
+        delivery::{self, InFlight, Settlement},
+        notices,
+    },
 };
 
 /// How many organizations are leased, and events sent, at once. A lane that waits for a slow event
@@ -201,7 +207,35 @@ async fn settle(
     settlements.retain(|settlement| ours.contains(&settlement.report_id));
     if !settlements.is_empty() {
         delivery::settle(&txn, &settlements, now).await?;
+        notices::tell(&txn, &refused(in_flight, &settlements, now), now).await?;
     }
     delivery::release(&txn, held).await?;
     txn.commit().await
+}
+
+/// What is told of the reports that Stripe refused.
+fn refused(
+    in_flight: &[InFlight],
+    settlements: &[Settlement],
+    now: DateTime<Utc>,
+) -> Vec<NewNotice> {
+    let refused = settlements
+        .iter()
+        .filter(|settlement| settlement.state == DeliveryState::Refused);
+    refused
+        .filter_map(|settlement| {
+            let report = in_flight
+                .iter()
+                .find(|report| report.id == settlement.report_id)?;
+            let (code, message) = settlement.error.as_ref()?;
+            let refused = Refused {
+                report_id: report.id,
+                reported_at: report.reported_at,
+                user_count: report.user_count,
+                code,
+                message,
+            };
+            Some(NewNotice::refused(report.organization_id, refused, now))
+        })
+        .collect()
 }

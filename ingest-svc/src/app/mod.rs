@@ -22,6 +22,8 @@ mod observe;
 mod reconcile;
 mod release_reports;
 mod report_usage;
+mod tell_notices;
+mod watch_silence;
 mod work_off_spool;
 
 pub(crate) use batch_get_reporting::{Observed, batch_get_reporting};
@@ -44,4 +46,6 @@ pub(crate) use observe::OrgPresence;
 pub(crate) use reconcile::reconcile;
 pub(crate) use release_reports::release_reports;
 pub(crate) use report_usage::{Outcome, report_usage};
+pub(crate) use tell_notices::tell_notices;
+pub(crate) use watch_silence::{watch_holds, watch_silence};
 pub(crate) use work_off_spool::work_off_spool;

@@ -18,11 +18,12 @@ use crate::{
     app::{baselines::Baselines, observe::observe},
     domain::{
         delivery::{self, DeliveryState},
+        notice::NewNotice,
         report::{RawReport, Report},
         standing::{Standing, SubscriptionStatus},
     },
     store::{
-        missed_invoices,
+        missed_invoices, notices,
         reporting::{self, Latest},
         reports::{self, NewReport},
         spool::{self, Spooled},
@@ -169,7 +170,8 @@ async fn insert(
     let inserted: HashSet<_> = reports::insert_new(txn, new).await?.into_iter().collect();
     let recorded = new.iter().filter(|new| inserted.contains(&new.id));
     schedule_queued(txn, recorded.clone()).await?;
-    settle_missed(txn, recorded, now).await?;
+    settle_missed(txn, recorded.clone(), now).await?;
+    tell_held(txn, recorded, now).await?;
     let known = find_known(txn, candidates, &inserted).await?;
     Ok(Committed {
         inserted,
@@ -221,6 +223,22 @@ pub(super) async fn settle_missed(
     let missed = new.filter(|new| new.state == DeliveryState::MissedInvoice);
     let missed = missed.map(|new| new.report.organization_id).collect();
     missed_invoices::settle(txn, missed, now).await
+}
+
+/// Tells of the reports that are held from the beginning.
+pub(super) async fn tell_held(
+    txn: &DatabaseTransaction,
+    new: impl Iterator<Item = &NewReport>,
+    now: DateTime<Utc>,
+) -> Result<(), DbErr> {
+    let held = new
+        .filter(|new| new.state == DeliveryState::Held)
+        .filter_map(|new| {
+            let hold = new.hold.as_ref()?;
+            Some(NewNotice::held(new.id, &new.report, hold, now))
+        });
+    let held: Vec<_> = held.collect();
+    notices::tell(txn, &held, now).await
 }
 
 async fn spool_all(

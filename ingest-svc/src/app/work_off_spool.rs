@@ -14,7 +14,7 @@ use crate::{
     app::{
         baselines::Baselines,
         observe::observe,
-        report_usage::{new_report, schedule_queued, settle_missed},
+        report_usage::{new_report, schedule_queued, settle_missed, tell_held},
     },
     domain::standing::Standing,
     store::{
@@ -208,6 +208,7 @@ async fn relocate(
     }
     schedule_queued(&txn, new.iter()).await?;
     settle_missed(&txn, new.iter(), now).await?;
+    tell_held(&txn, new.iter(), now).await?;
     baselines.keep(&txn, new.iter()).await?;
     txn.commit().await?;
     parts

@@ -5,6 +5,7 @@ pub(crate) mod expectation;
 pub(crate) mod finding;
 pub(crate) mod hold;
 pub(crate) mod invoiced;
+pub(crate) mod notice;
 #[cfg(test)]
 mod properties;
 pub(crate) mod reconciliation;

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 use uuid::Uuid;
 
-use super::{day_rule::replaces, missed_invoices, sql};
+use super::{day_rule::replaces, missed_invoices, notices::tell_held, sql};
 use crate::domain::delivery::{AGE_MAX, DeliveryState};
 
 /// A report that is on its way.
@@ -103,8 +103,8 @@ async fn judge_again(
         ")"
     );
     // The same rules as domain::delivery::state_at_recording, which a test holds against these.
-    const JUDGE_AGAIN: &str = "
-        WITH judged AS (
+    const JUDGE_AGAIN: &str = concat!(
+        "WITH judged AS (
             SELECT u.id, CASE
                 WHEN r.billing_start_at IS NOT NULL
                     AND (u.reported_at < r.billing_start_at OR u.reported_at >= r.billing_end_at)
@@ -132,8 +132,13 @@ async fn judge_again(
                 next_attempt_at = CASE WHEN j.state = 'queued' THEN greatest(u.reported_at, $2) END,
                 settled_at = CASE WHEN j.state NOT IN ('queued', 'waiting', 'held') THEN $2::timestamptz END
             FROM judged j WHERE u.id = j.id AND j.state <> u.delivery_state
-            RETURNING u.organization_id, u.delivery_state)
-        SELECT DISTINCT organization_id FROM moved WHERE delivery_state = 'missed_invoice'";
+            RETURNING u.id, u.organization_id, u.delivery_state, u.reported_at, u.user_count,
+                u.instance_url, u.hold_reason, u.error_message),
+        told AS (",
+        tell_held!(),
+        ")
+        SELECT DISTINCT organization_id FROM moved WHERE delivery_state = 'missed_invoice'"
+    );
     db.execute_raw(sql(BRING_BACK, [organizations.clone().into()]))
         .await?;
     let oldest = now - AGE_MAX;

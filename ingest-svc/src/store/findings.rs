@@ -5,7 +5,7 @@ use rust_decimal::Decimal;
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 use uuid::Uuid;
 
-use super::{sql, unknown_word};
+use super::{notices::tell_opened, sql, unknown_word};
 use crate::domain::{
     finding::{DismissReason, Dismissal, Finding, FindingKind},
     invoiced::InvoiceDifference,
@@ -68,7 +68,7 @@ pub(crate) async fn record_invoices(
 }
 
 /// Records findings. What differed before and agreed since is found anew; what a person has dismissed
-/// opens again where the numbers are others.
+/// opens again where the numbers are others. What opens is told.
 async fn record(
     db: &impl ConnectionTrait,
     organization_id: Uuid,
@@ -76,7 +76,11 @@ async fn record(
     found: &[Found],
     now: DateTime<Utc>,
 ) -> Result<(), DbErr> {
-    const RECORD: &str = "
+    const RECORD: &str = concat!(
+        "WITH open_before AS (
+            SELECT id FROM billing_findings WHERE organization_id = $1 AND kind = $3
+                AND resolved_at IS NULL AND dismissed_at IS NULL),
+        recorded AS (
         INSERT INTO billing_findings AS f (organization_id, kind, day, period_start_at, period_end_at,
             stripe_invoice_id, expected, found, resend_count, first_seen_at, last_seen_at)
         SELECT $1, $3, day, start_at, end_at, invoice_id, expected, found::numeric, resend_count, $2, $2
@@ -95,7 +99,10 @@ async fn record(
             resolved_at = NULL,
             (dismissed_at, dismissed_by, dismiss_reason) = (SELECT f.dismissed_at, f.dismissed_by,
                 f.dismiss_reason WHERE f.resolved_at IS NULL
-                    AND (f.expected, f.found) = (excluded.expected, excluded.found))";
+                    AND (f.expected, f.found) = (excluded.expected, excluded.found))
+        RETURNING f.*) ",
+        tell_opened!()
+    );
     fn column<T>(found: &[Found], of: impl Fn(&Found) -> T) -> Vec<T> {
         found.iter().map(of).collect()
     }

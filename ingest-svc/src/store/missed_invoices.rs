@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DbErr};
 use uuid::Uuid;
 
-use super::{day_rule::replaces, sql};
+use super::{day_rule::replaces, notices::tell_opened, sql};
 
 /// Settles the missed reports of organizations, under their locks: one with a later report of its day
 /// would not have counted anyway, and the others are shown to a person.
@@ -25,7 +25,11 @@ pub(crate) async fn settle(
     // What was invoiced of the day is what the report before said, if that was sent. Where it said
     // the same, nothing was missed. A finding that a person has dismissed opens anew with other
     // numbers.
-    const RECORD: &str = "
+    const RECORD: &str = concat!(
+        "WITH open_before AS (
+            SELECT id FROM billing_findings WHERE organization_id = ANY($1)
+                AND kind = 'missed_invoice' AND resolved_at IS NULL AND dismissed_at IS NULL),
+        recorded AS (
         INSERT INTO billing_findings AS f (organization_id, kind, day, period_start_at, period_end_at,
             expected, found, first_seen_at, last_seen_at)
         SELECT m.organization_id, 'missed_invoice', (m.reported_at AT TIME ZONE 'UTC')::date,
@@ -42,7 +46,10 @@ pub(crate) async fn settle(
             expected = excluded.expected, found = excluded.found,
             last_seen_at = greatest(f.last_seen_at, excluded.last_seen_at), resolved_at = NULL,
             dismissed_at = NULL, dismissed_by = NULL, dismiss_reason = NULL
-        WHERE (f.expected, f.found) IS DISTINCT FROM (excluded.expected, excluded.found)";
+        WHERE (f.expected, f.found) IS DISTINCT FROM (excluded.expected, excluded.found)
+        RETURNING f.*) ",
+        tell_opened!()
+    );
     if organizations.is_empty() {
         return Ok(());
     }

@@ -10,6 +10,7 @@ pub(crate) mod feed_cursors;
 pub(crate) mod findings;
 pub(crate) mod holds;
 pub(crate) mod missed_invoices;
+pub(crate) mod notices;
 pub(crate) mod reconciliation;
 pub(crate) mod reporting;
 pub(crate) mod reports;
@@ -34,6 +35,8 @@ fn unknown_word(column: &str, word: impl Display) -> DbErr {
 mod day_rule_tests;
 #[cfg(test)]
 mod drain_tests;
+#[cfg(test)]
+mod notice_tests;
 #[cfg(test)]
 mod reconciliation_tests;
 #[cfg(test)]

@@ -14,6 +14,7 @@ mod days;
 mod feed;
 mod metrics;
 mod reconciliation;
+mod silence;
 
 /// How many batches of reports are delivered at once, so that a slow one delays few others.
 const RELAY_LANES: usize = 4;
@@ -46,6 +47,13 @@ pub(crate) fn spawn_all(parts: &Parts, reconcile_interval: TimeDelta, life: &Lif
         async move { app::drain(&parts).await }
     });
     life.spawn_worker("drain", drain);
+    let telling = parts.clone();
+    let tell = work(life.clone(), Arc::default(), move || {
+        let parts = telling.clone();
+        async move { app::tell_notices(&parts).await }
+    });
+    life.spawn_worker("notices", tell);
+    life.spawn_worker("silence", silence::run(parts.clone(), life.clone()));
     life.spawn_worker("feed", feed::follow(parts.clone(), life.clone()));
     life.spawn_worker("metrics", metrics::run(parts.clone(), life.clone()));
     life.spawn_worker("days", days::run(parts.clone(), life.clone()));

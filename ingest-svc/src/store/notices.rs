@@ -1,0 +1,253 @@
+//! `notices_to_tell`: what org-svc has yet to be handed for the operator's own channel, stored in the
+//! transaction of what it tells of.
+//!
+//! What concerns one organization is told under its lock, so no two transactions wait for each other's
+//! keys. `hold.ending` is told under it too.
+
+use chrono::{DateTime, Utc};
+use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
+use serde_json::Value as Json;
+use uuid::Uuid;
+
+use super::sql;
+use crate::domain::notice::{HeldSpan, NewNotice};
+
+/// A time in JSON, as the domain writes it.
+macro_rules! time_text {
+    ($time:literal) => {
+        concat!(
+            "to_char(",
+            $time,
+            " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')"
+        )
+    };
+}
+
+/// A UTC day in a key, as the domain writes it.
+macro_rules! day_text {
+    ($time:literal) => {
+        concat!("to_char(", $time, " AT TIME ZONE 'UTC', 'YYYY-MM-DD')")
+    };
+}
+
+/// Tells, beside the `moved` reports of a statement whose `$2` is now, of those that are held: of each
+/// organization the first, once a day.
+macro_rules! tell_held {
+    () => {
+        concat!(
+            "INSERT INTO notices_to_tell (key, kind, organization_id, occurred_at, data, next_attempt_at)
+            SELECT 'report.held/' || organization_id || '/' || ",
+            $crate::store::notices::day_text!("$2::timestamptz"),
+            ", 'report.held', organization_id, $2, jsonb_build_object('report_id', id, 'reported_at', ",
+            $crate::store::notices::time_text!("reported_at"),
+            ", 'user_count', user_count, 'instance_url', instance_url, 'reason', hold_reason,
+                'message', error_message), $2
+            FROM moved WHERE delivery_state = 'held' ORDER BY organization_id, reported_at
+            ON CONFLICT (key) DO NOTHING"
+        )
+    };
+}
+
+/// Tells, beside the `recorded` findings of a statement whose `$2` is now, of those that were not in
+/// `open_before`: of each organization and kind the earliest and how many there are, once a day.
+macro_rules! tell_opened {
+    () => {
+        concat!(
+            "INSERT INTO notices_to_tell (key, kind, organization_id, occurred_at, data, next_attempt_at)
+            SELECT DISTINCT ON (organization_id)
+                'finding.opened/' || organization_id || '/' || kind || '/' || ",
+            $crate::store::notices::day_text!("$2::timestamptz"),
+            ", 'finding.opened', organization_id, $2::timestamptz, jsonb_build_object('finding_id', id,
+                'finding', kind, 'finding_count', count(*) OVER (PARTITION BY organization_id),
+                'day', day, 'stripe_invoice_id', nullif(stripe_invoice_id, ''),
+                'expected', expected, 'found', trim_scale(found)::text), $2::timestamptz
+            FROM recorded
+            WHERE dismissed_at IS NULL AND id NOT IN (SELECT id FROM open_before)
+            ORDER BY organization_id, day, id
+            ON CONFLICT (key) DO NOTHING"
+        )
+    };
+}
+
+pub(crate) use {day_text, tell_held, tell_opened, time_text};
+
+/// Stores notices; of one that is stored already the first stays.
+pub(crate) async fn tell(
+    db: &impl ConnectionTrait,
+    notices: &[NewNotice],
+    now: DateTime<Utc>,
+) -> Result<(), DbErr> {
+    const TELL: &str = "
+        INSERT INTO notices_to_tell (key, kind, organization_id, occurred_at, data, next_attempt_at)
+        SELECT key, kind, organization_id, $5, data::jsonb, $5
+        FROM unnest($1::text[], $2::text[], $3::uuid[], $4::text[])
+            AS t (key, kind, organization_id, data)
+        ORDER BY organization_id, key
+        ON CONFLICT (key) DO NOTHING";
+    fn column<T>(notices: &[NewNotice], of: impl Fn(&NewNotice) -> T) -> Vec<T> {
+        notices.iter().map(of).collect()
+    }
+    if notices.is_empty() {
+        return Ok(());
+    }
+    let values = [
+        column(notices, NewNotice::key).into(),
+        column(notices, |it| it.kind.as_str().to_owned()).into(),
+        column(notices, |it| it.organization_id).into(),
+        column(notices, |it| it.facts.to_string()).into(),
+        now.into(),
+    ];
+    db.execute_raw(sql(TELL, values)).await.map(drop)
+}
+
+/// Tells of instances that are expected since before `silent` and of whose silence it was not told.
+/// One whose reports are just being taken in is not waited for. Answers how many.
+pub(crate) async fn tell_silent(
+    db: &impl ConnectionTrait,
+    silent: DateTime<Utc>,
+    now: DateTime<Utc>,
+    limit: i64,
+) -> Result<u64, DbErr> {
+    const TELL_SILENT: &str = concat!(
+        "WITH silent AS (
+            SELECT organization_id, user_count, last_reported_at,
+                greatest(last_reported_at, billing_start_at) AS since
+            FROM organization_reporting
+            WHERE billable AND billing_end_at IS NULL
+                AND greatest(last_reported_at, billing_start_at) < $1
+                AND silence_told_since IS DISTINCT FROM greatest(last_reported_at, billing_start_at)
+            ORDER BY greatest(last_reported_at, billing_start_at), organization_id
+            LIMIT $3 FOR UPDATE SKIP LOCKED),
+        marked AS (
+            UPDATE organization_reporting r SET silence_told_since = s.since
+            FROM silent s WHERE r.organization_id = s.organization_id)
+        INSERT INTO notices_to_tell (key, kind, organization_id, occurred_at, data, next_attempt_at)
+        SELECT 'instance.silent/' || organization_id || '/' || ",
+        time_text!("since"),
+        ", 'instance.silent', organization_id, $2, jsonb_build_object('silent_since', ",
+        time_text!("since"),
+        ", 'last_reported_at', ",
+        time_text!("last_reported_at"),
+        ", 'user_count', user_count), $2
+        FROM silent ON CONFLICT (key) DO NOTHING"
+    );
+    let values = [silent.into(), now.into(), limit.into()];
+    let told = db.execute_raw(sql(TELL_SILENT, values)).await?;
+    Ok(told.rows_affected())
+}
+
+/// An organization with held reports.
+#[derive(Debug, FromQueryResult)]
+pub(crate) struct Holding {
+    pub(crate) organization_id: Uuid,
+    pub(crate) held_count: i64,
+    first_reported_at: DateTime<Utc>,
+    last_reported_at: DateTime<Utc>,
+}
+
+impl Holding {
+    pub(crate) fn span(&self) -> HeldSpan {
+        HeldSpan {
+            first: self.first_reported_at,
+            last: self.last_reported_at,
+        }
+    }
+}
+
+/// Organizations with held reports, in the order of their ids.
+pub(crate) async fn holding_after(
+    db: &impl ConnectionTrait,
+    after: Uuid,
+    limit: i64,
+) -> Result<Vec<Holding>, DbErr> {
+    const HOLDING_AFTER: &str = "
+        SELECT organization_id, count(*) AS held_count, min(reported_at) AS first_reported_at,
+            max(reported_at) AS last_reported_at
+        FROM usage_reports WHERE delivery_state = 'held' AND organization_id > $1
+        GROUP BY organization_id ORDER BY organization_id LIMIT $2";
+    Holding::find_by_statement(sql(HOLDING_AFTER, [after.into(), limit.into()]))
+        .all(db)
+        .await
+}
+
+/// Takes note that it is told of an organization's deadline; whether it was not told before. Locks the
+/// organization.
+pub(crate) async fn mark_deadline(
+    db: &impl ConnectionTrait,
+    organization_id: Uuid,
+    deadline: DateTime<Utc>,
+) -> Result<bool, DbErr> {
+    const MARK_DEADLINE: &str = "
+        UPDATE organization_reporting SET hold_deadline_told = $2
+        WHERE organization_id = $1 AND hold_deadline_told IS DISTINCT FROM $2";
+    let values = [organization_id.into(), deadline.into()];
+    let marked = db.execute_raw(sql(MARK_DEADLINE, values)).await?;
+    Ok(marked.rows_affected() > 0)
+}
+
+/// A notice that is being handed over.
+#[derive(Debug, FromQueryResult)]
+pub(crate) struct ToTell {
+    pub(crate) key: String,
+    pub(crate) kind: String,
+    pub(crate) organization_id: Uuid,
+    pub(crate) occurred_at: DateTime<Utc>,
+    pub(crate) data: Json,
+    /// Attempts before this one.
+    pub(crate) attempt_count: i32,
+}
+
+/// Leases up to `limit` due notices that nobody else has.
+pub(crate) async fn lease(
+    db: &impl ConnectionTrait,
+    token: Uuid,
+    now: DateTime<Utc>,
+    until: DateTime<Utc>,
+    limit: i64,
+) -> Result<Vec<ToTell>, DbErr> {
+    const LEASE: &str = "
+        WITH due AS (
+            SELECT key FROM notices_to_tell
+            WHERE next_attempt_at <= $1 AND (lease_until IS NULL OR lease_until < $1)
+            ORDER BY next_attempt_at LIMIT $4 FOR UPDATE SKIP LOCKED)
+        UPDATE notices_to_tell n SET lease_token = $2, lease_until = $3
+        FROM due WHERE n.key = due.key
+        RETURNING n.key, n.kind, n.organization_id, n.occurred_at, n.data, n.attempt_count";
+    let values = [now.into(), token.into(), until.into(), limit.into()];
+    ToTell::find_by_statement(sql(LEASE, values)).all(db).await
+}
+
+/// Forgets what org-svc has.
+pub(crate) async fn forget(
+    db: &impl ConnectionTrait,
+    token: Uuid,
+    keys: Vec<String>,
+) -> Result<(), DbErr> {
+    const FORGET: &str = "DELETE FROM notices_to_tell WHERE lease_token = $1 AND key = ANY($2)";
+    if keys.is_empty() {
+        return Ok(());
+    }
+    db.execute_raw(sql(FORGET, [token.into(), keys.into()]))
+        .await
+        .map(drop)
+}
+
+/// Gives back what is still leased under `token`, each until its next attempt.
+pub(crate) async fn postpone(
+    db: &impl ConnectionTrait,
+    token: Uuid,
+    next_attempts: &[(String, DateTime<Utc>)],
+) -> Result<(), DbErr> {
+    const POSTPONE: &str = "
+        UPDATE notices_to_tell n SET lease_token = NULL, lease_until = NULL,
+            attempt_count = n.attempt_count + 1, next_attempt_at = t.next_attempt_at
+        FROM unnest($2::text[], $3::timestamptz[]) AS t (key, next_attempt_at)
+        WHERE n.key = t.key AND n.lease_token = $1";
+    if next_attempts.is_empty() {
+        return Ok(());
+    }
+    let (keys, times): (Vec<_>, Vec<_>) = next_attempts.iter().cloned().unzip();
+    db.execute_raw(sql(POSTPONE, [token.into(), keys.into(), times.into()]))
+        .await
+        .map(drop)
+}
