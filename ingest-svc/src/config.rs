@@ -34,6 +34,11 @@ const SILENT_SECONDS_DEFAULT: u32 = 51 * 3_600;
 /// A year, in seconds.
 const SILENT_SECONDS_MAX: u32 = 365 * 86_400;
 
+/// For how many seconds the instances that fall silent are gathered into one notice: most fall silent
+/// within a minute, because most report at the same time of day.
+const GATHER_SECONDS_DEFAULT: u32 = 600;
+const GATHER_SECONDS_MAX: u32 = 86_400;
+
 /// A count that is more than ten times another one, and more than fifty seats apart from it, is no
 /// company that hired a department.
 const JUMP_FACTOR_DEFAULT: u32 = 10;
@@ -58,6 +63,8 @@ pub struct Config {
     pub reconcile_interval: TimeDelta,
     /// When an instance is late, and silent.
     pub patience: Patience,
+    /// For how long the instances that fall silent are gathered into one notice.
+    pub silence_gathered: TimeDelta,
     /// Which reports are held until a person looked at them.
     pub hold_rules: HoldRules,
 }
@@ -89,6 +96,7 @@ impl Config {
             ),
             reconcile_interval: read_reconcile_interval(&mut env),
             patience: read_patience(&mut env),
+            silence_gathered: read_silence_gathered(&mut env),
             hold_rules: read_hold_rules(&mut env),
         };
         if !config.admin_assertion_public_key.expose_secret().is_empty()
@@ -131,6 +139,17 @@ fn read_patience(env: &mut Env) -> Patience {
         late_after: TimeDelta::seconds(late.into()),
         silent_after: TimeDelta::seconds(silent.into()),
     }
+}
+
+fn read_silence_gathered(env: &mut Env) -> TimeDelta {
+    let what = format!("a number of seconds from 1 to {GATHER_SECONDS_MAX}");
+    let seconds = env.parsed("SILENCE_GATHER_SECONDS", GATHER_SECONDS_DEFAULT, &what);
+    if !(1..=GATHER_SECONDS_MAX).contains(&seconds) {
+        env.problem(format!(
+            "SILENCE_GATHER_SECONDS is {seconds}. Set it to {what}."
+        ));
+    }
+    TimeDelta::seconds(seconds.into())
 }
 
 fn read_hold_rules(env: &mut Env) -> HoldRules {

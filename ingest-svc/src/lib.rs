@@ -37,6 +37,7 @@ use billing_proto::{
     },
     stripe::v1::meter_event_service_client::MeterEventServiceClient,
 };
+use chrono::TimeDelta;
 use sea_orm::DatabaseConnection;
 use tokio::sync::Notify;
 
@@ -94,6 +95,8 @@ struct Parts {
     org_answered: Arc<Notify>,
     /// When an instance is late, and silent.
     patience: Patience,
+    /// For how long the instances that fall silent are gathered into one notice.
+    silence_gathered: TimeDelta,
     /// Which reports are held.
     hold_rules: HoldRules,
     /// The days whose users are to be counted again.
@@ -127,6 +130,7 @@ pub async fn start(config: Config, deps: Deps, life: Lifecycle) -> Result<Runnin
         org_presence: Arc::default(),
         org_answered: Arc::new(Notify::new()),
         patience: config.patience,
+        silence_gathered: config.silence_gathered,
         hold_rules: config.hold_rules,
         touched_days: Arc::default(),
     };

@@ -237,6 +237,7 @@ impl System {
                 ("DATABASE_URL", self.database.url().to_owned()),
                 ("ORG_SVC_URL", url(Service::Org)),
                 ("STRIPE_SVC_URL", url(Service::Stripe)),
+                ("SILENCE_GATHER_SECONDS", "1".to_owned()),
                 (
                     "ADMIN_ASSERTION_PUBLIC_KEY_FILE",
                     text(self.signing_key.public.clone()),

@@ -85,7 +85,7 @@ fn message(notice: &ToTell) -> NoticeToRecord {
     NoticeToRecord {
         key: key.clone(),
         r#type: kind.clone(),
-        organization_id: organization_id.to_string(),
+        organization_id: organization_id.map_or_else(String::new, |id| id.to_string()),
         occur_time: Some(proto_time::to_proto(*occurred_at)),
         data_json: data.to_string(),
     }

@@ -12,23 +12,41 @@ use uuid::Uuid;
 
 use crate::{
     Parts,
-    domain::notice::{NewNotice, Period, near_deadline},
-    store::notices::{self, Holding},
+    domain::notice::{NewNotice, Period, Silent, near_deadline},
+    store::notices::{self, Holding, SilentCursor},
 };
 
-/// How many silent instances are told of at once.
+/// How many silent instances are taken note of at once: a transaction locks no more.
 const SILENT_MAX: i64 = 500;
 /// How many organizations with held reports org-svc is asked about at once: the most that it takes.
 const HOLDING_MAX: i64 = 500;
 
-/// Has it told of instances that are silent and of whom it was not told since their last report.
-/// Answers how many.
-pub(crate) async fn watch_silence(parts: &Parts) -> Result<u64, Fault> {
+/// Has it told of instances that are silent and of whom it was not told since their last report: those
+/// that are found within a while are one notice. A look goes once past those that are silent.
+///
+/// # Errors
+/// The database is away; whoever was not taken note of is found next time.
+pub(crate) async fn watch_silence(parts: &Parts) -> Result<(), Fault> {
+    let mut after = None;
+    loop {
+        let found = tell_silent(parts, after).await.map_err(db_fault)?;
+        let Some(last) = found.last() else {
+            return Ok(());
+        };
+        after = Some((last.since, last.organization_id));
+    }
+}
+
+/// Tells of the next silent instances: that it was told is stored with the notice.
+async fn tell_silent(parts: &Parts, after: Option<SilentCursor>) -> Result<Vec<Silent>, DbErr> {
     let now = parts.deps.clock.now();
     let silent = now - parts.patience.silent_after;
-    notices::tell_silent(&parts.db, silent, now, SILENT_MAX)
-        .await
-        .map_err(db_fault)
+    let due = now + parts.silence_gathered;
+    let txn = parts.db.begin().await?;
+    let found = notices::mark_silent(&txn, after, silent, SILENT_MAX).await?;
+    notices::gather_silent(&txn, parts.deps.ids.next(), &found, now, due).await?;
+    txn.commit().await?;
+    Ok(found)
 }
 
 /// Has it told of held reports whose invoice is final within a day. Of its period org-svc is asked,

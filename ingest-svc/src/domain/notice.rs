@@ -11,8 +11,12 @@ use super::{hold::Hold, report::Report};
 const DRAFT_TIME: TimeDelta = TimeDelta::hours(1);
 /// How long before that an admin is told of reports that are still held.
 const HOLD_NOTICE: TimeDelta = TimeDelta::hours(24);
+/// How many of the instances that went silent a notice names: an outage of ours silences them all, and
+/// the operator needs to be told of that once, not a million times.
+const SILENT_NAMED_MAX: usize = 10;
 
-/// What a notice tells of. Silence and findings are told by the statements that find them.
+/// What a notice of one organization tells of. Findings are told by the statements that find them, and
+/// silence is gathered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NoticeKind {
     ReportHeld,
@@ -105,6 +109,54 @@ impl NewNotice {
         let kind = self.kind.as_str();
         format!("{kind}/{}/{}", self.organization_id, self.about)
     }
+}
+
+/// An instance that went silent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Silent {
+    pub(crate) organization_id: Uuid,
+    /// Its last report, or its link where there was none since.
+    pub(crate) since: DateTime<Utc>,
+    pub(crate) last_reported_at: Option<DateTime<Utc>>,
+    pub(crate) user_count: Option<i32>,
+}
+
+/// What a notice says of instances: of the first few of them all that is known.
+pub(crate) fn silent_facts(silent: &[Silent]) -> Value {
+    let named = silent.iter().take(SILENT_NAMED_MAX).map(|it| {
+        let Silent {
+            organization_id,
+            since,
+            last_reported_at,
+            user_count,
+        } = it;
+        json!({
+            "organization_id": organization_id,
+            "silent_since": time_text(*since),
+            "last_reported_at": last_reported_at.map(time_text),
+            "user_count": user_count,
+        })
+    });
+    json!({"instance_count": silent.len(), "instances": named.collect::<Value>()})
+}
+
+/// What two notices say together.
+pub(crate) fn join_silent(facts: &Value, more: &Value) -> Value {
+    let count = |facts: &Value| {
+        facts
+            .get("instance_count")
+            .and_then(Value::as_u64)
+            .unwrap_or(0)
+    };
+    let named = [facts, more]
+        .into_iter()
+        .filter_map(|facts| facts.get("instances")?.as_array())
+        .flatten()
+        .take(SILENT_NAMED_MAX);
+    json!({
+        "instance_count": count(facts).saturating_add(count(more)),
+        "instances": named.cloned().collect::<Value>(),
+    })
 }
 
 /// A report that Stripe refused, and why.

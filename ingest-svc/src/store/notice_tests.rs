@@ -16,7 +16,7 @@ use crate::domain::{
     delivery::DeliveryState,
     finding::{DismissReason, FindingKind},
     hold::{Hold, HoldReason},
-    notice::{NewNotice, Refused},
+    notice::{NewNotice, Refused, Silent},
     reconciliation::Difference,
     standing::{Standing, SubscriptionStatus},
 };
@@ -47,13 +47,12 @@ async fn reported(db: &DatabaseConnection, standing: Standing, at: DateTime<Utc>
 #[derive(Debug, FromQueryResult)]
 struct Stored {
     key: String,
-    organization_id: Uuid,
     occurred_at: DateTime<Utc>,
     data: Value,
 }
 
 async fn stored(db: &DatabaseConnection) -> Vec<Stored> {
-    let all = "SELECT key, organization_id, occurred_at, data FROM notices_to_tell
+    let all = "SELECT key, occurred_at, data FROM notices_to_tell
         ORDER BY occurred_at, key";
     let rows = Stored::find_by_statement(sql(all, [])).all(db).await;
     rows.unwrap()
@@ -63,6 +62,22 @@ async fn forget_all(db: &DatabaseConnection) {
     db.execute_raw(sql("DELETE FROM notices_to_tell", []))
         .await
         .unwrap();
+}
+
+/// Takes note of everyone who is silent, `limit` at a time.
+async fn marked(db: &DatabaseConnection, silent: DateTime<Utc>, limit: i64) -> Vec<Silent> {
+    let mut marked = Vec::new();
+    let mut after = None;
+    loop {
+        let found = notices::mark_silent(db, after, silent, limit)
+            .await
+            .unwrap();
+        let Some(last) = found.last() else {
+            return marked;
+        };
+        after = Some((last.since, last.organization_id));
+        marked.extend(found);
+    }
 }
 
 #[tokio::test]
@@ -81,34 +96,89 @@ async fn of_each_silence_is_told_once_and_only_of_those_who_are_billed() {
     };
     reported(&db, standing, at(80)).await;
     reported(&db, Standing::unknown(pending), at(300)).await;
-    for expected in [1, 1, 0] {
-        // Taken one by one, the longest silence first.
-        let told = notices::tell_silent(&db, at(51), now(), 1).await.unwrap();
-        assert_eq!(told, expected);
-    }
-    let told = stored(&db).await;
-    let told: Vec<_> = told
-        .iter()
-        .map(|it| (it.organization_id, &it.data))
-        .collect();
-    let silence = |since: &str, last: Value, users: Value| json!({"silent_since": since, "last_reported_at": last, "user_count": users});
-    let (first, second) = ("2026-03-29T00:00:00.000Z", "2026-03-27T18:00:00.000Z");
+    let silent = |organization_id, hours, user_count: Option<i32>| Silent {
+        organization_id,
+        since: at(hours),
+        last_reported_at: user_count.map(|_| at(hours)),
+        user_count,
+    };
     assert_eq!(
-        told,
-        [
-            (gone, &silence(first, json!(first), json!(45))),
-            (never, &silence(second, Value::Null, Value::Null)),
-        ]
+        marked(&db, at(51), 1).await,
+        [silent(never, 90, None), silent(gone, 60, Some(45))]
     );
+    assert_eq!(marked(&db, at(51), BATCH).await, []);
 
-    // It was handed over; it reports again, and stops again.
-    forget_all(&db).await;
+    // It reports again, and stops again.
     reported(&db, linked(gone, 100), at(1)).await;
-    let told = notices::tell_silent(&db, at(51), now(), BATCH).await;
-    assert_eq!(told.unwrap(), 0);
-    let later = now() + TimeDelta::hours(51);
-    let told = notices::tell_silent(&db, at(1) + TimeDelta::seconds(1), later, BATCH).await;
-    assert_eq!(told.unwrap(), 2, "and the one that was fine until then");
+    assert_eq!(marked(&db, at(51), BATCH).await, []);
+    let later = at(1) + TimeDelta::seconds(1);
+    let again = marked(&db, later, BATCH).await;
+    assert_eq!(
+        again,
+        [silent(fine, 50, Some(45)), silent(gone, 1, Some(45))]
+    );
+    db.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn thousands_that_go_silent_together_are_one_notice() {
+    let (_database, db) = database().await;
+    let silent: Vec<_> = (0..2_000)
+        .map(|number| Silent {
+            organization_id: Uuid::from_u128(number),
+            since: now() - TimeDelta::hours(52),
+            last_reported_at: None,
+            user_count: None,
+        })
+        .collect();
+    let due = now() + TimeDelta::minutes(10);
+    let gather = async |silent: &[Silent], now: DateTime<Utc>| {
+        let due = now + TimeDelta::minutes(10);
+        let id = Ids::random().next();
+        notices::gather_silent(&db, id, silent, now, due)
+            .await
+            .unwrap();
+    };
+    // The first ones that were found are named, also where they were few.
+    for (place, batch) in [&silent[..3], &silent[3..503], &silent[503..]]
+        .iter()
+        .enumerate()
+    {
+        let place = i64::try_from(place).unwrap();
+        gather(batch, now() + TimeDelta::minutes(place)).await;
+    }
+    gather(&[], now()).await;
+    let told = stored(&db).await;
+    let [told] = &told[..] else {
+        panic!("{told:?}");
+    };
+    assert_eq!(told.occurred_at, now());
+    assert_eq!(told.data["instance_count"], 2_000);
+    let named = told.data["instances"].as_array().unwrap();
+    let ids: Vec<_> = named.iter().map(|it| &it["organization_id"]).collect();
+    let first: Vec<_> = (0..10)
+        .map(|number| json!(Uuid::from_u128(number)))
+        .collect();
+    assert_eq!(ids, first.iter().collect::<Vec<_>>());
+    assert_eq!(
+        named[0],
+        json!({"organization_id": Uuid::nil(), "silent_since": "2026-03-29T08:00:00.000Z",
+            "last_reported_at": null, "user_count": null})
+    );
+    let lease = async |now| {
+        let until = now + TimeDelta::seconds(30);
+        let leased = notices::lease(&db, Uuid::from_u128(9), now, until, BATCH).await;
+        leased.unwrap().len()
+    };
+    assert_eq!(
+        lease(due - TimeDelta::seconds(1)).await,
+        0,
+        "it is gathered"
+    );
+    assert_eq!(lease(due).await, 1);
+    // What is being handed over stays as it is.
+    gather(&silent[..1], due).await;
+    assert_eq!(stored(&db).await.len(), 2);
     db.close().await.unwrap();
 }
 

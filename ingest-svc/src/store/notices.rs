@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 use uuid::Uuid;
 
 use super::sql;
-use crate::domain::notice::{HeldSpan, NewNotice};
+use crate::domain::notice::{HeldSpan, NewNotice, Silent, join_silent, silent_facts};
 
 /// A time in JSON, as the domain writes it.
 macro_rules! time_text {
@@ -100,40 +100,96 @@ pub(crate) async fn tell(
     db.execute_raw(sql(TELL, values)).await.map(drop)
 }
 
-/// Tells of instances that are expected since before `silent` and of whose silence it was not told.
-/// One whose reports are just being taken in is not waited for. Answers how many.
-pub(crate) async fn tell_silent(
+/// Where a look at the silent instances goes on: behind the one that has been silent since then.
+pub(crate) type SilentCursor = (DateTime<Utc>, Uuid);
+
+#[derive(Debug, FromQueryResult)]
+struct SilentRow {
+    organization_id: Uuid,
+    since: DateTime<Utc>,
+    last_reported_at: Option<DateTime<Utc>>,
+    user_count: Option<i32>,
+}
+
+/// Takes note that it is told of instances that are expected since before `silent`, the longest silence
+/// first, where it was not. One whose reports are just being taken in is not waited for.
+pub(crate) async fn mark_silent(
     db: &impl ConnectionTrait,
+    after: Option<SilentCursor>,
     silent: DateTime<Utc>,
-    now: DateTime<Utc>,
     limit: i64,
-) -> Result<u64, DbErr> {
-    const TELL_SILENT: &str = concat!(
-        "WITH silent AS (
-            SELECT organization_id, user_count, last_reported_at,
-                greatest(last_reported_at, billing_start_at) AS since
+) -> Result<Vec<Silent>, DbErr> {
+    const MARK_SILENT: &str = "
+        WITH silent AS (
+            SELECT organization_id, greatest(last_reported_at, billing_start_at) AS since
             FROM organization_reporting
             WHERE billable AND billing_end_at IS NULL
                 AND greatest(last_reported_at, billing_start_at) < $1
+                AND (greatest(last_reported_at, billing_start_at), organization_id) > ($2, $3)
                 AND silence_told_since IS DISTINCT FROM greatest(last_reported_at, billing_start_at)
             ORDER BY greatest(last_reported_at, billing_start_at), organization_id
-            LIMIT $3 FOR UPDATE SKIP LOCKED),
+            LIMIT $4 FOR UPDATE SKIP LOCKED),
         marked AS (
             UPDATE organization_reporting r SET silence_told_since = s.since
-            FROM silent s WHERE r.organization_id = s.organization_id)
-        INSERT INTO notices_to_tell (key, kind, organization_id, occurred_at, data, next_attempt_at)
-        SELECT 'instance.silent/' || organization_id || '/' || ",
-        time_text!("since"),
-        ", 'instance.silent', organization_id, $2, jsonb_build_object('silent_since', ",
-        time_text!("since"),
-        ", 'last_reported_at', ",
-        time_text!("last_reported_at"),
-        ", 'user_count', user_count), $2
-        FROM silent ON CONFLICT (key) DO NOTHING"
-    );
-    let values = [silent.into(), now.into(), limit.into()];
-    let told = db.execute_raw(sql(TELL_SILENT, values)).await?;
-    Ok(told.rows_affected())
+            FROM silent s WHERE r.organization_id = s.organization_id
+            RETURNING r.organization_id, s.since, r.last_reported_at, r.user_count)
+        SELECT * FROM marked ORDER BY since, organization_id";
+    let (since, id) = after.unwrap_or((DateTime::UNIX_EPOCH, Uuid::nil()));
+    let values = [silent.into(), since.into(), id.into(), limit.into()];
+    let rows = SilentRow::find_by_statement(sql(MARK_SILENT, values));
+    let silent = rows.all(db).await?.into_iter().map(|row| {
+        let SilentRow {
+            organization_id,
+            since,
+            last_reported_at,
+            user_count,
+        } = row;
+        Silent {
+            organization_id,
+            since,
+            last_reported_at,
+            user_count,
+        }
+    });
+    Ok(silent.collect())
+}
+
+#[derive(Debug, FromQueryResult)]
+struct Gathering {
+    key: String,
+    data: Json,
+}
+
+/// Tells of silent instances in the notice that is still being gathered, or in a new one that is handed
+/// over at `due`. Of two replicas that begin one at the same moment each tells of its own instances.
+pub(crate) async fn gather_silent(
+    db: &impl ConnectionTrait,
+    id: Uuid,
+    silent: &[Silent],
+    now: DateTime<Utc>,
+    due: DateTime<Utc>,
+) -> Result<(), DbErr> {
+    const GATHERING: &str = "
+        SELECT key, data FROM notices_to_tell
+        WHERE kind = 'instances.silent' AND next_attempt_at > $1 AND attempt_count = 0
+            AND lease_token IS NULL
+        ORDER BY next_attempt_at LIMIT 1 FOR UPDATE";
+    const JOIN: &str = "UPDATE notices_to_tell SET data = $2 WHERE key = $1";
+    const BEGIN: &str = "
+        INSERT INTO notices_to_tell (key, kind, occurred_at, data, next_attempt_at)
+        VALUES ('instances.silent/' || $1::uuid, 'instances.silent', $2, $3, $4)";
+    if silent.is_empty() {
+        return Ok(());
+    }
+    let facts = silent_facts(silent);
+    let gathering = Gathering::find_by_statement(sql(GATHERING, [now.into()]))
+        .one(db)
+        .await?;
+    let statement = match gathering {
+        Some(Gathering { key, data }) => sql(JOIN, [key.into(), join_silent(&data, &facts).into()]),
+        None => sql(BEGIN, [id.into(), now.into(), facts.into(), due.into()]),
+    };
+    db.execute_raw(statement).await.map(drop)
 }
 
 /// An organization with held reports.
@@ -190,7 +246,8 @@ pub(crate) async fn mark_deadline(
 pub(crate) struct ToTell {
     pub(crate) key: String,
     pub(crate) kind: String,
-    pub(crate) organization_id: Uuid,
+    /// Whom it is about; `None` where its facts name several.
+    pub(crate) organization_id: Option<Uuid>,
     pub(crate) occurred_at: DateTime<Utc>,
     pub(crate) data: Json,
     /// Attempts before this one.

@@ -43,6 +43,6 @@ pub(super) async fn run(parts: Parts, life: Lifecycle) {
 }
 
 async fn look(parts: &Parts) -> Result<(), Fault> {
-    while app::watch_silence(parts).await? > 0 {}
+    app::watch_silence(parts).await?;
     app::watch_holds(parts).await
 }

@@ -14,13 +14,16 @@ use crate::{
 /// The most notices of a request.
 pub(crate) const NOTICES_MAX: usize = 1_000;
 
-/// Stores notices, each once by its key, with the name that its organization has.
+/// Stores notices, each once by its key, with the names that its organizations have.
 pub(crate) async fn record_notices(app: &Organizations, told: Vec<Told>) -> Result<(), Fault> {
     if app.channel.is_none() || told.is_empty() {
         return Ok(());
     }
-    let mut ids: Vec<_> = told.iter().map(|told| told.organization_id).collect();
-    ids.sort_unstable_by_key(|id| id.0);
+    let mut ids: Vec<_> = told
+        .iter()
+        .flat_map(|told| told.about.organization_ids())
+        .collect();
+    ids.sort_unstable();
     ids.dedup();
     let found = organizations::get_many(&app.db, &ids).await?;
     let names: HashMap<_, _> = found.iter().map(|it| (it.id, it.name.as_str())).collect();
@@ -32,7 +35,7 @@ pub(crate) async fn record_notices(app: &Organizations, told: Vec<Told>) -> Resu
                 id: app.ids.next(),
                 kind: told.kind,
                 occurred_at: told.occurred_at,
-                data: told.data(names.get(&told.organization_id).copied()),
+                data: told.about.data(&names),
                 created_at: now,
                 attempt_count: 0,
             };

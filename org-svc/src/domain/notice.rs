@@ -1,6 +1,6 @@
 //! What the operator's own channel is told of: the words, and when an attempt is made again.
 
-use std::{ops::RangeInclusive, time::Duration};
+use std::{collections::HashMap, ops::RangeInclusive, time::Duration};
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde_json::{Map, Value, json};
@@ -18,6 +18,9 @@ const DATA_BYTES_MAX: usize = 16 * 1024;
 /// PostgreSQL keeps no such character, and one notice must not keep its batch from being stored.
 const NUL_ESCAPED: &str = "\\u0000";
 
+/// The fact that names several organizations.
+const INSTANCES: &str = "instances";
+
 const DELAY_FIRST_MS: u64 = 10_000;
 const DELAY_MAX_MS: u64 = 3_600_000;
 
@@ -30,8 +33,8 @@ pub(crate) enum NoticeKind {
     OperationRefused,
     /// A subscription is past due, unpaid or canceled now.
     SubscriptionStatusChanged,
-    /// An instance has not reported for too long.
-    InstanceSilent,
+    /// Instances have not reported for too long.
+    InstancesSilent,
     /// A report is held until an admin releases or discards it.
     ReportHeld,
     /// The invoice that held reports belong on is soon final.
@@ -47,7 +50,7 @@ impl NoticeKind {
         Self::OrganizationsPending,
         Self::OperationRefused,
         Self::SubscriptionStatusChanged,
-        Self::InstanceSilent,
+        Self::InstancesSilent,
         Self::ReportHeld,
         Self::HoldEnding,
         Self::DeliveryRefused,
@@ -60,7 +63,7 @@ impl NoticeKind {
             Self::OrganizationsPending => "organizations.pending",
             Self::OperationRefused => "operation.refused",
             Self::SubscriptionStatusChanged => "subscription.status_changed",
-            Self::InstanceSilent => "instance.silent",
+            Self::InstancesSilent => "instances.silent",
             Self::ReportHeld => "report.held",
             Self::HoldEnding => "hold.ending",
             Self::DeliveryRefused => "delivery.refused",
@@ -71,7 +74,7 @@ impl NoticeKind {
     /// Whether another service knows of it, and tells us.
     fn is_told_to_us(self) -> bool {
         match self {
-            Self::InstanceSilent
+            Self::InstancesSilent
             | Self::ReportHeld
             | Self::HoldEnding
             | Self::DeliveryRefused
@@ -146,9 +149,20 @@ impl NoticeKey {
 pub(crate) struct Told {
     pub(crate) key: NoticeKey,
     pub(crate) kind: NoticeKind,
-    pub(crate) organization_id: OrganizationId,
     pub(crate) occurred_at: DateTime<Utc>,
-    pub(crate) facts: Map<String, Value>,
+    pub(crate) about: About,
+}
+
+/// Whom another service's notice is about, and its facts.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum About {
+    /// An organization.
+    One(OrganizationId, Map<String, Value>),
+    /// Those of the facts' `instances`, and the facts of each.
+    Several(
+        Vec<(OrganizationId, Map<String, Value>)>,
+        Map<String, Value>,
+    ),
 }
 
 /// The kind behind a word of another service.
@@ -169,14 +183,74 @@ pub(crate) fn parse_facts(text: &str) -> Result<Map<String, Value>, &'static str
     serde_json::from_str(text).map_err(|_| "It is no JSON object.")
 }
 
-impl Told {
-    /// What is sent of it: its facts and whom they are about.
-    pub(crate) fn data(&self, name: Option<&str>) -> Value {
-        let mut data = self.facts.clone();
-        data.insert("organization_id".to_owned(), json!(self.organization_id.0));
-        data.insert("organization_name".to_owned(), json!(name));
-        Value::Object(data)
+impl About {
+    /// Reads whom a kind's facts are about; `id` is empty where they name several.
+    pub(crate) fn parse(
+        kind: NoticeKind,
+        id: &str,
+        mut facts: Map<String, Value>,
+    ) -> Result<Self, &'static str> {
+        match kind {
+            NoticeKind::InstancesSilent => {
+                if !id.is_empty() {
+                    return Err("Its facts name the organizations.");
+                }
+                let Some(Value::Array(instances)) = facts.remove(INSTANCES) else {
+                    return Err("Its facts name no organizations.");
+                };
+                let instances = instances.into_iter().map(parse_instance);
+                Ok(Self::Several(instances.collect::<Result<_, _>>()?, facts))
+            }
+            NoticeKind::OrganizationsPending
+            | NoticeKind::OperationRefused
+            | NoticeKind::SubscriptionStatusChanged
+            | NoticeKind::ReportHeld
+            | NoticeKind::HoldEnding
+            | NoticeKind::DeliveryRefused
+            | NoticeKind::FindingOpened => Ok(Self::One(OrganizationId::parse(id)?, facts)),
+        }
     }
+
+    /// The organizations that it names.
+    pub(crate) fn organization_ids(&self) -> Vec<OrganizationId> {
+        match self {
+            Self::One(id, _) => vec![*id],
+            Self::Several(instances, _) => instances.iter().map(|(id, _)| *id).collect(),
+        }
+    }
+
+    /// What is sent of it: its facts, and whom they are about by their names.
+    pub(crate) fn data(self, names: &HashMap<OrganizationId, &str>) -> Value {
+        match self {
+            Self::One(id, facts) => named(id, facts, names),
+            Self::Several(instances, mut facts) => {
+                let instances = instances
+                    .into_iter()
+                    .map(|(id, facts)| named(id, facts, names));
+                facts.insert(INSTANCES.to_owned(), instances.collect());
+                Value::Object(facts)
+            }
+        }
+    }
+}
+
+fn parse_instance(instance: Value) -> Result<(OrganizationId, Map<String, Value>), &'static str> {
+    let Value::Object(facts) = instance else {
+        return Err("One of its instances is no JSON object.");
+    };
+    let id = facts.get("organization_id").and_then(Value::as_str);
+    let id = OrganizationId::parse(id.unwrap_or_default())?;
+    Ok((id, facts))
+}
+
+fn named(
+    id: OrganizationId,
+    mut facts: Map<String, Value>,
+    names: &HashMap<OrganizationId, &str>,
+) -> Value {
+    facts.insert("organization_id".to_owned(), json!(id.0));
+    facts.insert("organization_name".to_owned(), json!(names.get(&id)));
+    Value::Object(facts)
 }
 
 /// A notice. It is never changed, so that every attempt tells the same.
@@ -309,18 +383,51 @@ mod tests {
 
     #[test]
     fn whom_it_is_about_is_not_what_the_facts_say() {
-        let told = Told {
-            key: NoticeKey::parse("a").unwrap(),
-            kind: NoticeKind::ReportHeld,
-            organization_id: OrganizationId(Uuid::from_u128(7)),
-            occurred_at: DateTime::UNIX_EPOCH,
-            facts: parse_facts(r#"{"organization_name": "Forged", "user_count": 5}"#).unwrap(),
-        };
+        let facts = r#"{"organization_name": "Forged", "user_count": 5}"#;
+        let facts = parse_facts(facts).unwrap();
         let id = "00000000-0000-0000-0000-000000000007";
-        for name in [Some("Acme Corp"), None] {
-            let expected =
-                json!({"organization_id": id, "organization_name": name, "user_count": 5});
-            assert_eq!(told.data(name), expected);
+        let known = OrganizationId(Uuid::from_u128(7));
+        for names in [HashMap::from([(known, "Acme Corp")]), HashMap::new()] {
+            let about = About::parse(NoticeKind::ReportHeld, id, facts.clone()).unwrap();
+            assert_eq!(about.organization_ids(), [known]);
+            let expected = json!({"organization_id": id, "organization_name": names.get(&known),
+                "user_count": 5});
+            assert_eq!(about.data(&names), expected);
         }
+        assert!(About::parse(NoticeKind::ReportHeld, "", facts).is_err());
+    }
+
+    #[test]
+    fn each_of_several_is_named() {
+        let [one, other] = [1, 2].map(|number| OrganizationId(Uuid::from_u128(number)));
+        let facts = |instances: Value| {
+            Map::from_iter([
+                ("instance_count".to_owned(), json!(12)),
+                (INSTANCES.to_owned(), instances),
+            ])
+        };
+        let instances = json!([
+            {"organization_id": one.0, "user_count": 5},
+            {"organization_id": other.0, "organization_name": "Forged"},
+        ]);
+        let kind = NoticeKind::InstancesSilent;
+        let about = About::parse(kind, "", facts(instances.clone())).unwrap();
+        assert_eq!(about.organization_ids(), [one, other]);
+        let expected = json!({"instance_count": 12, "instances": [
+            {"organization_id": one.0, "organization_name": "Acme Corp", "user_count": 5},
+            {"organization_id": other.0, "organization_name": null},
+        ]});
+        assert_eq!(about.data(&HashMap::from([(one, "Acme Corp")])), expected);
+        let id = one.0.to_string();
+        assert!(About::parse(kind, &id, facts(instances)).is_err());
+        for bad in [
+            json!(null),
+            json!([5]),
+            json!([{}]),
+            json!([{"organization_id": 5}]),
+        ] {
+            assert!(About::parse(kind, "", facts(bad)).is_err());
+        }
+        assert!(About::parse(kind, "", Map::new()).is_err());
     }
 }

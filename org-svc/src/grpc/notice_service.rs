@@ -16,8 +16,9 @@ use crate::{
     },
     domain::{
         keyset::Keyset,
-        notice::{Notice, NoticeKey, NoticeState, OpenNotice, Told, parse_facts, parse_told_kind},
-        organization::OrganizationId,
+        notice::{
+            About, Notice, NoticeKey, NoticeState, OpenNotice, Told, parse_facts, parse_told_kind,
+        },
         page::PageSize,
     },
 };
@@ -85,20 +86,21 @@ fn told(notice: proto::NoticeToRecord) -> Result<Told, Fault> {
     let mut door = Door::new();
     let key = door.check("key", NoticeKey::parse(&key));
     let kind = door.check("type", parse_told_kind(&r#type));
-    let id = door.check("organization_id", OrganizationId::parse(&organization_id));
     let time = occur_time.as_ref().and_then(proto_time::from_proto);
     let time = door.check("occur_time", time.ok_or("It is no time."));
     let facts = door.check("data_json", parse_facts(&data_json));
-    let parsed = key.zip(kind).zip(id).zip(time.zip(facts));
-    door.pass(parsed.map(
-        |(((key, kind), organization_id), (occurred_at, facts))| Told {
-            key,
-            kind,
-            organization_id,
-            occurred_at,
-            facts,
-        },
-    ))
+    // Whom it is about is a matter of its kind and facts; where one of them is at fault it cannot be judged.
+    let about = kind.zip(facts).and_then(|(kind, facts)| {
+        let about = About::parse(kind, &organization_id, facts);
+        door.check("organization_id", about)
+    });
+    let parsed = key.zip(kind).zip(time.zip(about));
+    door.pass(parsed.map(|((key, kind), (occurred_at, about))| Told {
+        key,
+        kind,
+        occurred_at,
+        about,
+    }))
 }
 
 /// What tells a list's page tokens from those of other states.
