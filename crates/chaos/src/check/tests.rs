@@ -231,6 +231,15 @@ fn what_was_there_before_the_end_is_billed() {
         it.reports[1].delivery_state = "not_billed".to_owned();
     };
     assert!(found(gave_way_to_nothing)[0], "so is the last of its day");
+    let came_after_the_unlinking = |it: &mut Records| {
+        gave_way(it);
+        let mut nobodys = it.reports[1].clone();
+        (nobodys.id, nobodys.at) = (id(4), AT + 2);
+        nobodys.delivery_state = "not_billed".to_owned();
+        it.reports.push(nobodys);
+    };
+    let [is_lost, ..] = found(came_after_the_unlinking);
+    assert!(!is_lost, "it had given way to the one that was missed");
 }
 
 /// The day's last report came after its invoice; the one before it had given way to it.

@@ -122,11 +122,13 @@ impl Court {
             }
             let day = records.reports.iter().filter(is_of_it);
             let day = day.filter(|it| day_of(it.at) == day_of(report.at));
-            // It had given way to the last of its day.
-            let last = day.max_by_key(|it| it.at).unwrap_or(report);
-            if is_missed(records, report) || is_missed(records, last) {
+            // It had given way to a later one of its day, which is told as missed. That one need not be
+            // the day's last: what comes after the unlinking is nobody's any more, and replaces nothing.
+            let mut later = day.clone().filter(|it| it.at >= report.at);
+            if later.any(|it| is_missed(records, it)) {
                 continue;
             }
+            let last = day.max_by_key(|it| it.at).unwrap_or(report);
             let counts = records.ledger.meter_events.iter().any(|event| {
                 event.customer == ended.customer
                     && day_of(event.timestamp) == day_of(report.at)
