@@ -1,8 +1,10 @@
-//! Goal: an admin's script does over REST what its API key allows, for as long as the key lasts, and the
-//! audit trail tells its changes as the admin's own.
+//! Goal: an admin's script does over REST what its API key allows, for as long as the key lasts; the
+//! audit trail tells its changes as the admin's own; what Stripe refused is found page by page.
 //! Method: a whole system; keys made by an admin's session and shown as bearer tokens; the trail read as
 //! JSON and as CSV.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeMap;
 
 use billing_e2e::System;
 use billing_e2e::actors::{
@@ -11,12 +13,14 @@ use billing_e2e::actors::{
 use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use stripe_sim::{Fault, FaultEffect, FaultResponse};
 use uuid::Uuid;
 
 const KEYS: &str = "/api/admin/api-keys";
 const TRAIL: &str = "/api/admin/audit-events";
 /// What a spreadsheet would take for a formula, and mail servers for an address.
 const FORMULA_EMAIL: &str = "+1+1@example.com";
+const METER_EVENTS: &str = "POST /v1/billing/meter_events";
 const PASSWORD: &str = "battery staple horse";
 
 /// What a script knows: where to ask, and its key's secret.
@@ -192,6 +196,61 @@ async fn a_key_ends_with_its_time() {
     assert_eq!(script.reads().await.0, 200);
     system.set_time(start + TimeDelta::days(1)).await;
     assert_eq!(script.reads().await, (401, "unauthenticated".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stripe_refused_is_listed_page_by_page() {
+    let system = System::start().await;
+    let admin = Admin::sign_in(&system).await;
+    let path = "/api/admin/refused-reports";
+    let none = admin.get(path).await;
+    assert_eq!(none.json, json!({ "reports": [], "next_cursor": null }));
+
+    let mut refused = BTreeMap::new();
+    for users in [45, 46, 47] {
+        let (instance, _) = linked_instance(&system, &admin).await;
+        let mut refusal = FaultResponse::status(400);
+        refusal.error = Some(json!({
+            "type": "invalid_request_error",
+            "code": "resource_missing",
+            "message": "No such customer",
+        }));
+        let refusal = Fault::once(METER_EVENTS, FaultEffect::Respond(refusal));
+        system.stripe.inject(refusal).unwrap();
+        let report = instance.report(users, now()).await;
+        let id = report.text("/report_id").to_owned();
+        admin
+            .delivered(instance.organization, &id, &["refused"])
+            .await;
+        refused.insert(instance.organization.to_string(), (id, users));
+    }
+    let (mut listed, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = admin.get(&format!("{path}?limit=1&cursor={cursor}")).await;
+        assert_eq!(page.text("/reports/0/organization_name"), "Acme Corp");
+        assert_eq!(page.text("/reports/0/report/delivery_state"), "refused");
+        assert_eq!(
+            page.text("/reports/0/report/error/code"),
+            "resource_missing"
+        );
+        let users = page.json.pointer("/reports/0/report/user_count");
+        listed.push((
+            page.text("/reports/0/organization_id").to_owned(),
+            (
+                page.text("/reports/0/report/id").to_owned(),
+                users.and_then(Value::as_i64).unwrap(),
+            ),
+        ));
+        cursor = page.text("/next_cursor").to_owned();
+        if cursor.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(listed, refused.into_iter().collect::<Vec<_>>());
+    for wrong in ["limit=0", "cursor=x"] {
+        let wrong = admin.get(&format!("{path}?{wrong}")).await;
+        assert_eq!(wrong.status, StatusCode::BAD_REQUEST, "{:?}", wrong.json);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,9 +13,10 @@ use billing_proto::{
         ListFindingsRequest, ListFindingsResponse, ListHeldReportsRequest, ListHeldReportsResponse,
         ListInvoicesRequest, ListInvoicesResponse, ListMeterErrorsRequest, ListMeterErrorsResponse,
         ListNoticesRequest, ListNoticesResponse, ListOrganizationsRequest,
-        ListOrganizationsResponse, ListUsageReportsRequest, ListUsageReportsResponse,
-        ListWebhookEventsRequest, ListWebhookEventsResponse, OrganizationOrder as OrderMessage,
-        PreviewLinkRequest, PreviewLinkResponse, ReleaseReportsRequest, ReleaseReportsResponse,
+        ListOrganizationsResponse, ListRefusedReportsRequest, ListRefusedReportsResponse,
+        ListUsageReportsRequest, ListUsageReportsResponse, ListWebhookEventsRequest,
+        ListWebhookEventsResponse, OrganizationOrder as OrderMessage, PreviewLinkRequest,
+        PreviewLinkResponse, ReleaseReportsRequest, ReleaseReportsResponse,
         RetryWebhookEventRequest, RetryWebhookEventResponse, RevokeApiKeyRequest,
         RevokeApiKeyResponse, UnlinkOrganizationRequest, UnlinkOrganizationResponse,
         UpdateSubscriptionRequest, UpdateSubscriptionResponse, admin_service_server::AdminService,
@@ -30,8 +31,8 @@ use super::{records, translate};
 use crate::{
     app::{
         Admin, ApiKeyPage, App, AuditPage, Change, CreatedApiKey, FindingsPage, HeldReportPage,
-        InvoicePage, Link, MeterErrorPage, NoticePage, PageRequest, UsageReportPage,
-        WebhookEventPage,
+        InvoicePage, Link, MeterErrorPage, NoticePage, PageRequest, RefusedReportPage,
+        UsageReportPage, WebhookEventPage,
     },
     domain::{
         link_terms::LinkTerms,
@@ -395,6 +396,28 @@ impl AdminService for AdminFace {
             .await?;
         Ok(Response::new(ListAuditEventsResponse {
             events: events.into_iter().map(records::audit_event).collect(),
+            next_page_token: next_page_token.unwrap_or_default(),
+        }))
+    }
+
+    async fn list_refused_reports(
+        &self,
+        request: Request<ListRefusedReportsRequest>,
+    ) -> Result<Response<ListRefusedReportsResponse>, Status> {
+        let admin = self.reader(&request).await?;
+        let ListRefusedReportsRequest {
+            page_size,
+            page_token,
+        } = request.into_inner();
+        let RefusedReportPage {
+            reports,
+            next_page_token,
+        } = self
+            .0
+            .list_refused_reports(&admin, page_size, page_token)
+            .await?;
+        Ok(Response::new(ListRefusedReportsResponse {
+            reports: reports.into_iter().map(translate::refused_report).collect(),
             next_page_token: next_page_token.unwrap_or_default(),
         }))
     }

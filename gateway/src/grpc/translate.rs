@@ -12,7 +12,7 @@ use crate::domain::{
     organization_filter::OrganizationOrder,
     reconciliation::{Dismissal, Finding, FindingKind, Reconciliation},
     reporting::{HeldReport, HoldReason, ReportingState, ReportingSummary, UsageDay, Watch},
-    usage_report::{Delivery, UsageReport},
+    usage_report::{Delivery, RefusedReport, UsageReport},
 };
 
 pub(super) fn link_filter(filter: LinkFilter) -> org::LinkFilter {
@@ -131,6 +131,19 @@ pub(super) fn link_operation(operation: LinkOperation) -> admin::LinkOperation {
         error_message,
         kind: kind.into(),
         cancel_mode: cancel_mode.into(),
+    }
+}
+
+pub(super) fn refused_report(refused: RefusedReport) -> admin::RefusedReport {
+    let RefusedReport {
+        organization_id,
+        organization_name,
+        report,
+    } = refused;
+    admin::RefusedReport {
+        report: Some(usage_report(report)),
+        organization_id: organization_id.to_string(),
+        organization_name: organization_name.unwrap_or_default(),
     }
 }
 

@@ -21,6 +21,7 @@ pub(crate) mod openapi;
 mod organizations;
 pub(crate) mod query;
 mod reconciliation;
+mod refused_reports;
 mod reporting;
 mod stripe_objects;
 mod usage_report;
@@ -57,6 +58,7 @@ fn table() -> OpenApiRouter<Web> {
         .routes(routes!(held_reports::list))
         .routes(routes!(held_reports::release))
         .routes(routes!(held_reports::discard))
+        .routes(routes!(refused_reports::list))
         .routes(routes!(reconciliation::dismiss))
         .routes(routes!(webhooks::list))
         .routes(routes!(webhooks::retry))

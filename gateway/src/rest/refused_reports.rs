@@ -1,0 +1,98 @@
+//! `/api/admin/refused-reports`.
+
+use axum::{
+    extract::{RawQuery, State},
+    response::Response,
+};
+use billing_kit::Fault;
+use http::{HeaderMap, StatusCode};
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::{
+    answer::{ApiError, json},
+    json::UsageReportJson,
+    openapi,
+    query::Query,
+};
+use crate::{
+    app::RefusedReportPage,
+    domain::{organization_filter::parse_limit, usage_report::RefusedReport},
+    upstream::rename_field,
+    web::Web,
+};
+
+/// A report that Stripe refused, and whose it is.
+#[derive(Serialize, ToSchema)]
+#[schema(as = RefusedReport)]
+struct RefusedReportJson {
+    organization_id: Uuid,
+    /// What the organization is called; null if not known.
+    organization_name: Option<String>,
+    /// The report, with Stripe's reason.
+    report: UsageReportJson,
+}
+
+impl From<RefusedReport> for RefusedReportJson {
+    fn from(refused: RefusedReport) -> Self {
+        let RefusedReport {
+            organization_id,
+            organization_name,
+            report,
+        } = refused;
+        Self {
+            organization_id,
+            organization_name,
+            report: report.into(),
+        }
+    }
+}
+
+/// A page of refused reports, by organization, the earliest of each first.
+#[derive(Serialize, ToSchema)]
+#[schema(as = RefusedReports)]
+pub(super) struct ListAnswer {
+    reports: Vec<RefusedReportJson>,
+    next_cursor: Option<String>,
+}
+
+/// Lists the reports that Stripe refused, each with its reason.
+#[utoipa::path(
+    get,
+    path = "/api/admin/refused-reports",
+    operation_id = "listRefusedReports",
+    tag = openapi::ADMINS,
+    params(
+        ("limit" = Option<i32>, Query, description = "Rows of a page.", minimum = 1, maximum = 500),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before."),
+    ),
+    responses((status = 200, description = "A page of them.", body = ListAnswer)),
+)]
+pub(super) async fn list(
+    State(web): State<Web>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let admin = web.admin(&headers).await?;
+    let query = Query::read(query.as_deref());
+    let mut violations = Vec::new();
+    let page_size = parse_limit(query.get("limit"), &mut violations);
+    if !violations.is_empty() {
+        return Err(Fault::invalid(violations).into());
+    }
+    let cursor = query.get("cursor").unwrap_or_default().to_owned();
+    let RefusedReportPage {
+        reports,
+        next_page_token,
+    } = web
+        .app()
+        .list_refused_reports(&admin, page_size, cursor)
+        .await
+        .map_err(|fault| rename_field(fault, "page_token", "cursor"))?;
+    let answer = ListAnswer {
+        reports: reports.into_iter().map(Into::into).collect(),
+        next_cursor: next_page_token,
+    };
+    Ok(json(StatusCode::OK, &answer))
+}
