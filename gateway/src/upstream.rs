@@ -129,7 +129,9 @@ pub(crate) fn internal_fault(status: Status) -> Fault {
         | ErrorReason::SessionRequired
         | ErrorReason::OrganizationNotFound
         | ErrorReason::ApiKeyNotFound
+        | ErrorReason::ReportNotFound
         | ErrorReason::ReportConflict
+        | ErrorReason::ReportNotRetryable
         | ErrorReason::LinkConflict
         | ErrorReason::StripeRefused
         | ErrorReason::PriceNotFound

@@ -55,7 +55,10 @@ pub(crate) fn table() -> AccessTable {
             "/billing.ingest.v1.HeldReportService/DiscardReports",
             ["gateway"],
         )
-        // What an admin says of it.
+        .allow(
+            "/billing.ingest.v1.ReportingService/RetryReport",
+            ["gateway"],
+        )
         .allow(
             "/billing.ingest.v1.ReconciliationService/DismissFinding",
             ["gateway"],

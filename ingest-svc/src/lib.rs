@@ -32,7 +32,7 @@ use billing_proto::{
         usage_report_service_server::{self, UsageReportServiceServer},
     },
     org::v1::{
-        notice_service_client::NoticeServiceClient,
+        audit_service_client::AuditServiceClient, notice_service_client::NoticeServiceClient,
         organization_service_client::OrganizationServiceClient,
     },
     stripe::v1::meter_event_service_client::MeterEventServiceClient,
@@ -86,9 +86,13 @@ struct Parts {
     org_feed: OrganizationServiceClient<client::ServiceChannel>,
     /// What the operator's own channel is told goes through org-svc.
     notices: NoticeServiceClient<client::ServiceChannel>,
+    /// The audit trail is org-svc's.
+    audit: AuditServiceClient<client::ServiceChannel>,
     stripe: MeterEventServiceClient<client::ServiceChannel>,
     /// Told when a report was queued, so that the relay need not wait for its next look.
     queued: Arc<Notify>,
+    /// Told when an admin decided something, so that the audit trail has it at once.
+    decided: Arc<Notify>,
     /// Whether org-svc is worth waiting for.
     org_presence: Arc<app::OrgPresence>,
     /// Told when org-svc answered, so that the spool is worked off at once.
@@ -124,9 +128,11 @@ pub async fn start(config: Config, deps: Deps, life: Lifecycle) -> Result<Runnin
         deps: deps.clone(),
         org: OrganizationServiceClient::new(org.clone()),
         org_feed: OrganizationServiceClient::new(org_feed),
-        notices: NoticeServiceClient::new(org),
+        notices: NoticeServiceClient::new(org.clone()),
+        audit: AuditServiceClient::new(org),
         stripe: MeterEventServiceClient::new(stripe),
         queued: Arc::new(Notify::new()),
+        decided: Arc::new(Notify::new()),
         org_presence: Arc::default(),
         org_answered: Arc::new(Notify::new()),
         patience: config.patience,

@@ -61,7 +61,11 @@ pub(crate) fn table(readers: &[String]) -> AccessTable {
         )
         .allow("/billing.org.v1.AdminSessionService/", [GATEWAY])
         .allow("/billing.org.v1.ApiKeyService/", [GATEWAY])
-        .allow("/billing.org.v1.AuditService/", [GATEWAY])
+        .allow("/billing.org.v1.AuditService/ListAuditEvents", [GATEWAY])
+        .allow(
+            "/billing.org.v1.AuditService/RecordAuditEvents",
+            [INGEST_SVC],
+        )
         .allow("/billing.org.v1.NoticeService/RecordNotices", [INGEST_SVC])
         .allow("/billing.org.v1.NoticeService/ListNotices", [GATEWAY])
 }

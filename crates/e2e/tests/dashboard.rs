@@ -13,6 +13,7 @@ use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 use reqwest::{Method, StatusCode, header};
 use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
+use stripe_sim::{Fault, FaultEffect, FaultResponse};
 use uuid::Uuid;
 
 /// A page, or where another one is.
@@ -201,6 +202,29 @@ async fn held_reports_are_released_and_discarded_by_their_forms() {
         .await;
     assert_eq!(again.status, StatusCode::BAD_REQUEST, "{}", again.text);
     assert_eq!(system.stripe.ledger().meter_events.len(), 2);
+    // The trail has each decision once, however often its form was sent.
+    let trail = format!("/api/admin/audit-events?organization_id={id}");
+    let decisions = async || {
+        let listed = admin.get(&trail).await;
+        let events = listed.json["events"].as_array().unwrap().clone();
+        let is_decision = |it: &&Value| it["action"].as_str().unwrap().starts_with("held_");
+        let decisions: Vec<_> = events.iter().filter(is_decision).cloned().collect();
+        (decisions.len() > 1).then_some(decisions)
+    };
+    let decisions = eventually("the trail has both decisions", decisions).await;
+    let [released, discarded] = decisions.as_slice() else {
+        panic!("each once: {decisions:?}");
+    };
+    for (event, action, report, held) in [
+        (released, "held_reports.released", &kept, (1, 0)),
+        (discarded, "held_reports.discarded", &dropped, (2, 1)),
+    ] {
+        assert_eq!(event["action"], action);
+        assert_eq!(event["admin_email"], ADMIN_EMAIL);
+        assert_eq!(event["after"]["report_ids"], json!([report]));
+        assert_eq!(event["before"]["held_report_count"], held.0);
+        assert_eq!(event["after"]["held_report_count"], held.1);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -244,6 +268,15 @@ async fn a_finding_is_dismissed_by_its_form_and_kept_with_its_reason() {
         .submit("/", "/reconciliation/x/dismiss", &reason)
         .await;
     assert_eq!(none.status, StatusCode::BAD_REQUEST, "{}", none.text);
+    let told = async || {
+        let trail = admin
+            .get("/api/admin/audit-events?action=finding.dismissed")
+            .await;
+        (trail.json["events"] != json!([])).then_some(trail)
+    };
+    let trail = eventually("the trail has it", told).await;
+    assert_eq!(trail.json["events"].as_array().unwrap().len(), 1);
+    assert_eq!(trail.text("/events/0/after/reason"), reason[0].1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -401,6 +434,65 @@ async fn what_stripe_refused_is_counted_and_listed_with_its_reason() {
     ]);
     let wrong = browser.get("/refused?cursor=x").await;
     assert_eq!(wrong.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stripe_refused_is_sent_again_by_its_form_unless_a_later_report_counts() {
+    let system = System::start().await;
+    let admin = Admin::sign_in(&system).await;
+    let instance = linked_before_yesterday(&system, &admin).await;
+    let id = instance.organization;
+    let mut refusals = Vec::new();
+    for hour in [1, 2] {
+        let mut refusal = FaultResponse::status(400);
+        refusal.error = Some(json!({
+            "type": "invalid_request_error",
+            "code": "resource_missing",
+            "message": "No such customer",
+        }));
+        let refusal = Fault::once(
+            "POST /v1/billing/meter_events",
+            FaultEffect::Respond(refusal),
+        );
+        system.stripe.inject(refusal).unwrap();
+        refusals.push(reported(&admin, &instance, 45 + hour, hour, "refused").await);
+    }
+    let [earlier, later] = refusals.as_slice() else {
+        panic!("two were reported");
+    };
+    let one = format!("/organizations/{id}");
+    let retry = |report: &str| format!("/refused/{report}/retry");
+    let mut browser = Browser::of(&system).await;
+    for page in ["/refused", &one] {
+        let page = browser.open(page).await;
+        page.shows(&[&retry(earlier), &retry(later), "Send again"]);
+    }
+    // The second of a double click finds what the first has done.
+    let back = [("back", one.as_str())];
+    for _ in 0..2 {
+        let page = browser.done(&one, &retry(later), &back).await;
+        page.shows(&["The report is sent again"]);
+    }
+    admin.delivered(id, later, &["sent"]).await;
+    let refused = browser.submit("/refused", &retry(earlier), &[]).await;
+    assert_eq!(refused.status, StatusCode::CONFLICT, "{}", refused.text);
+    refused.shows(&["A later report of its day counts in its place."]);
+    let elsewhere = [("back", "//evil.example/")];
+    let sent = browser.submit("/", &retry(later), &elsewhere).await;
+    assert_eq!(sent.location, "/refused?notice=retried");
+
+    let ledger = system.stripe.ledger();
+    let counted: Vec<_> = ledger.meter_events.iter().map(|it| &it.value).collect();
+    assert_eq!(counted, ["47"]);
+    let told = async || {
+        let trail = admin
+            .get("/api/admin/audit-events?action=report.retried")
+            .await;
+        (trail.json["events"] != json!([])).then_some(())
+    };
+    eventually("the trail has it", told).await;
+    let page = browser.open(&one).await;
+    page.shows(&["Refused report sent again"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

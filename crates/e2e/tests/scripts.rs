@@ -10,6 +10,7 @@ use billing_e2e::System;
 use billing_e2e::actors::{
     Admin, Answer, Instance, http, linked_instance, new_organization, now, terms,
 };
+use billing_harness::eventually;
 use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -20,6 +21,8 @@ const KEYS: &str = "/api/admin/api-keys";
 const TRAIL: &str = "/api/admin/audit-events";
 /// What a spreadsheet would take for a formula, and mail servers for an address.
 const FORMULA_EMAIL: &str = "+1+1@example.com";
+const REFUSED: &str = "/api/admin/refused-reports";
+const SUMMARIES: &str = "GET /v1/billing/meters/{id}/event_summaries";
 const METER_EVENTS: &str = "POST /v1/billing/meter_events";
 const PASSWORD: &str = "battery staple horse";
 
@@ -198,30 +201,107 @@ async fn a_key_ends_with_its_time() {
     assert_eq!(script.reads().await, (401, "unauthenticated".to_owned()));
 }
 
+/// Stripe knows nothing of the customer, the next time that it is asked.
+fn refuse_once(system: &System, route: &str) {
+    let mut refusal = FaultResponse::status(if route == METER_EVENTS { 400 } else { 404 });
+    refusal.error = Some(json!({
+        "type": "invalid_request_error",
+        "code": "resource_missing",
+        "message": "No such customer",
+    }));
+    let refusal = Fault::once(route, FaultEffect::Respond(refusal));
+    system.stripe.inject(refusal).unwrap();
+}
+
+/// A report that Stripe refuses, by its id.
+async fn refused_report(admin: &Admin, instance: &Instance, users: i64) -> String {
+    let report = instance.report(users, now()).await;
+    let id = report.text("/report_id").to_owned();
+    admin
+        .delivered(instance.organization, &id, &["refused"])
+        .await;
+    id
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stripe_refused_is_sent_again_once_it_is_mended() {
+    let system = System::start().await;
+    let admin = Admin::sign_in(&system).await;
+    let (instance, _) = linked_instance(&system, &admin).await;
+    let (_, reader) = make_key(&admin, &json!({ "name": "r", "access": "read_only" })).await;
+    let (_, script) = make_key(&admin, &json!({ "name": "w", "access": "full" })).await;
+    refuse_once(&system, METER_EVENTS);
+    let id = refused_report(&admin, &instance, 45).await;
+    let path = format!("{REFUSED}/{id}/retry");
+    let may_not = reader.outcome(Method::POST, &path, None).await;
+    assert_eq!(may_not, (403, "api_key_read_only".to_owned()));
+
+    // It is not mended yet: Stripe says the same of the event, and knows nothing of the customer's usage.
+    refuse_once(&system, METER_EVENTS);
+    refuse_once(&system, SUMMARIES);
+    let answer = admin.post(&path, &json!({})).await;
+    assert_eq!(answer.status, StatusCode::OK, "{:?}", answer.json);
+    assert_eq!(answer.text("/report/delivery_state"), "queued");
+    let is_refused_again = async || {
+        let answer = admin.get(REFUSED).await;
+        (answer.json["reports"] != json!([])).then_some(())
+    };
+    eventually("it is refused again", is_refused_again).await;
+    assert_eq!(system.stripe.ledger().meter_events.len(), 0);
+
+    // Now it is. A second call finds it queued or sent.
+    let both = tokio::join!(
+        script.outcome(Method::POST, &path, None),
+        script.outcome(Method::POST, &path, None),
+    );
+    let good = (200, String::new());
+    assert_eq!(both, (good.clone(), good.clone()));
+    let sent = admin.delivered(instance.organization, &id, &["sent"]).await;
+    assert_eq!(sent["error"], Value::Null);
+    assert_eq!(script.outcome(Method::POST, &path, None).await, good);
+    let ledger = system.stripe.ledger();
+    let counted: Vec<_> = ledger.meter_events.iter().map(|it| &it.value).collect();
+    assert_eq!(counted, ["45"]);
+    assert_eq!(admin.get(REFUSED).await.json["reports"], json!([]));
+
+    let retried = "action=report.retried";
+    let both = async || {
+        let found = events(&admin, retried).await;
+        (found.len() == 2).then_some(found)
+    };
+    let trail = eventually("the trail has both", both).await;
+    for (event, count, key) in [(&trail[0], 2, true), (&trail[1], 1, false)] {
+        assert_eq!(event["organization_id"], json!(instance.organization));
+        assert_eq!(event["admin_email"], billing_e2e::ADMIN_EMAIL);
+        assert_eq!(event["client_address"], "127.0.0.1");
+        assert_eq!(event["api_key_id"].is_string(), key, "{event}");
+        assert_eq!(event["before"]["error_code"], "resource_missing");
+        assert_eq!(event["after"]["report_id"], id.as_str());
+        assert_eq!(event["after"]["retry_count"], count);
+    }
+    for (wrong, expected) in [
+        (Uuid::nil().to_string(), (404, "report_not_found")),
+        ("x".to_owned(), (400, "invalid_argument")),
+    ] {
+        let path = format!("{REFUSED}/{wrong}/retry");
+        let (status, code) = script.outcome(Method::POST, &path, None).await;
+        assert_eq!((status, code.as_str()), expected, "{wrong}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_stripe_refused_is_listed_page_by_page() {
     let system = System::start().await;
     let admin = Admin::sign_in(&system).await;
-    let path = "/api/admin/refused-reports";
+    let path = REFUSED;
     let none = admin.get(path).await;
     assert_eq!(none.json, json!({ "reports": [], "next_cursor": null }));
 
     let mut refused = BTreeMap::new();
     for users in [45, 46, 47] {
         let (instance, _) = linked_instance(&system, &admin).await;
-        let mut refusal = FaultResponse::status(400);
-        refusal.error = Some(json!({
-            "type": "invalid_request_error",
-            "code": "resource_missing",
-            "message": "No such customer",
-        }));
-        let refusal = Fault::once(METER_EVENTS, FaultEffect::Respond(refusal));
-        system.stripe.inject(refusal).unwrap();
-        let report = instance.report(users, now()).await;
-        let id = report.text("/report_id").to_owned();
-        admin
-            .delivered(instance.organization, &id, &["refused"])
-            .await;
+        refuse_once(&system, METER_EVENTS);
+        let id = refused_report(&admin, &instance, users).await;
         refused.insert(instance.organization.to_string(), (id, users));
     }
     let (mut listed, mut cursor) = (Vec::new(), String::new());

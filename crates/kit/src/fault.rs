@@ -262,8 +262,10 @@ fn severity(reason: ErrorReason) -> Severity {
         | ErrorReason::OriginNotTrusted
         | ErrorReason::OrganizationNotFound
         | ErrorReason::ApiKeyNotFound
+        | ErrorReason::ReportNotFound
         | ErrorReason::NotFound
         | ErrorReason::ReportConflict
+        | ErrorReason::ReportNotRetryable
         | ErrorReason::LinkConflict
         | ErrorReason::RateLimited => Severity::Callers,
     }
@@ -284,10 +286,14 @@ fn code_of(reason: ErrorReason) -> Code {
         | ErrorReason::ApiKeyReadOnly
         | ErrorReason::SessionRequired
         | ErrorReason::OriginNotTrusted => Code::PermissionDenied,
-        ErrorReason::OrganizationNotFound | ErrorReason::ApiKeyNotFound => Code::NotFound,
+        ErrorReason::OrganizationNotFound
+        | ErrorReason::ApiKeyNotFound
+        | ErrorReason::ReportNotFound => Code::NotFound,
         ErrorReason::NotFound => Code::Unimplemented,
         ErrorReason::ReportConflict | ErrorReason::LinkConflict => Code::AlreadyExists,
-        ErrorReason::StripeRefused | ErrorReason::PriceNotFound => Code::FailedPrecondition,
+        ErrorReason::StripeRefused
+        | ErrorReason::PriceNotFound
+        | ErrorReason::ReportNotRetryable => Code::FailedPrecondition,
         ErrorReason::Unavailable => Code::Unavailable,
         ErrorReason::DeadlineExceeded => Code::DeadlineExceeded,
         ErrorReason::RateLimited => Code::ResourceExhausted,
@@ -336,7 +342,9 @@ fn message_of(reason: ErrorReason) -> &'static str {
         | ErrorReason::SessionRequired
         | ErrorReason::OrganizationNotFound
         | ErrorReason::ApiKeyNotFound
+        | ErrorReason::ReportNotFound
         | ErrorReason::ReportConflict
+        | ErrorReason::ReportNotRetryable
         | ErrorReason::LinkConflict
         | ErrorReason::StripeRefused
         | ErrorReason::PriceNotFound

@@ -309,10 +309,12 @@ pub(super) fn is_away(fault: &Fault) -> bool {
         | ErrorReason::OrganizationNotFound
         | ErrorReason::NotFound
         | ErrorReason::ReportConflict
+        | ErrorReason::ReportNotRetryable
         | ErrorReason::LinkConflict
         | ErrorReason::ApiKeyReadOnly
         | ErrorReason::SessionRequired
         | ErrorReason::ApiKeyNotFound
+        | ErrorReason::ReportNotFound
         | ErrorReason::StripeRefused
         | ErrorReason::PriceNotFound
         | ErrorReason::SignatureInvalid

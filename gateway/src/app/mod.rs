@@ -33,6 +33,7 @@ mod preview_link;
 mod receive_webhook;
 mod release_reports;
 mod report_usage;
+mod retry_report;
 mod retry_webhook_event;
 mod revoke_api_key;
 mod sign_in;

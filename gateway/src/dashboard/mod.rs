@@ -77,6 +77,7 @@ pub(crate) fn routes(web: Web) -> Router {
         )
         .route(held::PATH, get(held::held))
         .route(refused::PATH, get(refused::refused))
+        .route(refused::RETRY, post(refused::retry))
         .route(
             "/organizations/{id}/held/release",
             get(held::release_form).post(held::release),

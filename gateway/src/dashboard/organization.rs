@@ -29,7 +29,7 @@ use crate::{
     domain::{
         organization::{LinkKind, LinkState, Organization},
         organization_filter::{PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX},
-        usage_report::UsageReport,
+        usage_report::{Delivery, UsageReport},
     },
     rest::query::{Query, organization_id, with_query},
     web::Web,
@@ -102,12 +102,14 @@ struct Row {
     delivery: &'static str,
     delivery_class: &'static str,
     error: Option<String>,
+    /// The report's id, where it may be sent again.
+    retry: Option<Uuid>,
     meter_event: String,
 }
 
 fn row(ui: &Ui, report: UsageReport) -> Row {
     let UsageReport {
-        id: _,
+        id,
         user_count,
         deployment_type,
         reported_at,
@@ -123,6 +125,7 @@ fn row(ui: &Ui, report: UsageReport) -> Row {
         delivery: ui.t.delivery_word(delivery),
         delivery_class: labels::delivery_class(delivery),
         error: error.map(|error| format!("{} ({})", error.message, error.code)),
+        retry: (delivery == Delivery::Refused).then_some(id),
         meter_event: stripe_meter_event_id.unwrap_or_else(|| ui.t.nothing.to_owned()),
     }
 }
@@ -234,6 +237,7 @@ fn notice(ui: &Ui, word: &str) -> Option<&'static str> {
         "canceling" => Some(t.notice_canceling),
         "released" => Some(t.notice_released),
         "discarded" => Some(t.notice_discarded),
+        "retried" => Some(t.notice_report_retried),
         _ => None,
     }
 }

@@ -259,6 +259,7 @@ pub(super) fn details(fault: &Fault) -> Option<&str> {
         | ErrorReason::BodyTooLarge
         | ErrorReason::SignatureInvalid
         | ErrorReason::ReportConflict
+        | ErrorReason::ReportNotRetryable
         | ErrorReason::LinkConflict
         | ErrorReason::StripeRefused
         | ErrorReason::PriceNotFound => Some(&fault.message),
@@ -273,6 +274,7 @@ pub(super) fn details(fault: &Fault) -> Option<&str> {
         | ErrorReason::SessionRequired
         | ErrorReason::OrganizationNotFound
         | ErrorReason::ApiKeyNotFound
+        | ErrorReason::ReportNotFound
         | ErrorReason::NotFound
         | ErrorReason::Unavailable
         | ErrorReason::DeadlineExceeded

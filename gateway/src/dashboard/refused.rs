@@ -1,18 +1,21 @@
-//! `/refused`: the reports that Stripe refused, each with its reason.
+//! `/refused`: the reports that Stripe refused, each with its reason; one is sent again from here or from
+//! its organization's page.
 
 use std::sync::Arc;
 
 use askama::Template;
 use axum::{
     Extension,
-    extract::{RawQuery, State},
-    response::Response,
+    body::Body,
+    extract::{Path, RawQuery, State},
+    response::{IntoResponse, Redirect, Response},
 };
 use http::{HeaderMap, StatusCode};
 use uuid::Uuid;
 
 use super::{
-    page::{PageError, page},
+    form,
+    page::{PageError, local_address, page},
     ui::{Frame, Moment, Section, Ui},
 };
 use crate::{
@@ -27,16 +30,24 @@ use crate::{
 
 /// Where the page is.
 pub(super) const PATH: &str = "/refused";
+/// Where one is sent again.
+pub(super) const RETRY: &str = "/refused/{id}/retry";
+/// The form's field of the page that it is on.
+const BACK: &str = "back";
 
 #[derive(Template)]
 #[template(path = "refused.html")]
 struct RefusedPage<'a> {
     ui: Frame<'a>,
+    notice: Option<&'static str>,
     rows: Vec<Row>,
+    /// The page's own address, to which a form comes back.
+    back: String,
     next: Option<String>,
 }
 
 struct Row {
+    id: Uuid,
     organization_id: Uuid,
     name: String,
     reported_at: Moment,
@@ -51,7 +62,7 @@ fn row(ui: &Ui, refused: RefusedReport) -> Row {
         organization_name,
         report:
             UsageReport {
-                id: _,
+                id,
                 user_count,
                 deployment_type: _,
                 reported_at,
@@ -63,6 +74,7 @@ fn row(ui: &Ui, refused: RefusedReport) -> Row {
             },
     } = refused;
     Row {
+        id,
         organization_id,
         name: organization_name.unwrap_or_else(|| organization_id.to_string()),
         reported_at: ui.minute(reported_at),
@@ -89,14 +101,31 @@ pub(super) async fn refused(
         next_page_token,
     } = web
         .app()
-        .list_refused_reports(&admin, PAGE_SIZE_DEFAULT, cursor)
+        .list_refused_reports(&admin, PAGE_SIZE_DEFAULT, cursor.clone())
         .await?;
     let shown = RefusedPage {
         ui: ui.frame(&admin.email, Section::Held),
+        notice: (query.get("notice") == Some("retried")).then_some(ui.t.notice_report_retried),
         rows: reports.into_iter().map(|it| row(&ui, it)).collect(),
+        back: with_query(PATH, &[("cursor", &cursor)]),
         next: next_page_token.map(|next| with_query(PATH, &[("cursor", &next)])),
     };
     Ok(page(StatusCode::OK, &shown))
+}
+
+/// Sends a report once more, and goes back to the page that the form was on.
+pub(super) async fn retry(
+    State(web): State<Web>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, PageError> {
+    let admin = web.admin_for_change(&headers).await?;
+    let form = form::read(&web, &headers, body).await?;
+    web.app().retry_report(&admin, id).await?;
+    let back = form.get(BACK).and_then(local_address).unwrap_or(PATH);
+    let mark = if back.contains('?') { '&' } else { '?' };
+    Ok(Redirect::to(&format!("{back}{mark}notice=retried")).into_response())
 }
 
 #[cfg(test)]
@@ -132,7 +161,9 @@ mod tests {
             };
             let shown = RefusedPage {
                 ui: ui.frame("a@b.de", Section::Held),
+                notice: Some(ui.t.notice_report_retried),
                 rows: vec![row(&ui, refused)],
+                back: "/refused?cursor=\"b".to_owned(),
                 next: Some("/refused?cursor=a".to_owned()),
             };
             let html = shown.render().unwrap();
@@ -142,6 +173,9 @@ mod tests {
                 "(no_meter)",
                 "/organizations/00000000-0000-0000-0000-000000000007",
                 ui.t.refused_intro,
+                ui.t.notice_report_retried,
+                "action=\"/refused/00000000-0000-0000-0000-000000000001/retry\"",
+                "value=\"/refused?cursor=&#34;b\"",
             ] {
                 assert!(html.contains(part), "{part} in {html}");
             }

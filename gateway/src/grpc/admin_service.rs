@@ -16,10 +16,11 @@ use billing_proto::{
         ListOrganizationsResponse, ListRefusedReportsRequest, ListRefusedReportsResponse,
         ListUsageReportsRequest, ListUsageReportsResponse, ListWebhookEventsRequest,
         ListWebhookEventsResponse, OrganizationOrder as OrderMessage, PreviewLinkRequest,
-        PreviewLinkResponse, ReleaseReportsRequest, ReleaseReportsResponse,
-        RetryWebhookEventRequest, RetryWebhookEventResponse, RevokeApiKeyRequest,
-        RevokeApiKeyResponse, UnlinkOrganizationRequest, UnlinkOrganizationResponse,
-        UpdateSubscriptionRequest, UpdateSubscriptionResponse, admin_service_server::AdminService,
+        PreviewLinkResponse, ReleaseReportsRequest, ReleaseReportsResponse, RetryReportRequest,
+        RetryReportResponse, RetryWebhookEventRequest, RetryWebhookEventResponse,
+        RevokeApiKeyRequest, RevokeApiKeyResponse, UnlinkOrganizationRequest,
+        UnlinkOrganizationResponse, UpdateSubscriptionRequest, UpdateSubscriptionResponse,
+        admin_service_server::AdminService,
     },
     common::v1::{CancelMode, DeploymentType, ErrorReason, PlanType},
 };
@@ -419,6 +420,18 @@ impl AdminService for AdminFace {
         Ok(Response::new(ListRefusedReportsResponse {
             reports: reports.into_iter().map(translate::refused_report).collect(),
             next_page_token: next_page_token.unwrap_or_default(),
+        }))
+    }
+
+    async fn retry_report(
+        &self,
+        request: Request<RetryReportRequest>,
+    ) -> Result<Response<RetryReportResponse>, Status> {
+        let admin = self.admin(&request).await?;
+        let RetryReportRequest { report_id } = request.into_inner();
+        let report = self.0.retry_report(&admin, report_id).await?;
+        Ok(Response::new(RetryReportResponse {
+            report: Some(translate::usage_report(report)),
         }))
     }
 

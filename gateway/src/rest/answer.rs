@@ -137,10 +137,13 @@ pub(crate) fn status_of(reason: ErrorReason) -> StatusCode {
         | ErrorReason::ApiKeyReadOnly
         | ErrorReason::SessionRequired
         | ErrorReason::OriginNotTrusted => StatusCode::FORBIDDEN,
-        ErrorReason::OrganizationNotFound | ErrorReason::ApiKeyNotFound | ErrorReason::NotFound => {
-            StatusCode::NOT_FOUND
-        }
-        ErrorReason::ReportConflict | ErrorReason::LinkConflict => StatusCode::CONFLICT,
+        ErrorReason::OrganizationNotFound
+        | ErrorReason::ApiKeyNotFound
+        | ErrorReason::ReportNotFound
+        | ErrorReason::NotFound => StatusCode::NOT_FOUND,
+        ErrorReason::ReportConflict
+        | ErrorReason::ReportNotRetryable
+        | ErrorReason::LinkConflict => StatusCode::CONFLICT,
         ErrorReason::StripeRefused | ErrorReason::PriceNotFound => StatusCode::UNPROCESSABLE_ENTITY,
         // A part that hangs is as far away as one that is gone: the same request may come again.
         ErrorReason::Unavailable | ErrorReason::DeadlineExceeded => StatusCode::SERVICE_UNAVAILABLE,
@@ -170,8 +173,10 @@ pub(crate) fn retry_after_seconds(fault: &Fault, request_id: &str) -> Option<u64
         | ErrorReason::SessionRequired
         | ErrorReason::OrganizationNotFound
         | ErrorReason::ApiKeyNotFound
+        | ErrorReason::ReportNotFound
         | ErrorReason::NotFound
         | ErrorReason::ReportConflict
+        | ErrorReason::ReportNotRetryable
         | ErrorReason::LinkConflict
         | ErrorReason::StripeRefused
         | ErrorReason::PriceNotFound

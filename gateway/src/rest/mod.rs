@@ -59,6 +59,7 @@ fn table() -> OpenApiRouter<Web> {
         .routes(routes!(held_reports::release))
         .routes(routes!(held_reports::discard))
         .routes(routes!(refused_reports::list))
+        .routes(routes!(refused_reports::retry))
         .routes(routes!(reconciliation::dismiss))
         .routes(routes!(webhooks::list))
         .routes(routes!(webhooks::retry))

@@ -1,7 +1,7 @@
-//! `/api/admin/refused-reports`.
+//! `/api/admin/refused-reports`, and one of them sent once more.
 
 use axum::{
-    extract::{RawQuery, State},
+    extract::{Path, RawQuery, State},
     response::Response,
 };
 use billing_kit::Fault;
@@ -93,6 +93,51 @@ pub(super) async fn list(
     let answer = ListAnswer {
         reports: reports.into_iter().map(Into::into).collect(),
         next_cursor: next_page_token,
+    };
+    Ok(json(StatusCode::OK, &answer))
+}
+
+/// A refused report as it is now.
+#[derive(Serialize, ToSchema)]
+#[schema(as = RetriedReport)]
+pub(super) struct RetriedAnswer {
+    success: bool,
+    message: &'static str,
+    report: UsageReportJson,
+}
+
+/// Sends a report that Stripe refused once more, once what it named is mended.
+///
+/// Under the same identifier, so that it counts once. Idempotent: one that is queued or sent already stays
+/// as it is. Refused with the reason where it could bill wrongly: a later report of its day counts, its
+/// invoice is final, it is more than 35 days old, or its organization is linked otherwise by now.
+#[utoipa::path(
+    post,
+    path = "/api/admin/refused-reports/{id}/retry",
+    operation_id = "retryReport",
+    tag = openapi::ADMINS,
+    params(("id" = Uuid, Path, description = "The report.")),
+    responses(
+        (status = 200, description = "It is queued, or sent.", body = RetriedAnswer),
+        (status = 404, description = "There is no such report.", body = openapi::ErrorAnswer),
+        (status = 409, description = "It must not be sent; the message says why.", body = openapi::ErrorAnswer),
+    ),
+)]
+pub(super) async fn retry(
+    State(web): State<Web>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let admin = web.admin_for_change(&headers).await?;
+    let report = web
+        .app()
+        .retry_report(&admin, id)
+        .await
+        .map_err(|fault| rename_field(fault, "report_id", "id"))?;
+    let answer = RetriedAnswer {
+        success: true,
+        message: "Report queued again",
+        report: report.into(),
     };
     Ok(json(StatusCode::OK, &answer))
 }

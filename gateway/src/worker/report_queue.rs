@@ -194,10 +194,12 @@ fn failure_of(fault: &Fault) -> ReportFailure {
         | ErrorReason::OrganizationNotFound
         | ErrorReason::NotFound
         | ErrorReason::ReportConflict
+        | ErrorReason::ReportNotRetryable
         | ErrorReason::LinkConflict
         | ErrorReason::ApiKeyReadOnly
         | ErrorReason::SessionRequired
         | ErrorReason::ApiKeyNotFound
+        | ErrorReason::ReportNotFound
         | ErrorReason::StripeRefused
         | ErrorReason::PriceNotFound
         | ErrorReason::SignatureInvalid

@@ -10,12 +10,13 @@ use uuid::Uuid;
 use crate::{
     Parts,
     domain::{
+        audit::Change,
         delivery::{self as rules, DeliveryState},
         hold::{Baseline, Decision},
         standing::Standing,
     },
     store::{
-        delivery,
+        audit_events, delivery,
         holds::{self, Candidate, Decided, Decider},
         missed_invoices, reporting,
         reports::{self, RecordedReport},
@@ -83,11 +84,19 @@ pub(super) async fn decide(
     let held_count = holds::count(&txn, organization_id)
         .await
         .map_err(db_fault)?;
+    if !open.is_empty() {
+        let ids: Vec<_> = open.iter().map(|report| report.id).collect();
+        let change = Change::decided(organization_id, decision, &ids, held_count);
+        audit_events::record(&txn, parts.deps.ids.next(), change, admin, now)
+            .await
+            .map_err(db_fault)?;
+    }
     txn.commit().await.map_err(db_fault)?;
     parts
         .touched_days
         .note(found.iter().map(|it| it.reported_at), now);
     parts.queued.notify_one();
+    parts.decided.notify_one();
     Ok(DecidedReports {
         reports,
         held_count,

@@ -2,12 +2,16 @@
 
 use billing_kit::{Fault, Violation, assertion::Admin};
 use billing_kit_db::db_fault;
+use sea_orm::TransactionTrait;
 use uuid::Uuid;
 
 use crate::{
     Parts,
-    domain::finding::{DismissReason, Finding},
-    store::findings,
+    domain::{
+        audit::Change,
+        finding::{DismissReason, Finding},
+    },
+    store::{audit_events, findings},
 };
 
 /// Dismisses a finding, or finds it dismissed; one that is resolved stays as it is. It opens again
@@ -22,15 +26,25 @@ pub(crate) async fn dismiss_finding(
     reason: &DismissReason,
 ) -> Result<Finding, Fault> {
     let now = parts.deps.clock.now();
-    let finding = findings::dismiss(&parts.db, id, &admin.email, reason, now)
+    let txn = parts.db.begin().await.map_err(db_fault)?;
+    let is_new = findings::dismiss(&txn, id, &admin.email, reason, now)
         .await
         .map_err(db_fault)?;
+    let finding = findings::get(&txn, id).await.map_err(db_fault)?;
     let finding = finding.ok_or_else(|| {
         Fault::invalid(vec![Violation::new(
             "finding_id",
             "There is no such finding.",
         )])
     })?;
+    if is_new {
+        let change = Change::dismissed(&finding, reason);
+        audit_events::record(&txn, parts.deps.ids.next(), change, admin, now)
+            .await
+            .map_err(db_fault)?;
+    }
+    txn.commit().await.map_err(db_fault)?;
+    parts.decided.notify_one();
     tracing::info!(finding_id = %id, admin_user_id = admin.user_id, "an admin dismissed a finding");
     Ok(finding)
 }

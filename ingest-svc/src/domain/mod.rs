@@ -1,5 +1,6 @@
 //! The rules of usage reports and their delivery: pure, without I/O or time of its own.
 
+pub(crate) mod audit;
 pub(crate) mod delivery;
 pub(crate) mod expectation;
 pub(crate) mod finding;
@@ -10,4 +11,5 @@ pub(crate) mod notice;
 mod properties;
 pub(crate) mod reconciliation;
 pub(crate) mod report;
+pub(crate) mod retry;
 pub(crate) mod standing;

@@ -4,11 +4,12 @@ use billing_kit::{Fault, Violation, assertion::Verifier, proto_time};
 use billing_proto::ingest::v1::{
     GetReportingSummaryRequest, GetReportingSummaryResponse, ListRefusedReportsRequest,
     ListRefusedReportsResponse, ListReportingRequest, ListReportingResponse,
-    ReportingState as ProtoReportingState, UsageDay as ProtoUsageDay,
-    reporting_service_server::ReportingService,
+    ReportingState as ProtoReportingState, RetryReportRequest, RetryReportResponse,
+    UsageDay as ProtoUsageDay, reporting_service_server::ReportingService,
 };
 use chrono::NaiveTime;
 use tonic::{Request, Response, Status};
+use uuid::Uuid;
 
 use super::{
     convert::{
@@ -100,6 +101,22 @@ impl ReportingService for ReportingFace {
         Ok(Response::new(ListRefusedReportsResponse {
             reports: reports.into_iter().map(recorded_to_proto).collect(),
             next_page_token: next.map(holds::page_token_to_text).unwrap_or_default(),
+        }))
+    }
+
+    async fn retry_report(
+        &self,
+        request: Request<RetryReportRequest>,
+    ) -> Result<Response<RetryReportResponse>, Status> {
+        let admin = self.admins.admin(request.metadata())?;
+        let RetryReportRequest { report_id } = request.into_inner();
+        let id = Uuid::try_parse(&report_id).map_err(|_| {
+            let violation = Violation::new("report_id", "It is no UUID.");
+            Fault::invalid(vec![violation])
+        })?;
+        let report = app::retry_report(&self.parts, &admin, id).await?;
+        Ok(Response::new(RetryReportResponse {
+            report: Some(recorded_to_proto(report)),
         }))
     }
 }

@@ -246,25 +246,29 @@ pub(crate) async fn list(
     rows.into_iter().map(FindingRow::into_domain).collect()
 }
 
-/// Marks an open finding as seen by a person, unless one has before; answers it as it stands then,
-/// `None` where there is none of this id.
+/// Marks an open finding as seen by a person, unless one has before; whether it was done now.
 pub(crate) async fn dismiss(
     db: &impl ConnectionTrait,
     id: Uuid,
     by: &str,
     reason: &DismissReason,
     now: DateTime<Utc>,
-) -> Result<Option<Finding>, DbErr> {
+) -> Result<bool, DbErr> {
     const DISMISS: &str = "
         UPDATE billing_findings SET dismissed_at = $2, dismissed_by = $3, dismiss_reason = $4
         WHERE id = $1 AND dismissed_at IS NULL AND resolved_at IS NULL";
+    let values = [id.into(), now.into(), by.into(), reason.as_str().into()];
+    let done = db.execute_raw(sql(DISMISS, values)).await?;
+    Ok(done.rows_affected() > 0)
+}
+
+/// A finding; `None` where there is none of this id.
+pub(crate) async fn get(db: &impl ConnectionTrait, id: Uuid) -> Result<Option<Finding>, DbErr> {
     const GET: &str = "
         SELECT id, organization_id, kind, day, period_start_at, period_end_at, stripe_invoice_id,
             expected, trim_scale(found)::text AS found, resend_count, first_seen_at, last_seen_at,
             resolved_at, dismissed_at, dismissed_by, dismiss_reason
         FROM billing_findings WHERE id = $1";
-    let values = [id.into(), now.into(), by.into(), reason.as_str().into()];
-    db.execute_raw(sql(DISMISS, values)).await?;
     let row = FindingRow::find_by_statement(sql(GET, [id.into()]))
         .one(db)
         .await?;

@@ -3,6 +3,7 @@
 //!
 //! Functions take a connection or a transaction; the use case owns the transaction.
 
+pub(crate) mod audit_events;
 mod day_rule;
 pub(crate) mod delivery;
 pub(crate) mod drains;
@@ -11,9 +12,11 @@ pub(crate) mod findings;
 pub(crate) mod holds;
 pub(crate) mod missed_invoices;
 pub(crate) mod notices;
+pub(crate) mod outbox;
 pub(crate) mod reconciliation;
 pub(crate) mod reporting;
 pub(crate) mod reports;
+pub(crate) mod retries;
 pub(crate) mod spool;
 pub(crate) mod summary;
 
@@ -39,6 +42,8 @@ mod drain_tests;
 mod notice_tests;
 #[cfg(test)]
 mod reconciliation_tests;
+#[cfg(test)]
+mod retry_tests;
 #[cfg(test)]
 mod silence_tests;
 #[cfg(test)]

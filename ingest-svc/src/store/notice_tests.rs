@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
-    delivery, findings, missed_invoices, notices, reporting, reports, sql,
+    delivery, findings, missed_invoices,
+    notices::{self, ToTell},
+    outbox, reporting, reports, sql,
     tests::{database, make_organization, new_report, now, report},
 };
 use crate::domain::{
@@ -167,7 +169,7 @@ async fn thousands_that_go_silent_together_are_one_notice() {
     );
     let lease = async |now| {
         let until = now + TimeDelta::seconds(30);
-        let leased = notices::lease(&db, Uuid::from_u128(9), now, until, BATCH).await;
+        let leased = outbox::lease::<ToTell>(&db, Uuid::from_u128(9), now, until, BATCH).await;
         leased.unwrap().len()
     };
     assert_eq!(
@@ -273,7 +275,7 @@ async fn findings_that_open_are_told_by_day_and_those_that_go_on_are_not() {
     // A person has seen one.
     let reason = DismissReason::parse("seen").unwrap();
     let seen = findings::dismiss(&db, open[0].id, "a@example.com", &reason, now()).await;
-    assert!(seen.unwrap().unwrap().dismissal.is_some());
+    assert!(seen.unwrap());
     assert!(record(&[difference(today, 40)], 2).await.is_empty());
     let told = record(&[difference(today, 39)], 3).await;
     assert_eq!(told[0].data["found"], "39");
@@ -347,7 +349,7 @@ async fn a_notice_is_handed_over_by_one_and_again_until_it_is_settled() {
     let (one, other) = (Uuid::from_u128(11), Uuid::from_u128(12));
     let lease = async |token, at: DateTime<Utc>| {
         let until = at + TimeDelta::seconds(30);
-        let leased = notices::lease(&db, token, at, until, BATCH).await.unwrap();
+        let leased: Vec<ToTell> = outbox::lease(&db, token, at, until, BATCH).await.unwrap();
         let mut keys: Vec<_> = leased
             .into_iter()
             .map(|it| (it.key, it.attempt_count))
@@ -359,13 +361,15 @@ async fn a_notice_is_handed_over_by_one_and_again_until_it_is_settled() {
     assert_eq!(lease(one, now()).await, keys.clone().map(|key| (key, 0)));
     assert!(lease(other, now()).await.is_empty());
     let [settled, open] = keys;
-    notices::forget(&db, other, vec![settled.clone(), open.clone()])
+    outbox::forget::<ToTell>(&db, other, vec![settled.clone(), open.clone()])
         .await
         .unwrap();
     assert_eq!(stored(&db).await.len(), 2, "only its holder settles it");
-    notices::forget(&db, one, vec![settled]).await.unwrap();
+    outbox::forget::<ToTell>(&db, one, vec![settled])
+        .await
+        .unwrap();
     let next = now() + TimeDelta::seconds(2);
-    notices::postpone(&db, one, &[(open.clone(), next)])
+    outbox::postpone::<ToTell>(&db, one, &[(open.clone(), next)])
         .await
         .unwrap();
     assert!(lease(other, now() + TimeDelta::seconds(1)).await.is_empty());

@@ -9,7 +9,10 @@ use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 use serde_json::Value as Json;
 use uuid::Uuid;
 
-use super::sql;
+use super::{
+    outbox::{Leased, Outbox, outbox},
+    sql,
+};
 use crate::domain::notice::{HeldSpan, NewNotice, Silent, join_silent, silent_facts};
 
 /// A time in JSON, as the domain writes it.
@@ -254,57 +257,14 @@ pub(crate) struct ToTell {
     pub(crate) attempt_count: i32,
 }
 
-/// Leases up to `limit` due notices that nobody else has.
-pub(crate) async fn lease(
-    db: &impl ConnectionTrait,
-    token: Uuid,
-    now: DateTime<Utc>,
-    until: DateTime<Utc>,
-    limit: i64,
-) -> Result<Vec<ToTell>, DbErr> {
-    const LEASE: &str = "
-        WITH due AS (
-            SELECT key FROM notices_to_tell
-            WHERE next_attempt_at <= $1 AND (lease_until IS NULL OR lease_until < $1)
-            ORDER BY next_attempt_at LIMIT $4 FOR UPDATE SKIP LOCKED)
-        UPDATE notices_to_tell n SET lease_token = $2, lease_until = $3
-        FROM due WHERE n.key = due.key
-        RETURNING n.key, n.kind, n.organization_id, n.occurred_at, n.data, n.attempt_count";
-    let values = [now.into(), token.into(), until.into(), limit.into()];
-    ToTell::find_by_statement(sql(LEASE, values)).all(db).await
-}
+impl Leased for ToTell {
+    const OUTBOX: Outbox = outbox!("notices_to_tell", "key");
 
-/// Forgets what org-svc has.
-pub(crate) async fn forget(
-    db: &impl ConnectionTrait,
-    token: Uuid,
-    keys: Vec<String>,
-) -> Result<(), DbErr> {
-    const FORGET: &str = "DELETE FROM notices_to_tell WHERE lease_token = $1 AND key = ANY($2)";
-    if keys.is_empty() {
-        return Ok(());
+    fn key(&self) -> String {
+        self.key.clone()
     }
-    db.execute_raw(sql(FORGET, [token.into(), keys.into()]))
-        .await
-        .map(drop)
-}
 
-/// Gives back what is still leased under `token`, each until its next attempt.
-pub(crate) async fn postpone(
-    db: &impl ConnectionTrait,
-    token: Uuid,
-    next_attempts: &[(String, DateTime<Utc>)],
-) -> Result<(), DbErr> {
-    const POSTPONE: &str = "
-        UPDATE notices_to_tell n SET lease_token = NULL, lease_until = NULL,
-            attempt_count = n.attempt_count + 1, next_attempt_at = t.next_attempt_at
-        FROM unnest($2::text[], $3::timestamptz[]) AS t (key, next_attempt_at)
-        WHERE n.key = t.key AND n.lease_token = $1";
-    if next_attempts.is_empty() {
-        return Ok(());
+    fn attempt_count(&self) -> i32 {
+        self.attempt_count
     }
-    let (keys, times): (Vec<_>, Vec<_>) = next_attempts.iter().cloned().unzip();
-    db.execute_raw(sql(POSTPONE, [token.into(), keys.into(), times.into()]))
-        .await
-        .map(drop)
 }

@@ -103,7 +103,9 @@ pub(crate) async fn ledger(
 ) -> Result<Vec<LedgerDay>, DbErr> {
     const LEDGER: &str = "
         WITH may_count AS (
-            SELECT id, user_count, reported_at, delivery_state, settled_at, resend_count, adopted,
+            SELECT id, user_count, reported_at, delivery_state, settled_at,
+                -- An admin's retries are no resends of ours.
+                resend_count - retry_count AS resend_count, adopted,
                 (reported_at AT TIME ZONE 'UTC')::date AS day
             FROM usage_reports
             WHERE organization_id = $1 AND reported_at >= $2

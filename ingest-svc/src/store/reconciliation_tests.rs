@@ -228,12 +228,15 @@ async fn a_dismissed_finding_opens_again_when_its_numbers_change() {
 
     let reason = DismissReason::parse("credited by hand").unwrap();
     let dismiss = async |by: &str, at| {
-        let dismissed = findings::dismiss(&db, finding.id, by, &reason, at).await;
-        dismissed.unwrap().unwrap().dismissal
+        let is_new = findings::dismiss(&db, finding.id, by, &reason, at).await;
+        let found = findings::get(&db, finding.id).await.unwrap().unwrap();
+        (is_new.unwrap(), found.dismissal)
     };
-    let first = dismiss("one@example.com", later(10)).await;
+    let (is_new, first) = dismiss("one@example.com", later(10)).await;
+    assert!(is_new);
     assert_eq!(first.as_ref().unwrap().reason, "credited by hand");
-    assert_eq!(dismiss("two@example.com", later(20)).await, first);
+    let again = dismiss("two@example.com", later(20)).await;
+    assert_eq!(again, (false, first.clone()));
     // Seen again with the same numbers it stays dismissed, and listed.
     record(40, later(60)).await;
     assert_eq!(open().await, []);
@@ -258,9 +261,11 @@ async fn a_dismissed_finding_opens_again_when_its_numbers_change() {
     findings::resolve_invoices(&db, organization_id, vec!["in_1".to_owned()], later(180))
         .await
         .unwrap();
-    assert_eq!(dismiss("one@example.com", later(190)).await, None);
+    let nothing = dismiss("one@example.com", later(190)).await;
+    assert_eq!(nothing, (false, None));
     let none = findings::dismiss(&db, Uuid::nil(), "one@example.com", &reason, now()).await;
-    assert_eq!(none.unwrap(), None);
+    assert!(!none.unwrap());
+    assert_eq!(findings::get(&db, Uuid::nil()).await.unwrap(), None);
     db.close().await.unwrap();
 }
 

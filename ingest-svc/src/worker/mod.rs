@@ -53,6 +53,12 @@ pub(crate) fn spawn_all(parts: &Parts, reconcile_interval: TimeDelta, life: &Lif
         async move { app::tell_notices(&parts).await }
     });
     life.spawn_worker("notices", tell);
+    let trail = parts.clone();
+    let tell = work(life.clone(), Arc::clone(&parts.decided), move || {
+        let parts = trail.clone();
+        async move { app::tell_audit_events(&parts).await }
+    });
+    life.spawn_worker("audit", tell);
     life.spawn_worker("silence", silence::run(parts.clone(), life.clone()));
     life.spawn_worker("feed", feed::follow(parts.clone(), life.clone()));
     life.spawn_worker("metrics", metrics::run(parts.clone(), life.clone()));

@@ -79,6 +79,7 @@ async fn each_table_is_one_rooms() {
         ("session", "billing_org"),
         ("usage_reports", "billing_ingest"),
         ("notices_to_tell", "billing_ingest"),
+        ("audit_events_to_tell", "billing_ingest"),
         ("usage_report_spool", "billing_ingest"),
         ("organization_reporting", "billing_ingest"),
         ("reconciliation_findings", "billing_ingest"),

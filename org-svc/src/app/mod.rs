@@ -24,6 +24,7 @@ pub(crate) mod list_organizations;
 pub(crate) mod observe_organizations;
 mod operation;
 mod passwords;
+pub(crate) mod record_audit_events;
 pub(crate) mod record_notices;
 pub(crate) mod reset_password;
 pub(crate) mod revoke_api_key;

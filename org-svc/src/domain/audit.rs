@@ -27,6 +27,35 @@ pub(crate) struct Recorded {
     pub(crate) after: Option<Json>,
 }
 
+/// A change that an admin made with another service, as that tells of it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Told {
+    pub(crate) id: Uuid,
+    pub(crate) occurred_at: DateTime<Utc>,
+    pub(crate) action: &'static str,
+    pub(crate) organization_id: OrganizationId,
+    pub(crate) admin_user_id: UserId,
+    pub(crate) api_key_id: Option<Uuid>,
+    pub(crate) client_address: Option<IpAddr>,
+    pub(crate) request_id: String,
+    pub(crate) before: Option<Json>,
+    pub(crate) after: Json,
+}
+
+/// What another service may tell of.
+const TOLD_ACTIONS: [&str; 4] = [
+    "held_reports.released",
+    "held_reports.discarded",
+    "report.retried",
+    "finding.dismissed",
+];
+
+/// The action of a change that another service tells of.
+pub(crate) fn parse_told_action(text: &str) -> Result<&'static str, &'static str> {
+    let known = TOLD_ACTIONS.into_iter().find(|known| *known == text);
+    known.ok_or("It is not known.")
+}
+
 /// Whose changes are picked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Actor {
@@ -88,6 +117,12 @@ mod tests {
         for bad in ["@", "a\0b", &"u".repeat(255)] {
             assert!(Actor::parse(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn another_service_tells_of_what_is_its_own() {
+        assert_eq!(parse_told_action("report.retried"), Ok("report.retried"));
+        assert!(parse_told_action("organization.linked").is_err());
     }
 
     #[test]

@@ -2,21 +2,29 @@
 
 use std::sync::Arc;
 
-use billing_kit::{Fault, assertion::Verifier, proto_time};
+use billing_kit::{Fault, Violation, assertion::Verifier, proto_time};
 use billing_proto::org::v1 as proto;
 use billing_proto::org::v1::audit_service_server::AuditService;
 use tonic::{Request, Response, Status};
+use uuid::Uuid;
 
 use super::{door::Door, messages};
 use crate::{
-    app::{Admins, list_audit_events::list_audit_events},
+    app::{
+        Admins,
+        list_audit_events::list_audit_events,
+        record_audit_events::{EVENTS_MAX, record_audit_events},
+    },
     domain::{
-        audit::{Actor, AuditFilter, parse_action},
+        audit::{Actor, AuditFilter, Told, parse_action, parse_told_action},
         keyset::Keyset,
+        notice::parse_facts,
         organization::OrganizationId,
         page::PageSize,
     },
 };
+
+const REQUEST_ID_CHARS_MAX: usize = 64;
 
 /// The service.
 #[derive(Debug)]
@@ -27,6 +35,18 @@ pub(crate) struct Audit {
 
 #[tonic::async_trait]
 impl AuditService for Audit {
+    async fn record_audit_events(
+        &self,
+        request: Request<proto::RecordAuditEventsRequest>,
+    ) -> Result<Response<proto::RecordAuditEventsResponse>, Status> {
+        let told = batch(request.into_inner())?;
+        record_audit_events(&self.app, &told).await?;
+        let settled_ids = told.iter().map(|it| it.id.to_string()).collect();
+        Ok(Response::new(proto::RecordAuditEventsResponse {
+            settled_ids,
+        }))
+    }
+
     async fn list_audit_events(
         &self,
         request: Request<proto::ListAuditEventsRequest>,
@@ -40,6 +60,81 @@ impl AuditService for Audit {
             next_page_token: next.unwrap_or_default(),
         }))
     }
+}
+
+/// The changes that can be read. One that cannot, because it is of a newer release, must not keep the
+/// others out of the trail: it is left out, and its sender asks again.
+fn batch(request: proto::RecordAuditEventsRequest) -> Result<Vec<Told>, Fault> {
+    let count = request.events.len();
+    if count > EVENTS_MAX {
+        let message = format!("There are {count}; {EVENTS_MAX} are the most.");
+        return Err(Fault::invalid(vec![Violation::new("events", message)]));
+    }
+    let read = request.events.into_iter().filter_map(|event| {
+        let id = event.id.clone();
+        told(event)
+            .inspect_err(|fault| tracing::error!(id, %fault, "a change cannot be read"))
+            .ok()
+    });
+    Ok(read.collect())
+}
+
+fn told(event: proto::AuditEventToRecord) -> Result<Told, Fault> {
+    fn if_any<T, E>(text: &str, parse: impl FnOnce(&str) -> Result<T, E>) -> Result<Option<T>, E> {
+        (!text.is_empty()).then(|| parse(text)).transpose()
+    }
+    let proto::AuditEventToRecord {
+        id,
+        occur_time,
+        action,
+        organization_id,
+        admin_user_id,
+        api_key_id,
+        client_address,
+        request_id,
+        before_json,
+        after_json,
+    } = event;
+    let uuid = |text: &str| Uuid::try_parse(text).map_err(|_| "It is no UUID.");
+    let address = |text: &str| text.parse().map_err(|_| "It is no address.");
+    let object = |text: &str| parse_facts(text).map(serde_json::Value::Object);
+    let mut door = Door::new();
+    let id = door.check("id", uuid(&id));
+    let time = occur_time.as_ref().and_then(proto_time::from_proto);
+    let time = door.check("occur_time", time.ok_or("It is no time."));
+    let action = door.check("action", parse_told_action(&action));
+    let organization = door.check("organization_id", OrganizationId::parse(&organization_id));
+    let admin = match Actor::parse(&admin_user_id) {
+        Ok(Some(Actor::Id(id))) => Ok(id),
+        _ => Err("It is no user id."),
+    };
+    let admin = door.check("admin_user_id", admin);
+    let key = door.check("api_key_id", if_any(&api_key_id, uuid));
+    let address = door.check("client_address", if_any(&client_address, address));
+    let is_id = (1..=REQUEST_ID_CHARS_MAX).contains(&request_id.chars().count());
+    let request = is_id.then_some(request_id);
+    let request = door.check("request_id", request.ok_or("It has 1 to 64 characters."));
+    let before = door.check("before_json", if_any(&before_json, object));
+    let after = door.check("after_json", object(&after_json));
+    let what = id.zip(time).zip(action.zip(organization));
+    let who = admin.zip(key).zip(address.zip(request));
+    let parsed = what.zip(who).zip(before.zip(after));
+    door.pass(parsed.map(|((what, who), (before, after))| {
+        let ((id, occurred_at), (action, organization_id)) = what;
+        let ((admin_user_id, api_key_id), (client_address, request_id)) = who;
+        Told {
+            id,
+            occurred_at,
+            action,
+            organization_id,
+            admin_user_id,
+            api_key_id,
+            client_address,
+            request_id,
+            before,
+            after,
+        }
+    }))
 }
 
 /// What tells a list's page tokens from those of other filters.
@@ -105,6 +200,55 @@ fn list(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn to_record(action: &str) -> proto::AuditEventToRecord {
+        proto::AuditEventToRecord {
+            id: Uuid::from_u128(1).to_string(),
+            occur_time: Some(prost_types::Timestamp::default()),
+            action: action.to_owned(),
+            organization_id: Uuid::from_u128(2).to_string(),
+            admin_user_id: "user_1".to_owned(),
+            api_key_id: String::new(),
+            client_address: "2001:db8::1".to_owned(),
+            request_id: "r1".to_owned(),
+            before_json: String::new(),
+            after_json: "{}".to_owned(),
+        }
+    }
+
+    #[test]
+    fn what_a_newer_release_tells_of_is_left_out_alone() {
+        let events = ["report.retried", "report.lost", "finding.dismissed"].map(to_record);
+        let read = batch(proto::RecordAuditEventsRequest {
+            events: events.into(),
+        });
+        let actions: Vec<_> = read.unwrap().into_iter().map(|it| it.action).collect();
+        assert_eq!(actions, ["report.retried", "finding.dismissed"]);
+        let many = vec![to_record("report.retried"); EVENTS_MAX + 1];
+        let fault = batch(proto::RecordAuditEventsRequest { events: many }).unwrap_err();
+        assert_eq!(fault.violations[0].field, "events");
+    }
+
+    #[test]
+    fn every_field_at_fault_of_a_change_is_told() {
+        let event = proto::AuditEventToRecord {
+            before_json: "[]".to_owned(),
+            ..proto::AuditEventToRecord::default()
+        };
+        let fields = told(event).unwrap_err().violations;
+        let fields: Vec<_> = fields.into_iter().map(|it| it.field).collect();
+        let expected = [
+            "id",
+            "occur_time",
+            "action",
+            "organization_id",
+            "admin_user_id",
+            "request_id",
+            "before_json",
+            "after_json",
+        ];
+        assert_eq!(fields, expected);
+    }
 
     #[test]
     fn every_filter_at_fault_is_told() {

@@ -9,7 +9,11 @@ use uuid::Uuid;
 
 use super::statement;
 use crate::domain::{
-    account::UserId, audit::Recorded, keyset::Keyset, organization::OrganizationId, page::PageSize,
+    account::UserId,
+    audit::{Recorded, Told},
+    keyset::Keyset,
+    organization::OrganizationId,
+    page::PageSize,
 };
 
 /// What was done.
@@ -103,6 +107,43 @@ pub(crate) async fn insert(db: &impl ConnectionTrait, event: AuditEvent<'_>) -> 
         context.api_key_id().into(),
     ];
     db.execute_raw(statement(INSERT, values))
+        .await
+        .map_err(db_fault)?;
+    Ok(())
+}
+
+/// Writes what another service tells of; what is written already stays.
+pub(crate) async fn insert_told(db: &impl ConnectionTrait, told: &[Told]) -> Result<(), Fault> {
+    const INSERT_TOLD: &str = r"
+        INSERT INTO audit_events (id, occurred_at, organization_id, admin_user_id, action, request_id,
+            before, after, client_address, api_key_id)
+        SELECT id, occurred_at, organization_id, admin_user_id, action, request_id,
+            nullif(before, '')::jsonb, after::jsonb, nullif(client_address, '')::inet,
+            nullif(api_key_id, '')::uuid
+        FROM unnest($1::uuid[], $2::timestamptz[], $3::uuid[], $4::text[], $5::text[], $6::text[],
+            $7::text[], $8::text[], $9::text[], $10::text[])
+            AS t (id, occurred_at, organization_id, admin_user_id, action, request_id, before, after,
+                client_address, api_key_id)
+        ON CONFLICT (id) DO NOTHING";
+    fn column<T>(told: &[Told], of: impl Fn(&Told) -> T) -> Vec<T> {
+        told.iter().map(of).collect()
+    }
+    fn text<T: ToString>(value: Option<T>) -> String {
+        value.map_or_else(String::new, |value| value.to_string())
+    }
+    let values = [
+        column(told, |it| it.id).into(),
+        column(told, |it| it.occurred_at).into(),
+        column(told, |it| it.organization_id.0).into(),
+        column(told, |it| it.admin_user_id.0.clone()).into(),
+        column(told, |it| it.action.to_owned()).into(),
+        column(told, |it| it.request_id.clone()).into(),
+        column(told, |it| text(it.before.as_ref())).into(),
+        column(told, |it| it.after.to_string()).into(),
+        column(told, |it| text(it.client_address)).into(),
+        column(told, |it| text(it.api_key_id)).into(),
+    ];
+    db.execute_raw(statement(INSERT_TOLD, values))
         .await
         .map_err(db_fault)?;
     Ok(())

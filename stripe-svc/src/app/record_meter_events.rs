@@ -21,7 +21,7 @@ use crate::{
         stored_event::{EventMove, StoredEvent, key, next_key, next_move},
     },
     store::meter_events,
-    stripe::{Answer, Budget, Unknown, UnknownKind},
+    stripe::{Answer, Budget, ReadError, Unknown, UnknownKind},
 };
 
 /// How long a batch may be on its way. What has not ended by then is to be sent again.
@@ -223,6 +223,12 @@ async fn is_counted(app: &App, stored: &StoredEvent) -> Result<bool, Unknown> {
     let metered = app
         .stripe
         .metered(&meter, &event.customer_id, start, end)
-        .await?;
-    Ok(metered == Some(Decimal::from(event.seats.get())))
+        .await;
+    match metered {
+        Ok(metered) => Ok(metered == Some(Decimal::from(event.seats.get()))),
+        // Of a customer that is gone nothing is counted. That is Stripe's to say of the event, once and
+        // for all, and no reason to ask for ever.
+        Err(ReadError::Refused(refusal)) if refusal.code == "resource_missing" => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }

@@ -27,7 +27,8 @@ pub(crate) struct StoredEvent {
     /// 1 the first time.
     pub(crate) attempt_count: i32,
     pub(crate) first_sent_at: DateTime<Utc>,
-    /// How often it was opened again because the meter was seen not to count it.
+    /// How often it was opened again: the meter was seen not to count it, or a person mended what it was
+    /// refused for.
     pub(crate) resend_count: i32,
 }
 
@@ -40,8 +41,8 @@ pub(crate) enum EventMove {
     Reused(Refusal),
     /// Send it.
     Send(StoredEvent),
-    /// Sent so long ago that Stripe may have forgotten its identifier, or accepted once and missing
-    /// from the meter: compare with the meter first.
+    /// Sent so long ago that Stripe may have forgotten its identifier, or settled once and to be sent
+    /// again: compare with the meter first.
     Compare(StoredEvent),
 }
 

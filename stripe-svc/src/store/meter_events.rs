@@ -91,8 +91,9 @@ impl TryFrom<Model> for StoredEvent {
 }
 
 /// Stores those of `events` that are not known yet, counts an attempt of those that are open, and
-/// answers how all of them stand, by identifier. Once this is committed they may be sent. An accepted
-/// one is opened again where its caller found it missing once more.
+/// answers how all of them stand, by identifier. Once this is committed they may be sent. A settled one
+/// is opened again where its caller asks for one more resend: it found an accepted one missing from the
+/// meter, or a person mended what Stripe refused.
 ///
 /// In the order of their identifiers, so that two batches with the same events wait for one another
 /// instead of locking each other out.
@@ -116,7 +117,7 @@ pub(crate) async fn store(
                     e.attempt_count + (opens OR e.state = 'open')::int,
                     CASE WHEN opens OR e.state = 'open' THEN excluded.last_sent_at
                         ELSE e.last_sent_at END
-                FROM (VALUES (e.state = 'accepted' AND excluded.resend_count > e.resend_count))
+                FROM (VALUES (e.state <> 'open' AND excluded.resend_count > e.resend_count))
                     AS v (opens)),
             resend_count = greatest(e.resend_count, excluded.resend_count)
         RETURNING e.*";

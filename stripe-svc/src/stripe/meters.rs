@@ -95,27 +95,23 @@ impl Stripe {
     /// where it has counted nothing.
     ///
     /// # Errors
-    /// Stripe did not say.
+    /// Stripe did not say, or refuses to speak of this customer.
     pub(crate) async fn metered(
         &self,
         meter: &MeterId,
         customer: &CustomerId,
         start: DateTime<Utc>,
         end: DateTime<Utc>,
-    ) -> Result<Option<Decimal>, Unknown> {
+    ) -> Result<Option<Decimal>, ReadError> {
         let list = ListIdBillingMeterEventSummary::new(
             meter.as_str(),
             customer.as_str(),
             end.timestamp(),
             start.timestamp(),
         );
-        let page: ListOf<Summary> = list
-            .build()
-            .customize()
-            .send(&self.transport)
-            .await
-            .map_err(Unknown::from)?;
-        page.data.first().map(Summary::value).transpose()
+        let page: ListOf<Summary> = list.build().customize().send(&self.transport).await?;
+        let counted = page.data.first().map(Summary::value).transpose();
+        Ok(counted?)
     }
 
     /// What a meter has counted for a customer, by UTC day: the days of which it counts anything, in

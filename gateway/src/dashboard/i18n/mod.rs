@@ -172,7 +172,7 @@ fn thousandths(text: &str) -> Option<u32> {
 
 /// The actions of the audit trail that have a name in each language, in the order of these names. One
 /// that is newer than this gateway is shown by its own word.
-pub(super) const ACTIONS: [&str; 17] = [
+pub(super) const ACTIONS: [&str; 21] = [
     "organization.link_requested",
     "organization.linked",
     "organization.link_refused",
@@ -190,6 +190,10 @@ pub(super) const ACTIONS: [&str; 17] = [
     "admin.password_set",
     "api_key.created",
     "api_key.revoked",
+    "held_reports.released",
+    "held_reports.discarded",
+    "report.retried",
+    "finding.dismissed",
 ];
 
 /// Every sentence and word of the pages. A language that lacks one does not compile.
@@ -533,6 +537,8 @@ pub(super) struct Messages {
     // Refused reports.
     pub(super) refused_short: &'static str,
     pub(super) refused_intro: &'static str,
+    pub(super) send_again: &'static str,
+    pub(super) notice_report_retried: &'static str,
     pub(super) none_refused: &'static str,
     // A customer that is in Stripe already.
     pub(super) adopt_none: &'static str,
@@ -695,6 +701,7 @@ impl Messages {
         match reason {
             ErrorReason::OrganizationNotFound
             | ErrorReason::ApiKeyNotFound
+            | ErrorReason::ReportNotFound
             | ErrorReason::NotFound => (self.not_found, self.not_found_text),
             ErrorReason::PermissionDenied => (self.not_allowed, self.not_admin),
             ErrorReason::UserBanned => (self.not_allowed, self.banned),
@@ -712,6 +719,7 @@ impl Messages {
             | ErrorReason::BodyTooLarge
             | ErrorReason::SignatureInvalid => (self.does_not_work, self.does_not_work_text),
             ErrorReason::ReportConflict
+            | ErrorReason::ReportNotRetryable
             | ErrorReason::LinkConflict
             | ErrorReason::StripeRefused
             | ErrorReason::PriceNotFound => (self.cannot_be_done, self.cannot_be_done_text),

@@ -160,10 +160,12 @@ fn refusal(fault: Fault) -> AuthError {
         | ErrorReason::OrganizationNotFound
         | ErrorReason::NotFound
         | ErrorReason::ReportConflict
+        | ErrorReason::ReportNotRetryable
         | ErrorReason::LinkConflict
         | ErrorReason::ApiKeyReadOnly
         | ErrorReason::SessionRequired
         | ErrorReason::ApiKeyNotFound
+        | ErrorReason::ReportNotFound
         | ErrorReason::StripeRefused
         | ErrorReason::PriceNotFound
         | ErrorReason::Unavailable

@@ -1,0 +1,136 @@
+//! What admins decide here, as the audit trail of org-svc is told of it.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde_json::{Value as Json, json};
+use uuid::Uuid;
+
+use super::{
+    delivery::DeliveryState,
+    finding::{DismissReason, Finding},
+    hold::Decision,
+};
+
+/// So many of the reports of a decision are named: `hold_decisions` has them all, by the request's id.
+const REPORTS_NAMED_MAX: usize = 100;
+
+/// What was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Action {
+    HeldReportsReleased,
+    HeldReportsDiscarded,
+    ReportRetried,
+    FindingDismissed,
+}
+
+impl Action {
+    /// The word on the wire and in the table.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::HeldReportsReleased => "held_reports.released",
+            Self::HeldReportsDiscarded => "held_reports.discarded",
+            Self::ReportRetried => "report.retried",
+            Self::FindingDismissed => "finding.dismissed",
+        }
+    }
+}
+
+/// What changed, as it was and as it is.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Change {
+    pub(crate) action: Action,
+    pub(crate) organization_id: Uuid,
+    pub(crate) before: Option<Json>,
+    pub(crate) after: Json,
+}
+
+impl Change {
+    /// A decision on these held reports of an organization, of which so many are still held.
+    pub(crate) fn decided(
+        organization_id: Uuid,
+        decision: Decision,
+        report_ids: &[Uuid],
+        held_count: i64,
+    ) -> Self {
+        let count = i64::try_from(report_ids.len()).unwrap_or(i64::MAX);
+        let named: Vec<_> = report_ids.iter().take(REPORTS_NAMED_MAX).collect();
+        Self {
+            action: match decision {
+                Decision::Released => Action::HeldReportsReleased,
+                Decision::Discarded => Action::HeldReportsDiscarded,
+            },
+            organization_id,
+            before: Some(json!({"held_report_count": held_count.saturating_add(count)})),
+            after: json!({
+                "held_report_count": held_count,
+                "report_count": count,
+                "report_ids": named,
+            }),
+        }
+    }
+
+    /// A refused report that is sent again.
+    pub(crate) fn retried(
+        organization_id: Uuid,
+        report_id: Uuid,
+        reported_at: DateTime<Utc>,
+        error: Option<(&str, &str)>,
+        retry_count: i32,
+    ) -> Self {
+        let (code, message) = error.unzip();
+        Self {
+            action: Action::ReportRetried,
+            organization_id,
+            before: Some(json!({
+                "delivery_state": DeliveryState::Refused.as_str(),
+                "error_code": code,
+                "error_message": message,
+            })),
+            after: json!({
+                "report_id": report_id,
+                "reported_at": time_text(reported_at),
+                "delivery_state": DeliveryState::Queued.as_str(),
+                "retry_count": retry_count,
+            }),
+        }
+    }
+
+    /// A finding that is left as it is.
+    pub(crate) fn dismissed(finding: &Finding, reason: &DismissReason) -> Self {
+        Self {
+            action: Action::FindingDismissed,
+            organization_id: finding.organization_id,
+            before: None,
+            after: json!({
+                "finding_id": finding.id,
+                "finding": finding.kind.as_str(),
+                "day": finding.day,
+                "stripe_invoice_id": finding.stripe_invoice_id,
+                "expected": finding.expected,
+                "found": finding.found,
+                "reason": reason.as_str(),
+            }),
+        }
+    }
+}
+
+fn time_text(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_decision_on_very_many_names_some_and_counts_all() {
+        let ids: Vec<_> = (0..1_000).map(Uuid::from_u128).collect();
+        let change = Change::decided(Uuid::max(), Decision::Released, &ids, 7);
+        assert_eq!(change.action.as_str(), "held_reports.released");
+        assert_eq!(change.before, Some(json!({"held_report_count": 1_007})));
+        let named = change.after.get("report_ids").and_then(Json::as_array);
+        assert_eq!(named.map(Vec::len), Some(REPORTS_NAMED_MAX));
+        assert_eq!(change.after.get("report_count"), Some(&json!(1_000)));
+        // org-svc takes objects of at most 16 KiB.
+        assert!(change.after.to_string().len() < 8 * 1_024);
+    }
+}

@@ -1,0 +1,78 @@
+//! `audit_events_to_tell`: what admins decided here, stored with the decision, for the trail that org-svc
+//! keeps.
+
+use billing_kit::{assertion::Admin, context::RequestContext};
+use chrono::{DateTime, Utc};
+use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
+use serde_json::Value as Json;
+use uuid::Uuid;
+
+use super::{
+    outbox::{Leased, Outbox, outbox},
+    sql,
+};
+use crate::domain::audit::Change;
+
+/// Stores a change under a new id, with the admin who made it, the request that is being served, where it
+/// came from and the API key that it showed.
+pub(crate) async fn record(
+    db: &impl ConnectionTrait,
+    id: Uuid,
+    change: Change,
+    admin: &Admin,
+    now: DateTime<Utc>,
+) -> Result<(), DbErr> {
+    const RECORD: &str = "
+        INSERT INTO audit_events_to_tell (id, occurred_at, action, organization_id, admin_user_id,
+            api_key_id, client_address, request_id, before, after, next_attempt_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $2)";
+    let Change {
+        action,
+        organization_id,
+        before,
+        after,
+    } = change;
+    let context = RequestContext::current();
+    let address = context.client_address.map(|address| address.to_string());
+    let values = [
+        id.into(),
+        now.into(),
+        action.as_str().into(),
+        organization_id.into(),
+        admin.user_id.as_str().into(),
+        context.api_key_id().into(),
+        address.into(),
+        context.request_id.as_str().into(),
+        before.into(),
+        after.into(),
+    ];
+    db.execute_raw(sql(RECORD, values)).await.map(drop)
+}
+
+/// A change that is being handed over.
+#[derive(Debug, FromQueryResult)]
+pub(crate) struct ToRecord {
+    pub(crate) id: Uuid,
+    pub(crate) occurred_at: DateTime<Utc>,
+    pub(crate) action: String,
+    pub(crate) organization_id: Uuid,
+    pub(crate) admin_user_id: String,
+    pub(crate) api_key_id: Option<Uuid>,
+    pub(crate) client_address: Option<String>,
+    pub(crate) request_id: String,
+    pub(crate) before: Option<Json>,
+    pub(crate) after: Json,
+    attempt_count: i32,
+}
+
+impl Leased for ToRecord {
+    const OUTBOX: Outbox = outbox!("audit_events_to_tell", "id::text");
+
+    fn key(&self) -> String {
+        self.id.to_string()
+    }
+
+    fn attempt_count(&self) -> i32 {
+        self.attempt_count
+    }
+}
