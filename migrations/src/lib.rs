@@ -29,7 +29,7 @@ macro_rules! sql_files {
     };
 }
 
-const FILES: [SqlFile; 24] = sql_files![
+const FILES: [SqlFile; 25] = sql_files![
     "0001_roles",
     "0002_better_auth",
     "0003_adopt_older",
@@ -54,6 +54,7 @@ const FILES: [SqlFile; 24] = sql_files![
     "0024_notices_of_ingest",
     "0027_dashboard_speed",
     "0028_retries_and_trail",
+    "0029_urgent_holds",
 ];
 
 /// The text of every migration, in order: by it a test tells whether a migrated database that it may

@@ -124,6 +124,23 @@ async fn assert_told_of_silence(receiver: &Receiver, instance: &Instance, since:
     assert_eq!(silent_since.timestamp(), since.timestamp());
 }
 
+/// One report is counted and listed as urgent.
+async fn assert_urgent(admin: &Admin, instance: &Instance, report: &str) {
+    let listed = admin.get("/api/admin/held-reports?urgent=true").await;
+    let reports = listed.json["reports"].as_array().unwrap();
+    assert_eq!(reports.len(), 1, "{reports:?}");
+    assert_eq!(reports[0]["id"], report);
+    assert_eq!(reports[0]["organization_id"], json!(instance.organization));
+    let summary = admin.get("/api/admin/reporting").await;
+    assert_eq!(
+        summary.json["urgent_held_report_count"], 1,
+        "{:?}",
+        summary.json
+    );
+    let wrong = admin.get("/api/admin/held-reports?urgent=maybe").await;
+    assert_eq!(wrong.status, 400, "{:?}", wrong.json);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn silence_holds_and_refusals_reach_the_operators_channel_once() {
     let receiver = Receiver::start().await;
@@ -155,6 +172,7 @@ async fn silence_holds_and_refusals_reach_the_operators_channel_once() {
         left > TimeDelta::hours(12) && left < TimeDelta::hours(14),
         "{told}"
     );
+    assert_urgent(&admin, &jumping, &held).await;
 
     let elsewhere = linked_at(&system, &admin, start).await;
     let again = taken(&jumping.report(41_000, at(40)).await);

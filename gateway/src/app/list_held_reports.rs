@@ -18,22 +18,36 @@ pub(crate) struct HeldReportPage {
     pub next_page_token: Option<String>,
 }
 
+/// Which held reports are listed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct HeldFilter {
+    /// Of this organization; `None` of all.
+    pub organization: Option<Uuid>,
+    /// Only those whose invoice is final within a day, or was.
+    pub is_urgent: bool,
+}
+
 impl App {
-    /// Lists held reports, of one organization or of all.
+    /// Lists held reports.
     ///
     /// # Errors
     /// A page token that is none; ingest-svc or org-svc could not be asked.
     pub(crate) async fn list_held_reports(
         &self,
         admin: &Admin,
-        organization: Option<Uuid>,
+        filter: HeldFilter,
         page_size: i32,
         page_token: String,
     ) -> Result<HeldReportPage, Fault> {
+        let HeldFilter {
+            organization,
+            is_urgent,
+        } = filter;
         let request = admin.request(ListHeldReportsRequest {
             organization_id: organization.map_or_else(String::new, |id| id.to_string()),
             page_size,
             page_token,
+            urgent: is_urgent,
         });
         let mut held = self.upstream.held_reports.clone();
         let answer = held.list_held_reports(request).await;

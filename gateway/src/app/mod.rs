@@ -54,7 +54,7 @@ pub(crate) use link_organization::Link;
 pub(crate) use list_api_keys::ApiKeyPage;
 pub(crate) use list_audit_events::AuditPage;
 pub(crate) use list_findings::FindingsPage;
-pub(crate) use list_held_reports::HeldReportPage;
+pub(crate) use list_held_reports::{HeldFilter, HeldReportPage};
 pub(crate) use list_invoices::InvoicePage;
 pub(crate) use list_meter_errors::MeterErrorPage;
 pub(crate) use list_notices::NoticePage;

@@ -154,10 +154,8 @@ fn reporting_state(state: ingest::ReportingState) -> Option<ReportingState> {
     }
 }
 
-/// A summary, of whose held reports so many are urgent.
 pub(super) fn reporting_summary(
     message: ingest::GetReportingSummaryResponse,
-    urgent_held_report_count: i64,
 ) -> Result<ReportingSummary, Fault> {
     let ingest::GetReportingSummaryResponse {
         user_count,
@@ -170,6 +168,7 @@ pub(super) fn reporting_summary(
         refused_report_count,
         queued_report_count,
         oldest_queued_age,
+        urgent_held_report_count,
     } = message;
     let age = oldest_queued_age.as_ref();
     let age = age.map(|age| proto_time::duration_from_proto(age).to_std());

@@ -21,7 +21,7 @@ use super::{
     ui::{Frame, Moment, Section, Ui},
 };
 use crate::{
-    app::HeldReportPage,
+    app::{HeldFilter, HeldReportPage},
     domain::{
         organization_filter::PAGE_SIZE_DEFAULT,
         reporting::{HeldReport, HeldSelection, HoldReason},
@@ -32,6 +32,8 @@ use crate::{
 
 /// Where the page is.
 pub(super) const PATH: &str = "/held";
+/// Where it lists those alone whose invoice is soon final.
+pub(super) const URGENT: &str = "/held?urgent=yes";
 /// One decision is on at most so many reports: a form has 16 KiB.
 const DECIDED_MAX: i32 = 300;
 /// The field, and the part of the address, that names reports.
@@ -45,6 +47,8 @@ struct HeldPage<'a> {
     rows: Vec<Row>,
     /// The organization, where the list is of one.
     organization: Option<Uuid>,
+    /// Whether it is of the urgent ones alone.
+    is_urgent: bool,
     next: Option<String>,
 }
 
@@ -72,23 +76,30 @@ pub(super) async fn held(
     let query = Query::read(query.as_deref());
     let asked = query.get("organization").filter(|id| !id.is_empty());
     let organization = asked.map(organization_id).transpose()?;
+    let is_urgent = query.get("urgent") == Some("yes");
     let cursor = query.get("cursor").unwrap_or_default().to_owned();
     let app = web.app();
     let title = match organization {
+        None if is_urgent => ui.t.urgent_held_reports.to_owned(),
         None => ui.t.held_reports.to_owned(),
         Some(id) => {
             let organization = app.get_organization(&admin, id).await?;
             ui.about(ui.t.held_of, &organization.name)
         }
     };
+    let filter = HeldFilter {
+        organization,
+        is_urgent,
+    };
     let HeldReportPage {
         reports,
         next_page_token,
     } = app
-        .list_held_reports(&admin, organization, PAGE_SIZE_DEFAULT, cursor)
+        .list_held_reports(&admin, filter, PAGE_SIZE_DEFAULT, cursor)
         .await?;
     let now = app.clock().now();
     let of = organization.map_or_else(String::new, |id| id.to_string());
+    let urgent = if is_urgent { "yes" } else { "" };
     let shown = HeldPage {
         ui: ui.frame(&admin.email, Section::Held),
         title,
@@ -100,8 +111,13 @@ pub(super) async fn held(
             })
             .collect(),
         organization,
-        next: next_page_token
-            .map(|next| with_query(PATH, &[("organization", &of), ("cursor", &next)])),
+        is_urgent,
+        next: next_page_token.map(|next| {
+            with_query(
+                PATH,
+                &[("organization", &of), ("urgent", urgent), ("cursor", &next)],
+            )
+        }),
     };
     Ok(page(StatusCode::OK, &shown))
 }
@@ -198,9 +214,13 @@ async fn ask(
     let query = Query::read(query.as_deref());
     let one = query.get(REPORTS).filter(|id| !id.is_empty());
     let app = web.app();
+    let of_one = HeldFilter {
+        organization: Some(id),
+        is_urgent: false,
+    };
     let (organization, listed) = tokio::try_join!(
         app.get_organization(&admin, id),
-        app.list_held_reports(&admin, Some(id), DECIDED_MAX, String::new())
+        app.list_held_reports(&admin, of_one, DECIDED_MAX, String::new())
     )?;
     let mut reports = listed.reports;
     reports.retain(|report| one.is_none_or(|one| report.id.to_string() == one));
@@ -334,6 +354,7 @@ mod tests {
                 title: ui.about(ui.t.held_of, ATTACK),
                 rows: vec![row(&ui, report(1), true)],
                 organization: Some(Uuid::from_u128(7)),
+                is_urgent: false,
                 next: Some("/held?cursor=a".to_owned()),
             };
             let html = list.render().unwrap();

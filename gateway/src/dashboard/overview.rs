@@ -314,7 +314,7 @@ fn reporting_items(ui: &Ui, reporting: Option<&ReportingSummary>) -> Vec<Item> {
     let urgent = known.urgent_held_report_count;
     let queue = known.oldest_queued_age.filter(|age| *age >= QUEUE_LOUD);
     let items = [
-        item(t.urgent_held_reports, urgent, Some(held::PATH), "bad"),
+        item(t.urgent_held_reports, urgent, Some(held::URGENT), "bad"),
         item(
             t.held_reports,
             known.held_report_count - urgent,

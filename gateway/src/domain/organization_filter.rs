@@ -58,12 +58,17 @@ pub(crate) fn parse_silent(
     text: Option<&str>,
     violations: &mut Vec<Violation>,
 ) -> Option<ReportingState> {
+    parse_flag(text, "silent", violations).then_some(ReportingState::Silent)
+}
+
+/// A flag of a query; false where it is not given.
+pub(crate) fn parse_flag(text: Option<&str>, name: &str, violations: &mut Vec<Violation>) -> bool {
     match text.unwrap_or_default() {
-        "" | "false" => None,
-        "true" => Some(ReportingState::Silent),
+        "" | "false" => false,
+        "true" => true,
         _ => {
-            violations.push(Violation::new("silent", "It must be true or false."));
-            None
+            violations.push(Violation::new(name, "It must be true or false."));
+            false
         }
     }
 }

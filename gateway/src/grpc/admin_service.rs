@@ -31,9 +31,9 @@ use uuid::Uuid;
 use super::{records, translate};
 use crate::{
     app::{
-        Admin, ApiKeyPage, App, AuditPage, Change, CreatedApiKey, FindingsPage, HeldReportPage,
-        InvoicePage, Link, MeterErrorPage, NoticePage, PageRequest, RefusedReportPage,
-        UsageReportPage, WebhookEventPage,
+        Admin, ApiKeyPage, App, AuditPage, Change, CreatedApiKey, FindingsPage, HeldFilter,
+        HeldReportPage, InvoicePage, Link, MeterErrorPage, NoticePage, PageRequest,
+        RefusedReportPage, UsageReportPage, WebhookEventPage,
     },
     domain::{
         link_terms::LinkTerms,
@@ -322,17 +322,22 @@ impl AdminService for AdminFace {
             organization_id,
             page_size,
             page_token,
+            urgent,
         } = request.into_inner();
         let organization = (!organization_id.is_empty())
             .then(|| organization_id_of(&organization_id))
             .transpose()
             .map_err(|v| Fault::invalid(vec![v]))?;
+        let filter = HeldFilter {
+            organization,
+            is_urgent: urgent,
+        };
         let HeldReportPage {
             reports,
             next_page_token,
         } = self
             .0
-            .list_held_reports(&admin, organization, page_size, page_token)
+            .list_held_reports(&admin, filter, page_size, page_token)
             .await?;
         Ok(Response::new(ListHeldReportsResponse {
             reports: reports.into_iter().map(translate::held_report).collect(),

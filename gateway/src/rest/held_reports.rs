@@ -18,10 +18,10 @@ use super::{
     query::{Query, organization_id},
 };
 use crate::{
-    app::HeldReportPage,
+    app::{HeldFilter, HeldReportPage},
     domain::{
         fields::{self, Fields},
-        organization_filter::parse_limit,
+        organization_filter::{parse_flag, parse_limit},
         reporting::{DecidedReports, HeldReport, HeldSelection},
         time_text,
     },
@@ -105,6 +105,7 @@ impl From<HeldReport> for HeldReportJson {
     tag = openapi::ADMINS,
     params(
         ("organization_id" = Option<Uuid>, Query, description = "Of this organization only."),
+        ("urgent" = Option<bool>, Query, description = "Only those whose invoice is final within 24 hours, or was."),
         ("limit" = Option<i32>, Query, description = "Rows of a page.", minimum = 1, maximum = 500),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before."),
     ),
@@ -119,18 +120,22 @@ pub(super) async fn list(
     let query = Query::read(query.as_deref());
     let mut violations = Vec::new();
     let page_size = parse_limit(query.get("limit"), &mut violations);
+    let is_urgent = parse_flag(query.get("urgent"), "urgent", &mut violations);
     if !violations.is_empty() {
         return Err(Fault::invalid(violations).into());
     }
     let organization = query.get("organization_id").filter(|id| !id.is_empty());
-    let organization = organization.map(organization_id).transpose()?;
+    let filter = HeldFilter {
+        organization: organization.map(organization_id).transpose()?,
+        is_urgent,
+    };
     let cursor = query.get("cursor").unwrap_or_default().to_owned();
     let HeldReportPage {
         reports,
         next_page_token,
     } = web
         .app()
-        .list_held_reports(&admin, organization, page_size, cursor)
+        .list_held_reports(&admin, filter, page_size, cursor)
         .await
         .map_err(|fault| rename_field(fault, "page_token", "cursor"))?;
     Ok(json(

@@ -6,7 +6,7 @@ use billing_kit::Fault;
 use billing_kit_db::db_fault;
 use chrono::{DateTime, Days, Utc};
 
-use super::count_days::DAYS_MAX;
+use super::{count_days::DAYS_MAX, list_held_reports::urgent_before};
 use crate::{
     Parts,
     store::summary::{self, Counts, Total, UsageDay},
@@ -56,7 +56,7 @@ async fn count(parts: &Parts, now: DateTime<Utc>) -> Result<Counts, Fault> {
         now - parts.patience.late_after,
         now - parts.patience.silent_after,
     );
-    summary::counts(&parts.db, late, silent)
+    summary::counts(&parts.db, late, silent, urgent_before(now))
         .await
         .map_err(db_fault)?
         .ok_or_else(|| Fault::internal("the counts gave no row"))

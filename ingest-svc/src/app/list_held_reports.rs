@@ -2,11 +2,13 @@
 
 use billing_kit::Fault;
 use billing_kit_db::db_fault;
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::{
     Parts,
-    store::holds::{self, HeldEnd, HeldReport},
+    domain::notice::{DRAFT_TIME, HOLD_NOTICE},
+    store::holds::{self, HeldEnd, HeldFilter, HeldReport},
 };
 
 /// A page of held reports, by organization and time.
@@ -17,16 +19,27 @@ pub(crate) struct HeldPage {
     pub(crate) next: Option<HeldEnd>,
 }
 
-/// Lists held reports after `after`, at most `size`; of one organization, or of all.
+/// What is held of a period that ends before this is urgent: its invoice is final within a day, or was.
+pub(super) fn urgent_before(now: DateTime<Utc>) -> DateTime<Utc> {
+    now + HOLD_NOTICE - DRAFT_TIME
+}
+
+/// Lists held reports after `after`, at most `size`; of one organization, or of all; all of them, or those
+/// that are urgent.
 pub(crate) async fn list_held_reports(
     parts: &Parts,
     organization_id: Option<Uuid>,
+    is_urgent: bool,
     after: Option<HeldEnd>,
     size: u32,
 ) -> Result<HeldPage, Fault> {
     // One more than asked for tells whether there is a next page.
     let limit = i64::from(size) + 1;
-    let mut reports = holds::list(&parts.db, organization_id, after, limit)
+    let filter = HeldFilter {
+        organization_id,
+        period_ends_before: is_urgent.then(|| urgent_before(parts.deps.clock.now())),
+    };
+    let mut reports = holds::list(&parts.db, filter, after, limit)
         .await
         .map_err(db_fault)?;
     let size = usize::try_from(size).map_err(Fault::internal)?;

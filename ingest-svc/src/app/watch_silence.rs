@@ -65,6 +65,10 @@ pub(crate) async fn watch_holds(parts: &Parts) -> Result<(), Fault> {
         };
         after = last.organization_id;
         let periods = periods(parts, &holding).await?;
+        notices::keep_periods(&parts.db, &periods)
+            .await
+            .map_err(db_fault)?;
+        let periods: HashMap<_, _> = periods.into_iter().collect();
         for it in &holding {
             let now = parts.deps.clock.now();
             let period = periods.get(&it.organization_id);
@@ -79,7 +83,7 @@ pub(crate) async fn watch_holds(parts: &Parts) -> Result<(), Fault> {
 }
 
 /// The present periods of organizations.
-async fn periods(parts: &Parts, holding: &[Holding]) -> Result<HashMap<Uuid, Period>, Fault> {
+async fn periods(parts: &Parts, holding: &[Holding]) -> Result<Vec<(Uuid, Period)>, Fault> {
     let ids = holding.iter().map(|it| it.organization_id.to_string());
     let request = BatchGetOrganizationsRequest {
         organization_ids: ids.collect(),

@@ -8,9 +8,9 @@ use uuid::Uuid;
 use super::{hold::Hold, report::Report};
 
 /// How long after the end of its period an invoice becomes final: what Stripe gives it as a draft.
-const DRAFT_TIME: TimeDelta = TimeDelta::hours(1);
+pub(crate) const DRAFT_TIME: TimeDelta = TimeDelta::hours(1);
 /// How long before that an admin is told of reports that are still held.
-const HOLD_NOTICE: TimeDelta = TimeDelta::hours(24);
+pub(crate) const HOLD_NOTICE: TimeDelta = TimeDelta::hours(24);
 /// How many of the instances that went silent a notice names: an outage of ours silences them all, and
 /// the operator needs to be told of that once, not a million times.
 const SILENT_NAMED_MAX: usize = 10;

@@ -42,6 +42,7 @@ impl HeldReportService for HeldReports {
             organization_id,
             page_size: size,
             page_token,
+            urgent,
         } = request.into_inner();
         let mut violations = Vec::new();
         let organization = (!organization_id.is_empty())
@@ -56,7 +57,7 @@ impl HeldReportService for HeldReports {
             return Err(Fault::invalid(violations).into());
         };
         let HeldPage { reports, next } =
-            app::list_held_reports(&self.parts, organization, after, size).await?;
+            app::list_held_reports(&self.parts, organization, urgent, after, size).await?;
         Ok(Response::new(ListHeldReportsResponse {
             reports: reports.into_iter().map(held_to_proto).collect(),
             next_page_token: next.map(page_token_to_text).unwrap_or_default(),

@@ -69,34 +69,62 @@ impl HeldRow {
     }
 }
 
+/// That the invoice of a held report `u`, of the organization `r`, is final before this moment and the
+/// draft's time: a report of an earlier period belongs on the invoice that ended, at the latest, where the
+/// present one begins.
+macro_rules! ends_before {
+    ($moment:literal) => {
+        concat!(
+            "CASE WHEN u.reported_at < r.period_start_at THEN r.period_start_at
+                ELSE r.period_end_at END <= ",
+            $moment
+        )
+    };
+}
+
+pub(super) use ends_before;
+
+/// Which held reports.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct HeldFilter {
+    /// Of this organization; `None` of all.
+    pub(crate) organization_id: Option<Uuid>,
+    /// Only of periods that end before this.
+    pub(crate) period_ends_before: Option<DateTime<Utc>>,
+}
+
 /// Where a page of held reports ends: the organization, time and id of its last.
 pub(crate) type HeldEnd = (Uuid, DateTime<Utc>, Uuid);
 
-/// Held reports, of one organization or of all, by organization and time.
+/// Held reports, by organization and time.
 pub(crate) async fn list(
     db: &impl ConnectionTrait,
-    organization_id: Option<Uuid>,
+    filter: HeldFilter,
     after: Option<HeldEnd>,
     limit: i64,
 ) -> Result<Vec<HeldReport>, DbErr> {
-    const LIST: &str = "
-        SELECT u.id, u.organization_id, u.user_count, u.instance_url, u.reported_at, u.received_at,
+    const LIST: &str = concat!(
+        "SELECT u.id, u.organization_id, u.user_count, u.instance_url, u.reported_at, u.received_at,
             u.hold_reason, coalesce(u.error_message, '') AS error_message, r.baseline_user_count,
             r.baseline_instance_url
         FROM usage_reports u JOIN organization_reporting r USING (organization_id)
         WHERE u.delivery_state = 'held' AND ($1::uuid IS NULL OR u.organization_id = $1)
             AND ($2::uuid IS NULL OR (u.organization_id, u.reported_at, u.id) > ($2, $3, $4))
-        ORDER BY u.organization_id, u.reported_at, u.id LIMIT $5";
+            AND ($6::timestamptz IS NULL OR ",
+        ends_before!("$6"),
+        ") ORDER BY u.organization_id, u.reported_at, u.id LIMIT $5"
+    );
     let (after_organization, after_time, after_id) = match after {
         Some((organization, time, id)) => (Some(organization), Some(time), Some(id)),
         None => (None, None, None),
     };
     let values = [
-        organization_id.into(),
+        filter.organization_id.into(),
         after_organization.into(),
         after_time.into(),
         after_id.into(),
         limit.into(),
+        filter.period_ends_before.into(),
     ];
     let rows = HeldRow::find_by_statement(sql(LIST, values))
         .all(db)

@@ -13,7 +13,7 @@ use super::{
     outbox::{Leased, Outbox, outbox},
     sql,
 };
-use crate::domain::notice::{HeldSpan, NewNotice, Silent, join_silent, silent_facts};
+use crate::domain::notice::{HeldSpan, NewNotice, Period, Silent, join_silent, silent_facts};
 
 /// A time in JSON, as the domain writes it.
 macro_rules! time_text {
@@ -227,6 +227,37 @@ pub(crate) async fn holding_after(
     Holding::find_by_statement(sql(HOLDING_AFTER, [after.into(), limit.into()]))
         .all(db)
         .await
+}
+
+/// Keeps the present periods of organizations with held reports, where they are others. Of several that do
+/// so at once each locks in the same order.
+pub(crate) async fn keep_periods(
+    db: &impl ConnectionTrait,
+    periods: &[(Uuid, Period)],
+) -> Result<(), DbErr> {
+    const KEEP_PERIODS: &str = "
+        WITH others AS (
+            SELECT r.organization_id, p.start_at, p.end_at
+            FROM organization_reporting r
+            JOIN (SELECT organization_id, nullif(start_at, '')::timestamptz AS start_at,
+                    nullif(end_at, '')::timestamptz AS end_at
+                FROM unnest($1::uuid[], $2::text[], $3::text[])
+                    AS t (organization_id, start_at, end_at)) p USING (organization_id)
+            WHERE (r.period_start_at, r.period_end_at) IS DISTINCT FROM (p.start_at, p.end_at)
+            ORDER BY organization_id FOR UPDATE OF r)
+        UPDATE organization_reporting r SET period_start_at = o.start_at, period_end_at = o.end_at
+        FROM others o WHERE r.organization_id = o.organization_id";
+    if periods.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<_> = periods.iter().map(|(id, _)| *id).collect();
+    // An array of this driver has no NULL.
+    let text = |time: Option<DateTime<Utc>>| time.map_or_else(String::new, |it| it.to_rfc3339());
+    let starts = periods.iter().map(|(_, period)| text(period.start));
+    let ends = periods.iter().map(|(_, period)| text(period.end));
+    let (starts, ends): (Vec<_>, Vec<_>) = starts.zip(ends).unzip();
+    let values = [ids.into(), starts.into(), ends.into()];
+    db.execute_raw(sql(KEEP_PERIODS, values)).await.map(drop)
 }
 
 /// Takes note that it is told of an organization's deadline; whether it was not told before. Locks the

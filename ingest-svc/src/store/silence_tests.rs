@@ -9,7 +9,9 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, TransactionTrait};
 use uuid::Uuid;
 
 use super::{
-    delivery, holds, reporting, reports,
+    delivery,
+    holds::{self, HeldFilter},
+    notices, reporting, reports,
     summary::{self, Counts, Total, UsageDay},
     tests::{database, new_report, now, report, states},
 };
@@ -17,7 +19,13 @@ use crate::domain::{
     delivery::DeliveryState,
     expectation::{Patience, ReportingState},
     hold::{Decision, Hold, HoldReason},
+    notice::Period,
     standing::{Standing, SubscriptionStatus},
+};
+
+const ALL: HeldFilter = HeldFilter {
+    organization_id: None,
+    period_ends_before: None,
 };
 
 const PATIENCE: Patience = Patience {
@@ -121,7 +129,7 @@ async fn silence_counts_from_the_last_report_or_the_link_and_only_for_those_who_
         assert_eq!(in_state(&db, Late, size).await, ids(&[4, 3]));
         assert_eq!(in_state(&db, OnTime, size).await, ids(&[2, 8, 1]));
     }
-    let counts = summary::counts(&db, hours_ago(27), hours_ago(51))
+    let counts = summary::counts(&db, hours_ago(27), hours_ago(51), now())
         .await
         .unwrap()
         .unwrap();
@@ -250,12 +258,16 @@ async fn a_day_counts_the_latest_report_of_each_that_is_neither_held_nor_discard
         "UPDATE usage_reports SET delivery_state = 'refused', error_code = 'x' WHERE id = '{refused}'"
     );
     db.execute_unprepared(&refuse).await.unwrap();
-    let counts = summary::counts(&db, now(), now()).await.unwrap().unwrap();
+    let counts = summary::counts(&db, now(), now(), now())
+        .await
+        .unwrap()
+        .unwrap();
     let expected = Counts {
         late: 0,
         silent: 0,
         held: 1,
         held_organizations: 1,
+        held_urgent: 0,
         refused: 1,
         queued: 1,
         oldest_queued_at: Some(now()),
@@ -288,14 +300,18 @@ async fn held_reports_are_listed_by_organization_and_time() {
         let mut after = None;
         let mut found = Vec::new();
         loop {
-            let page = holds::list(&db, None, after, size).await.unwrap();
+            let page = holds::list(&db, ALL, after, size).await.unwrap();
             let Some(last) = page.last() else { break };
             after = Some((last.organization_id, last.reported_at, last.id));
             found.extend(page.iter().map(|it| it.id));
         }
         assert_eq!(found, expected);
     }
-    let of_two = holds::list(&db, Some(two), None, 10).await.unwrap();
+    let filter = HeldFilter {
+        organization_id: Some(two),
+        ..ALL
+    };
+    let of_two = holds::list(&db, filter, None, 10).await.unwrap();
     assert_eq!(of_two.len(), 2);
     assert_eq!(of_two[0].reason, HoldReason::CountJump);
     assert_eq!(holds::count(&db, one).await.unwrap(), 2);
@@ -410,5 +426,55 @@ async fn what_was_released_is_held_no_more_and_may_have_missed_its_invoice() {
         learn(&standing).await;
         assert_eq!(states(&db, id).await, [(at, expected)]);
     }
+    db.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_urgent_is_counted_and_listed_by_the_period_that_a_report_belongs_to() {
+    let (database, db) = database().await;
+    let [near, far, unknown] = [1, 2, 3].map(Uuid::from_u128);
+    let hours = |hours: i64| now() + TimeDelta::hours(hours);
+    for organization in [near, far, unknown] {
+        let standing = Standing::unknown(organization);
+        reporting::lock_with_standings(&db, &[standing])
+            .await
+            .unwrap();
+        for at in [hours(-50), hours(-2)] {
+            insert(&database, &db, organization, 4_500, at, DeliveryState::Held).await;
+        }
+    }
+    let period = |start, end| Period {
+        start: Some(start),
+        end: Some(end),
+    };
+    // The first report of each belongs on the invoice before; of the far one, that is final.
+    let periods = [
+        (near, period(hours(-20), hours(20))),
+        (far, period(hours(-20), hours(500))),
+    ];
+    for _ in 0..2 {
+        notices::keep_periods(&db, &periods).await.unwrap();
+    }
+    let urgent = hours(23);
+    let filter = HeldFilter {
+        period_ends_before: Some(urgent),
+        ..ALL
+    };
+    let listed = holds::list(&db, filter, None, 10).await.unwrap();
+    let listed: Vec<_> = listed
+        .into_iter()
+        .map(|it| (it.organization_id, it.reported_at))
+        .collect();
+    let expected = [(near, hours(-50)), (near, hours(-2)), (far, hours(-50))];
+    assert_eq!(listed, expected);
+    let counts = summary::counts(&db, now(), now(), urgent).await.unwrap();
+    let counts = counts.unwrap();
+    assert_eq!((counts.held, counts.held_urgent), (6, 3));
+
+    // The period goes on to the next.
+    let next = [(near, period(hours(20), hours(700)))];
+    notices::keep_periods(&db, &next).await.unwrap();
+    let counts = summary::counts(&db, now(), now(), hours(19)).await.unwrap();
+    assert_eq!(counts.unwrap().held_urgent, 1, "the far one's first");
     db.close().await.unwrap();
 }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 
-use super::sql;
+use super::{holds::ends_before, sql};
 
 /// How many organizations are silent, how many reports are held, refused and queued. What is counted
 /// is what an index holds of these, whatever the number of organizations.
@@ -13,6 +13,8 @@ pub(crate) struct Counts {
     pub(crate) silent: i64,
     pub(crate) held: i64,
     pub(crate) held_organizations: i64,
+    /// Held, and their period ends soon.
+    pub(crate) held_urgent: i64,
     pub(crate) refused: i64,
     pub(crate) queued: i64,
     /// When the oldest of the queued came in.
@@ -20,29 +22,34 @@ pub(crate) struct Counts {
 }
 
 /// Counts. Late is who is expected since a time from `silent` to `late`, silent who is expected since
-/// an earlier one.
+/// an earlier one; urgent what is held of a period that ends before `urgent`.
 pub(crate) async fn counts(
     db: &impl ConnectionTrait,
     late: DateTime<Utc>,
     silent: DateTime<Utc>,
+    urgent: DateTime<Utc>,
 ) -> Result<Option<Counts>, DbErr> {
-    const COUNTS: &str = "
-        SELECT
+    const COUNTS: &str = concat!(
+        "SELECT
             (SELECT count(*) FROM organization_reporting WHERE billable AND billing_end_at IS NULL
                 AND greatest(last_reported_at, billing_start_at) >= $2
                 AND greatest(last_reported_at, billing_start_at) < $1) AS late,
             (SELECT count(*) FROM organization_reporting WHERE billable AND billing_end_at IS NULL
                 AND greatest(last_reported_at, billing_start_at) < $2) AS silent,
-            h.held, h.held_organizations,
+            h.held, h.held_organizations, h.held_urgent,
             (SELECT count(*) FROM usage_reports WHERE delivery_state = 'refused') AS refused,
             q.queued, q.oldest_queued_at
-        FROM (SELECT count(*) AS held, count(DISTINCT organization_id) AS held_organizations
-                FROM usage_reports WHERE delivery_state = 'held') h,
+        FROM (SELECT count(*) AS held, count(DISTINCT u.organization_id) AS held_organizations,
+                count(*) FILTER (WHERE ",
+        ends_before!("$3"),
+        ") AS held_urgent
+                FROM usage_reports u JOIN organization_reporting r USING (organization_id)
+                WHERE u.delivery_state = 'held') h,
             (SELECT count(*) AS queued, min(received_at) AS oldest_queued_at
-                FROM usage_reports WHERE delivery_state = 'queued') q";
-    Counts::find_by_statement(sql(COUNTS, [late.into(), silent.into()]))
-        .one(db)
-        .await
+                FROM usage_reports WHERE delivery_state = 'queued') q"
+    );
+    let values = [late.into(), silent.into(), urgent.into()];
+    Counts::find_by_statement(sql(COUNTS, values)).one(db).await
 }
 
 /// What was reported of a UTC day.

@@ -36,6 +36,7 @@ fn tell(counts: Counts, oldest_queued_age: Duration) {
         silent,
         held,
         held_organizations,
+        held_urgent,
         refused,
         queued,
         // The age says it.
@@ -45,6 +46,7 @@ fn tell(counts: Counts, oldest_queued_age: Duration) {
     gauge!("billing_silent_organizations").set(number(silent));
     gauge!("billing_held_reports").set(number(held));
     gauge!("billing_held_organizations").set(number(held_organizations));
+    gauge!("billing_urgent_held_reports").set(number(held_urgent));
     gauge!("billing_refused_reports").set(number(refused));
     gauge!("billing_queued_reports").set(number(queued));
     gauge!("billing_oldest_queued_report_seconds").set(oldest_queued_age.as_secs_f64());

@@ -156,6 +156,8 @@ pub(super) static MESSAGES: Messages = Messages {
     late_instances: "Instances late with their report",
     held_reports: "Held reports",
     urgent_held_reports: "Held reports to decide within a day",
+    urgent_short: "Within a day",
+    none_urgent: "No report has to be decided within a day.",
     refused_reports: "Reports that Stripe refused",
     queue_age: "Reports to be sent; the oldest waits since",
     reporting_not_known: "How the instances report",

@@ -156,6 +156,8 @@ pub(super) static MESSAGES: Messages = Messages {
     late_instances: "Instances en retard de rapport",
     held_reports: "Rapports retenus",
     urgent_held_reports: "Rapports retenus à trancher sous un jour",
+    urgent_short: "Sous un jour",
+    none_urgent: "Aucun rapport n’est à trancher sous un jour.",
     refused_reports: "Rapports refusés par Stripe",
     queue_age: "Rapports à envoyer ; le plus ancien attend depuis",
     reporting_not_known: "La remontée des instances",

@@ -350,6 +350,8 @@ pub(super) struct Messages {
     pub(super) late_instances: &'static str,
     pub(super) held_reports: &'static str,
     pub(super) urgent_held_reports: &'static str,
+    pub(super) urgent_short: &'static str,
+    pub(super) none_urgent: &'static str,
     pub(super) refused_reports: &'static str,
     pub(super) queue_age: &'static str,
     pub(super) reporting_not_known: &'static str,
