@@ -29,7 +29,7 @@ macro_rules! sql_files {
     };
 }
 
-const FILES: [SqlFile; 25] = sql_files![
+const FILES: [SqlFile; 26] = sql_files![
     "0001_roles",
     "0002_better_auth",
     "0003_adopt_older",
@@ -55,6 +55,7 @@ const FILES: [SqlFile; 25] = sql_files![
     "0027_dashboard_speed",
     "0028_retries_and_trail",
     "0029_urgent_holds",
+    "0030_search_of_each_list",
 ];
 
 /// The text of every migration, in order: by it a test tells whether a migrated database that it may

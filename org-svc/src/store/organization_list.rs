@@ -5,6 +5,11 @@
 //! and deployment types; each combination is an *arm*: a stretch of an index that has the order. The
 //! page is merged from the first rows of all arms.
 //!
+//! A text is looked for twice. Where many have it, a page of them is soon found by walking the list; where
+//! few have it, by the index of letters. Which it is nobody knows beforehand, and those that have it may
+//! stand all together far down the list: so only so many rows are walked, and if these have no full page
+//! all that have the text are found and sorted.
+//!
 //! Architecture invariant: no text of a caller is ever part of the SQL. What is put together here are
 //! this module's own fragments; texts, ids and times are values.
 
@@ -23,6 +28,8 @@ const TEXTS: &str =
 /// Rows of an older database that are pending and have what only a link gives.
 const PENDING_ODD: &str =
     "(plan_type IS NOT NULL OR deployment_type IS NOT NULL OR subscription_status <> 'pending')";
+/// How many rows of a list are walked for a text before all that have it are looked for.
+const WALKED: i64 = 2_000;
 /// Later than every row.
 const END_OF_TIME_YEAR: i32 = 9999;
 
@@ -44,6 +51,7 @@ pub(super) fn page_sql(list: &List, after: Option<&Position>, limit: i64) -> Sta
         }
         sql.push("(");
         match side {
+            _ if is_walked(list) => sql.walked(*side, list, after, limit),
             LinkFilter::Pending => sql.pending(list, after, limit),
             LinkFilter::Linked if list.filter.query.is_none() && has_arms(list) => {
                 sql.linked_arms(list, after, limit);
@@ -70,6 +78,13 @@ fn has_arms(list: &List) -> bool {
     is_filtered || list.order == Order::Status
 }
 
+/// Whether a text is looked for anywhere, in an order that an index has.
+fn is_walked(list: &List) -> bool {
+    let query = list.filter.query.as_ref();
+    let is_anywhere = query.is_some_and(|it| matches!(it.search(), Search::Anywhere { .. }));
+    is_anywhere && list.order != Order::Status
+}
+
 struct Sql {
     text: String,
     values: Vec<Value>,
@@ -94,6 +109,49 @@ impl Sql {
             Order::Status => " ORDER BY rank, created_at DESC, id DESC LIMIT ",
         });
         self.value(limit);
+    }
+
+    /// A page of those of one side that have a text.
+    fn walked(&mut self, side: LinkFilter, list: &List, after: Option<&Position>, limit: i64) {
+        self.push("WITH walked AS MATERIALIZED (SELECT * FROM (");
+        self.of_side(side);
+        if let Some(after) = after {
+            self.behind(list.order, after);
+        }
+        self.order(list.order, WALKED);
+        self.push(") AS organizations WHERE true");
+        self.facets(&list.filter);
+        self.search(&list.filter);
+        self.order(list.order, limit);
+        self.push("), enough AS (SELECT count(*) >= ");
+        self.value(limit);
+        self.push(
+            " AS is_full FROM walked)
+            SELECT * FROM walked WHERE (SELECT is_full FROM enough)
+            UNION ALL (SELECT organizations.*, found.rank FROM (SELECT id, rank FROM (",
+        );
+        self.of_side(side);
+        self.push(" AND NOT (SELECT is_full FROM enough)");
+        if let Some(after) = after {
+            self.behind(list.order, after);
+        }
+        self.facets(&list.filter);
+        self.search(&list.filter);
+        // Kept apart from the order, whose index it would otherwise walk; and what is sorted is narrow.
+        self.push(" OFFSET 0) AS organizations");
+        self.order(list.order, limit);
+        self.push(") AS found JOIN organizations USING (id))");
+    }
+
+    /// All of one side, with the rank that they have in no order that is walked.
+    fn of_side(&mut self, side: LinkFilter) {
+        self.push(&format!(
+            "SELECT *, {RANK_PENDING} AS rank FROM organizations WHERE stripe_customer_id IS "
+        ));
+        self.push(match side {
+            LinkFilter::Pending => "NULL",
+            LinkFilter::Linked => "NOT NULL",
+        });
     }
 
     fn pending(&mut self, list: &List, after: Option<&Position>, limit: i64) {
