@@ -405,6 +405,8 @@ async fn what_stripe_sent_is_listed_and_what_was_given_up_is_tried_again() {
         (dead.json["events"] == json!([])).then_some(())
     })
     .await;
+    let notices = browser.open("/webhooks/notices").await;
+    notices.shows(&["Your channel was told everything."]);
     let errors = browser.open("/webhooks/meter-errors").await;
     errors.shows(&["Stripe counted all usage that it took."]);
     let wrong = browser.get("/webhooks?state=gone").await;

@@ -277,7 +277,8 @@ fn changes(ui: &Ui, before: Option<&str>, after: Option<&str>) -> Vec<Changed> {
     differs.map(changed).collect()
 }
 
-fn value_text(ui: &Ui, value: &Value) -> String {
+/// A value of a JSON object, as people read it.
+pub(super) fn value_text(ui: &Ui, value: &Value) -> String {
     match value {
         Value::Null => ui.t.nothing.to_owned(),
         Value::String(text) => text.clone(),

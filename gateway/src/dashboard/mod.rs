@@ -23,6 +23,7 @@ mod labels;
 mod link;
 mod list;
 mod money;
+mod notices;
 mod organization;
 mod overview;
 mod page;
@@ -94,6 +95,7 @@ pub(crate) fn routes(web: Web) -> Router {
         .route(webhooks::PATH, get(webhooks::webhooks))
         .route(webhooks::METER_ERRORS, get(webhooks::meter_errors))
         .route(webhooks::RETRY, post(webhooks::retry))
+        .route(notices::PATH, get(notices::notices))
         .route(audit::PATH, get(audit::audit))
         .route(audit::FILE, get(audit::export))
         .route(keys::PATH, get(keys::keys).post(keys::create))

@@ -89,6 +89,7 @@ impl Organizations {
             "/pending?q=nobody",
             "/billed",
             "/held",
+            "/held?urgent=yes",
             "/refused",
             "/reconciliation",
             "/reconciliation?closed=yes",
@@ -98,6 +99,7 @@ impl Organizations {
             "/webhooks",
             "/webhooks?state=dead",
             "/webhooks/meter-errors",
+            "/webhooks/notices",
             "/docs",
             "/nowhere",
         ];

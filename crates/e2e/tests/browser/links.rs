@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use billing_e2e::{
-    System,
-    actors::{Instance, now},
+    STRIPE_KEY, System,
+    actors::{Instance, http, now},
 };
 use chrono::TimeDelta;
 use fantoccini::actions::{InputSource, MOUSE_BUTTON_LEFT, MouseActions, PointerAction};
 use reqwest::StatusCode;
+use serde_json::Value;
 use stripe_sim::{Fault, FaultEffect};
 
 use crate::{
@@ -162,6 +163,40 @@ async fn a_double_click_makes_one_customer() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_double_click_makes_one_customer_without_javascript_too() {
     a_double_click_links_once(WITHOUT_SCRIPT, 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_customer_that_stripe_has_already_is_adopted_by_choice() {
+    in_browser(ENGLISH, async |system, browser| {
+        let made = http()
+            .post(format!("{}/v1/customers", system.stripe.base_url()))
+            .basic_auth(STRIPE_KEY, None::<&str>)
+            .form(&[
+                ("name", "<img src=x onerror=alert(1)>"),
+                ("email", "billing@acme.example"),
+            ]);
+        let made: Value = made.send().await.unwrap().json().await.unwrap();
+        let customer = made["id"].as_str().unwrap();
+        let instance = reported(system, "Acme Corp").await;
+        preview(browser).await;
+        browser
+            .see_text("fieldset.choices", "<img src=x onerror=alert(1)>")
+            .await;
+        let choice = format!("input[name=adopt_customer_id][value={customer}]");
+        let is_chosen = browser.see(&choice).await.is_selected().await;
+        assert!(
+            !is_chosen.unwrap(),
+            "nothing is adopted unless it is chosen"
+        );
+        browser.click(&choice).await;
+        browser.click(SEND).await;
+        is_linked(system, browser).await;
+        browser
+            .open(&format!("/organizations/{}", instance.organization))
+            .await;
+        browser.see_text("dl.facts", customer).await;
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -17,6 +17,7 @@ mod accessibility;
 mod audit;
 mod browser;
 mod chromium;
+mod decisions;
 mod grpc_web;
 mod keyboard;
 mod links;

@@ -25,15 +25,18 @@ const DEEP_PAGES: usize = 20;
 /// Two organizations of `fleet.sql` that are pending: its 10th, which becomes linked here, and its 20th.
 const LINKED: &str = "2d673bf4-f5cb-a40c-7487-1d3d45ba2e69";
 const PENDING: &str = "d3100646-386e-7546-9bad-394d2dccecd0";
+/// One of which the subscription has ended: its 3rd.
+const ENDED: &str = "1561f393-6a02-28f7-0f80-73dd2bb0ec63";
 /// Every list in every order and under every filter, and the other pages that are about no
 /// organization.
-const ADDRESSES: [&str; 43] = [
+const ADDRESSES: [&str; 46] = [
     "/",
     "/pending",
     "/pending?sort=created_at",
     "/pending?sort=name",
     "/pending?sort=-name",
     "/pending?q=nov",
+    "/pending?q=client",
     "/billed",
     "/billed?sort=created_at",
     "/billed?sort=name",
@@ -58,11 +61,13 @@ const ADDRESSES: [&str; 43] = [
     "/billed?q=billing99999",
     "/billed?q=zzz",
     "/held",
+    "/held?urgent=yes",
     "/refused",
     "/reconciliation",
     "/webhooks",
     "/webhooks?state=dead",
     "/webhooks/meter-errors",
+    "/webhooks/notices",
     "/audit",
     "/audit?action=organization.linked",
     "/audit?since=2020-01-01&until=2020-12-31",
@@ -157,6 +162,8 @@ async fn pages(client: &mut Client) -> anyhow::Result<Vec<Page>> {
         let name = format!("/organizations/…{part}");
         pages.push(Page::at(format!("/organizations/{LINKED}{part}"), name));
     }
+    let unlink = format!("/organizations/{ENDED}/unlink");
+    pages.push(Page::at(unlink, "/organizations/…/unlink"));
     let link = format!("/organizations/{PENDING}/link");
     let form = client.get(&link).await?;
     let token = between(&form, "name=\"form_token\" value=\"", '"');

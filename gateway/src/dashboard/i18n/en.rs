@@ -1,6 +1,9 @@
 //! The pages in English.
 
-use super::{Counted, Messages, Words};
+use super::{
+    Counted,
+    messages::{Messages, Words},
+};
 
 pub(super) static MESSAGES: Messages = Messages {
     site: "VaultAI Billing",
@@ -328,6 +331,24 @@ pub(super) static MESSAGES: Messages = Messages {
     meter_events: "Meter events",
     meter: "Meter",
     samples: "Some of them",
+    notices: "Notices not sent",
+    notices_title: "What your own channel was not told",
+    notices_intro: "A notice is tried again for three days, then given up.",
+    no_notice: "Your channel was told everything.",
+    no_notice_hint: "What it did not take is shown here, with the reason. Where no channel is configured nobody is told.",
+    notice_queued: "To be sent",
+    notice_given_up: "Given up",
+    notice_facts: "Facts",
+    notice_kinds: [
+        "New organizations to link",
+        "Link, change or cancellation refused",
+        "Status of a subscription changed",
+        "Instances silent",
+        "Report held",
+        "Held report soon too late",
+        "Delivery refused",
+        "Finding",
+    ],
     open_findings: "Open",
     all_findings: "All, closed ones too",
     finding_day: "Day in the meter",

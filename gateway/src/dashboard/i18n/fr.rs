@@ -1,6 +1,9 @@
 //! The pages in French. The two tables have the specification's own words.
 
-use super::{Counted, Messages, Words};
+use super::{
+    Counted,
+    messages::{Messages, Words},
+};
 
 pub(super) static MESSAGES: Messages = Messages {
     site: "VaultAI Billing",
@@ -328,6 +331,24 @@ pub(super) static MESSAGES: Messages = Messages {
     meter_events: "Événements de comptage",
     meter: "Compteur",
     samples: "Quelques-uns",
+    notices: "Avis non envoyés",
+    notices_title: "Ce que votre canal n’a pas reçu",
+    notices_intro: "Un avis est renvoyé pendant trois jours, puis abandonné.",
+    no_notice: "Votre canal a tout reçu.",
+    no_notice_hint: "Ce qu’il n’a pas pris est montré ici, avec la raison. Sans canal configuré, personne n’est averti.",
+    notice_queued: "À envoyer",
+    notice_given_up: "Abandonné",
+    notice_facts: "Détails",
+    notice_kinds: [
+        "Nouvelles organisations à lier",
+        "Liaison, modification ou résiliation refusée",
+        "Statut d’un abonnement modifié",
+        "Instances silencieuses",
+        "Rapport retenu",
+        "Rapport retenu, bientôt trop tard",
+        "Envoi refusé",
+        "Écart",
+    ],
     open_findings: "Ouverts",
     all_findings: "Tous, clos compris",
     finding_day: "Jour au compteur",
