@@ -37,6 +37,8 @@ pub(super) const PATH: &str = "/audit";
 pub(super) const FILE: &str = "/audit.csv";
 /// So many of the latest changes stand on an organization's own page.
 const OF_ORGANIZATION: i32 = 10;
+/// What is only asked for changes nothing yet.
+const REQUESTED: &str = "_requested";
 /// What is done to an admin is recorded with that admin, and not with who did it.
 const ON_ADMINS: &str = "admin.";
 
@@ -237,6 +239,9 @@ fn row(ui: &Ui, event: AuditEvent, name: impl Fn(&str) -> String) -> Row {
     } else {
         (admin.unwrap_or_else(|| "Stripe".to_owned()), None)
     };
+    let before = before.as_deref().map(object).unwrap_or_default();
+    let after = after.as_deref().map(object).unwrap_or_default();
+    let is_asked = action.ends_with(REQUESTED);
     Row {
         at: ui.minute(occurred_at),
         what: ui.t.action_word(&action).map_or(action, str::to_owned),
@@ -249,29 +254,36 @@ fn row(ui: &Ui, event: AuditEvent, name: impl Fn(&str) -> String) -> Row {
         key: api_key_id,
         from: client_address.unwrap_or_else(|| ui.t.nothing.to_owned()),
         request_id,
-        changes: changes(ui, before.as_deref(), after.as_deref()),
+        changes: changes(ui, &before, &after, is_asked),
     }
 }
 
-/// What differs between two objects, in the order of the fields as they are since.
-fn changes(ui: &Ui, before: Option<&str>, after: Option<&str>) -> Vec<Changed> {
-    let object = |text: Option<&str>| -> Map<String, Value> {
-        let read = text.and_then(|text| serde_json::from_str(text).ok());
-        read.unwrap_or_default()
-    };
-    let (before, after) = (object(before), object(after));
-    let gone = before.keys().filter(|field| !after.contains_key(*field));
+fn object(text: &str) -> Map<String, Value> {
+    serde_json::from_str(text).unwrap_or_default()
+}
+
+/// What differs between two objects, in the order of the fields as they are since. Of what is only asked
+/// for, what is not named stays as it is.
+fn changes(
+    ui: &Ui,
+    before: &Map<String, Value>,
+    after: &Map<String, Value>,
+    is_asked: bool,
+) -> Vec<Changed> {
+    let gone = before
+        .keys()
+        .filter(|field| !is_asked && !after.contains_key(*field));
     let fields = after.keys().chain(gone);
     // What was not there and what was null is the same to a reader.
     let known = |object: &Map<String, Value>, field: &String| {
         let value = object.get(field).filter(|value| !value.is_null());
         value.cloned()
     };
-    let differs = fields.filter(|field| known(&before, field) != known(&after, field));
+    let differs = fields.filter(|field| known(before, field) != known(after, field));
     let text = |value: &Value| value_text(ui, value);
     let changed = |field: &String| Changed {
         field: field.clone(),
-        before: known(&before, field).as_ref().map(text),
+        before: known(before, field).as_ref().map(text),
         after: after.get(field).map(text),
     };
     differs.map(changed).collect()
@@ -415,6 +427,27 @@ pub(super) mod tests {
 
     pub(in crate::dashboard) fn change(ui: &Ui) -> Row {
         row(ui, event("organization.linked"), |_| ATTACK.to_owned())
+    }
+
+    #[test]
+    fn what_is_asked_for_takes_nothing_away() {
+        let text = |text: &str| Some(text.to_owned());
+        for ui in readers() {
+            let fields = |action| {
+                let event = AuditEvent {
+                    before: text("{\"plan_type\":\"a\",\"stripe_customer_id\":\"cus_1\"}"),
+                    after: text("{\"plan_type\":\"b\"}"),
+                    ..event(action)
+                };
+                let row = row(&ui, event, |_| String::new());
+                let fields = row.changes.into_iter().map(|it| (it.field, it.after));
+                fields.collect::<Vec<_>>()
+            };
+            let plan = ("plan_type".to_owned(), text("b"));
+            assert_eq!(fields("subscription.update_requested"), [plan.clone()]);
+            let gone = ("stripe_customer_id".to_owned(), None);
+            assert_eq!(fields("organization.unlinked"), [plan, gone]);
+        }
     }
 
     #[test]

@@ -86,7 +86,7 @@ async fn a_refused_report_is_sent_again_from_the_list() {
         browser.sign_in().await;
         browser.click("main a[href='/refused']").await;
         browser.see_text("td", "No such customer").await;
-        browser.click("td.action button").await;
+        browser.click("td.said button").await;
         browser
             .see_text(".notice", "The report is sent again, within moments.")
             .await;
