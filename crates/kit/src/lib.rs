@@ -14,6 +14,7 @@ pub mod client;
 mod clock;
 pub mod config;
 pub mod context;
+pub mod email;
 pub mod fault;
 pub mod health;
 mod ids;

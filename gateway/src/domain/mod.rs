@@ -10,7 +10,6 @@ pub(crate) mod api_tokens;
 pub(crate) mod audit_event;
 pub(crate) mod change_password_body;
 pub(crate) mod csv;
-pub(crate) mod email;
 pub(crate) mod fields;
 pub(crate) mod link_terms;
 pub(crate) mod notice;

@@ -2,10 +2,9 @@
 
 use std::fmt;
 
+use billing_kit::email::is_sign_in_email;
 use secrecy::SecretString;
 use serde_json::{Map, Value};
-
-use super::email::is_email;
 
 /// The longest password that is looked at, in UTF-16 units.
 const PASSWORD_LEN_MAX: usize = 128;
@@ -77,7 +76,7 @@ impl SignInBody {
         if !problems.is_empty() {
             return Err(AuthProblem::new(problems.join("; "), "VALIDATION_ERROR"));
         }
-        if !is_email(&email) {
+        if !is_sign_in_email(&email) {
             return Err(AuthProblem::new("Invalid email", "INVALID_EMAIL"));
         }
         if password.encode_utf16().count() > PASSWORD_LEN_MAX {

@@ -9,6 +9,7 @@ use std::{
 use billing_kit::{
     Clock, Ids,
     config::{EXIT_CONFIG, Env},
+    email::is_sign_in_email,
     process::complain,
 };
 use billing_kit_db::DatabaseConfig;
@@ -170,7 +171,7 @@ async fn create(arguments: Create) -> Result<(), Problem> {
         name,
         password,
     } = arguments;
-    parse_email(&email)?;
+    parse_new_email(&email)?;
     let password = password.read(&email)?;
     let created = create_on(&database()?, &email, name.as_deref(), password).await?;
     let email = email.to_lowercase();
@@ -188,7 +189,7 @@ pub(super) async fn create_on(
     password: SecretString,
 ) -> Result<Created, Problem> {
     password::check_new(&password).map_err(|problem| Problem::Usage(problem.to_string()))?;
-    let email = parse_email(email)?;
+    let email = parse_new_email(email)?;
     let name = name
         .map(UserName::parse)
         .transpose()
@@ -277,6 +278,16 @@ async fn list() -> Result<(), Problem> {
 
 fn parse_email(text: &str) -> Result<EmailAddress, Problem> {
     EmailAddress::parse(text).map_err(|problem| Problem::Usage(format!("'{text}': {problem}")))
+}
+
+/// The address of an account that is made here: one that its user can sign in with.
+fn parse_new_email(text: &str) -> Result<EmailAddress, Problem> {
+    let email = parse_email(text)?;
+    if !is_sign_in_email(email.as_str()) {
+        let problem = format!("'{text}': Better Auth's sign-in takes no such e-mail address");
+        return Err(Problem::Usage(problem));
+    }
+    Ok(email)
 }
 
 fn no_such_user() -> Problem {

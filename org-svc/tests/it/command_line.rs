@@ -257,6 +257,11 @@ async fn what_is_wrong_is_told_and_nothing_stored() {
             "e-mail",
         ),
         (
+            &["admin", "create", "=1+1@example.com", "--password-stdin"],
+            "a password",
+            "sign-in",
+        ),
+        (
             &["admin", "create", "a@example.com"],
             "a password",
             "--password-stdin",

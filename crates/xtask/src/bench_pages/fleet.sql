@@ -73,7 +73,7 @@ INSERT INTO stripe_meter_errors (id, event_id, error_code, error_message, error_
 SELECT gen_random_uuid(), 'evt_bench' || n, 'meter_event_customer_not_found', 'No such customer', 1, ARRAY['bench' || n], now() - n * interval '1 hour'
 FROM generate_series(1, :organizations / 500) n;
 INSERT INTO notices (id, kind, occurred_at, data, state, attempt_count, next_attempt_at, created_at, settled_at, error_message)
-SELECT gen_random_uuid(), 'organization.pending', at, '{}', CASE WHEN n % 20 = 0 THEN 'given_up' ELSE 'sent' END, 1, at, at, at,
+SELECT gen_random_uuid(), 'organizations.pending', at, '{}', CASE WHEN n % 20 = 0 THEN 'given_up' ELSE 'sent' END, 1, at, at, at,
     CASE WHEN n % 20 = 0 THEN 'HTTP 500' END
 FROM generate_series(1, :organizations / 50) n, LATERAL (SELECT now() - n * interval '5 minutes') AS it (at);
 

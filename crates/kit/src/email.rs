@@ -1,8 +1,9 @@
-//! E-mail addresses, as Better Auth's sign-in reads them.
+//! E-mail addresses, as Better Auth's sign-in reads them. Whoever makes an account keeps to it, or its user
+//! could not sign in.
 
 /// Whether the text has the form of an e-mail address by the rule that Better Auth applies (zod's):
-/// ASCII, a dotted host whose last label is letters. org-svc is the judge of whether it is anybody's.
-pub(crate) fn is_email(text: &str) -> bool {
+/// ASCII, a dotted host whose last label is letters. Whether it is anybody's is another question.
+pub fn is_sign_in_email(text: &str) -> bool {
     let Some((local, host)) = text.split_once('@') else {
         return false;
     };
@@ -46,7 +47,7 @@ mod tests {
             "a@b-c.de",
             "_@x1.org",
         ] {
-            assert!(is_email(good), "{good}");
+            assert!(is_sign_in_email(good), "{good}");
         }
         for bad in [
             "",
@@ -65,7 +66,7 @@ mod tests {
             "a@b@c.de",
             "ä@b.de",
         ] {
-            assert!(!is_email(bad), "{bad}");
+            assert!(!is_sign_in_email(bad), "{bad}");
         }
     }
 }
