@@ -439,7 +439,7 @@ async fn what_stripe_refused_is_counted_and_listed_with_its_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_stripe_refused_is_sent_again_by_its_form_unless_a_later_report_counts() {
+async fn what_stripe_refused_is_sent_again_by_its_form_or_gives_way_to_a_later_report() {
     let system = System::start().await;
     let admin = Admin::sign_in(&system).await;
     let instance = linked_before_yesterday(&system, &admin).await;
@@ -476,9 +476,12 @@ async fn what_stripe_refused_is_sent_again_by_its_form_unless_a_later_report_cou
         page.shows(&["The report is sent again"]);
     }
     admin.delivered(id, later, &["sent"]).await;
-    let refused = browser.submit("/refused", &retry(earlier), &[]).await;
-    assert_eq!(refused.status, StatusCode::CONFLICT, "{}", refused.text);
-    refused.shows(&["A later report of its day counts in its place."]);
+    let page = browser.done("/refused", &retry(earlier), &[]).await;
+    page.shows(&[
+        "The report is not to be sent any more",
+        "Stripe refused no report.",
+    ]);
+    admin.delivered(id, earlier, &["superseded"]).await;
     let elsewhere = [("back", "//evil.example/")];
     let sent = browser.submit("/", &retry(later), &elsewhere).await;
     assert_eq!(sent.location, "/refused?notice=retried");

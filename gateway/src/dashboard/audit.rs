@@ -443,10 +443,10 @@ pub(super) mod tests {
                 let fields = row.changes.into_iter().map(|it| (it.field, it.after));
                 fields.collect::<Vec<_>>()
             };
-            let plan = ("plan_type".to_owned(), text("b"));
-            assert_eq!(fields("subscription.update_requested"), [plan.clone()]);
+            let plan = || ("plan_type".to_owned(), text("b"));
+            assert_eq!(fields("subscription.update_requested"), [plan()]);
             let gone = ("stripe_customer_id".to_owned(), None);
-            assert_eq!(fields("organization.unlinked"), [plan, gone]);
+            assert_eq!(fields("organization.unlinked"), [plan(), gone]);
         }
     }
 

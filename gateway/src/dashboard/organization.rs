@@ -22,6 +22,7 @@ use super::{
     chart::{CHART_DAYS, Chart},
     labels, list,
     page::{PageError, page},
+    refused,
     ui::{Frame, Moment, Section, Ui},
 };
 use crate::{
@@ -237,8 +238,7 @@ fn notice(ui: &Ui, word: &str) -> Option<&'static str> {
         "canceling" => Some(t.notice_canceling),
         "released" => Some(t.notice_released),
         "discarded" => Some(t.notice_discarded),
-        "retried" => Some(t.notice_report_retried),
-        _ => None,
+        _ => refused::notice(ui, word),
     }
 }
 

@@ -34,6 +34,9 @@ pub(super) const PATH: &str = "/refused";
 pub(super) const RETRY: &str = "/refused/{id}/retry";
 /// The form's field of the page that it is on.
 const BACK: &str = "back";
+/// What the address says that became of it.
+const RETRIED: &str = "retried";
+const SETTLED: &str = "settled";
 
 #[derive(Template)]
 #[template(path = "refused.html")]
@@ -105,12 +108,21 @@ pub(super) async fn refused(
         .await?;
     let shown = RefusedPage {
         ui: ui.frame(&admin.email, Section::Held),
-        notice: (query.get("notice") == Some("retried")).then_some(ui.t.notice_report_retried),
+        notice: query.get("notice").and_then(|word| notice(&ui, word)),
         rows: reports.into_iter().map(|it| row(&ui, it)).collect(),
         back: with_query(PATH, &[("cursor", &cursor)]),
         next: next_page_token.map(|next| with_query(PATH, &[("cursor", &next)])),
     };
     Ok(page(StatusCode::OK, &shown))
+}
+
+/// What became of a report that was to be sent again.
+pub(super) fn notice(ui: &Ui, word: &str) -> Option<&'static str> {
+    match word {
+        RETRIED => Some(ui.t.notice_report_retried),
+        SETTLED => Some(ui.t.notice_report_settled),
+        _ => None,
+    }
 }
 
 /// Sends a report once more, and goes back to the page that the form was on.
@@ -122,10 +134,15 @@ pub(super) async fn retry(
 ) -> Result<Response, PageError> {
     let admin = web.admin_for_change(&headers).await?;
     let form = form::read(&web, &headers, body).await?;
-    web.app().retry_report(&admin, id).await?;
+    let report = web.app().retry_report(&admin, id).await?;
+    let notice = if report.delivery.is_under_way() {
+        RETRIED
+    } else {
+        SETTLED
+    };
     let back = form.get(BACK).and_then(local_address).unwrap_or(PATH);
     let mark = if back.contains('?') { '&' } else { '?' };
-    Ok(Redirect::to(&format!("{back}{mark}notice=retried")).into_response())
+    Ok(Redirect::to(&format!("{back}{mark}notice={notice}")).into_response())
 }
 
 #[cfg(test)]

@@ -75,6 +75,20 @@ impl Delivery {
         Self::MissedInvoice,
     ];
 
+    /// Whether it is on its way to Stripe, or there.
+    pub(crate) fn is_under_way(self) -> bool {
+        match self {
+            Self::Queued | Self::Sent => true,
+            Self::Waiting
+            | Self::Superseded
+            | Self::Refused
+            | Self::NotBilled
+            | Self::TooLate
+            | Self::Held
+            | Self::MissedInvoice => false,
+        }
+    }
+
     /// Its word.
     pub(crate) fn word(self) -> &'static str {
         match self {

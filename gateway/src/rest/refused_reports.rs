@@ -108,9 +108,9 @@ pub(super) struct RetriedAnswer {
 
 /// Sends a report that Stripe refused once more, once what it named is mended.
 ///
-/// Under the same identifier, so that it counts once. Idempotent: one that is queued or sent already stays
-/// as it is. Refused with the reason where it could bill wrongly: a later report of its day counts, its
-/// invoice is final, it is more than 35 days old, or its organization is linked otherwise by now.
+/// Under the same identifier, so that it counts once. Where it is not to be sent any more it comes to the
+/// state that says why: `superseded` by a later report of its day, `too_late`, `missed_invoice` or
+/// `not_billed`. Idempotent: one that is queued or settled stays as it is.
 #[utoipa::path(
     post,
     path = "/api/admin/refused-reports/{id}/retry",
@@ -118,9 +118,9 @@ pub(super) struct RetriedAnswer {
     tag = openapi::ADMINS,
     params(("id" = Uuid, Path, description = "The report.")),
     responses(
-        (status = 200, description = "It is queued, or sent.", body = RetriedAnswer),
+        (status = 200, description = "It is queued, or settled.", body = RetriedAnswer),
         (status = 404, description = "There is no such report.", body = openapi::ErrorAnswer),
-        (status = 409, description = "It must not be sent; the message says why.", body = openapi::ErrorAnswer),
+        (status = 409, description = "It was not refused, or its organization is not billed as it was.", body = openapi::ErrorAnswer),
     ),
 )]
 pub(super) async fn retry(
@@ -134,9 +134,14 @@ pub(super) async fn retry(
         .retry_report(&admin, id)
         .await
         .map_err(|fault| rename_field(fault, "report_id", "id"))?;
+    let message = if report.delivery.is_under_way() {
+        "Report queued again"
+    } else {
+        "Report not to be sent any more"
+    };
     let answer = RetriedAnswer {
         success: true,
-        message: "Report queued again",
+        message,
         report: report.into(),
     };
     Ok(json(StatusCode::OK, &answer))

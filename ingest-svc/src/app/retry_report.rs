@@ -1,27 +1,29 @@
-//! `RetryReport`: a report that Stripe refused is sent once more, where that is safe.
+//! `RetryReport`: a report that Stripe refused is sent once more, where that is safe, or settled as what it
+//! has become meanwhile.
 
 use billing_kit::{Fault, assertion::Admin};
 use billing_kit_db::db_fault;
 use billing_proto::common::v1::ErrorReason;
-use sea_orm::{DatabaseTransaction, TransactionTrait};
+use chrono::{DateTime, Utc};
+use sea_orm::{DatabaseTransaction, DbErr, TransactionTrait};
 use uuid::Uuid;
 
 use crate::{
     Parts,
     domain::{
         audit::Change,
-        delivery::first_attempt_at,
+        delivery::{DeliveryState, first_attempt_at},
         retry::{Retry, judge},
-        standing::Standing,
     },
     store::{
-        audit_events, reporting,
+        audit_events, missed_invoices, reporting,
         reports::{self, RecordedReport},
         retries::{self, Found},
     },
 };
 
-/// Queues a refused report again, or finds it queued or sent; answers it as it is then.
+/// Queues a refused report again, or brings it to the end that it has come to meanwhile, or finds it done;
+/// answers it as it is then.
 ///
 /// # Errors
 /// REPORT_NOT_FOUND; REPORT_NOT_RETRYABLE with the reason.
@@ -30,6 +32,7 @@ pub(crate) async fn retry_report(
     admin: &Admin,
     report_id: Uuid,
 ) -> Result<RecordedReport, Fault> {
+    let now = parts.deps.clock.now();
     let organization_id = retries::organization_of(&parts.db, report_id)
         .await
         .map_err(db_fault)?
@@ -43,60 +46,55 @@ pub(crate) async fn retry_report(
         .await
         .map_err(db_fault)?
         .ok_or_else(not_found)?;
-    match judge(&found.report, &standing, parts.deps.clock.now()) {
-        Retry::Nothing => {}
+    let state = match judge(&found.report, &standing, now) {
+        Retry::Queue => Some(DeliveryState::Queued),
+        Retry::Settle(state) => Some(state),
+        Retry::Nothing => None,
         Retry::Refuse(why) => return Err(Fault::new(ErrorReason::ReportNotRetryable, why)),
-        Retry::Queue => queue(parts, &txn, admin, report_id, &standing, found).await?,
+    };
+    if let Some(state) = state {
+        let Found { report, error } = found;
+        let error = error.as_ref().map(|(code, message)| (&**code, &**message));
+        let at = report.reported_at;
+        bring_to(&txn, organization_id, (report_id, at), state, now)
+            .await
+            .map_err(db_fault)?;
+        let change = Change::retried(organization_id, report_id, at, error, state);
+        audit_events::record(&txn, parts.deps.ids.next(), change, admin, now)
+            .await
+            .map_err(db_fault)?;
     }
     let reports = reports::get_many(&txn, organization_id, vec![report_id])
         .await
         .map_err(db_fault)?;
     txn.commit().await.map_err(db_fault)?;
+    if let Some(state) = state {
+        let (user, state) = (&admin.user_id, state.as_str());
+        tracing::info!(%report_id, state, admin_user_id = user, "an admin saw to a refused report");
+    }
     parts.queued.notify_one();
     parts.decided.notify_one();
     reports.into_iter().next().ok_or_else(not_found)
 }
 
-async fn queue(
-    parts: &Parts,
+/// Brings a refused report of this time to a state, with what that entails.
+async fn bring_to(
     txn: &DatabaseTransaction,
-    admin: &Admin,
-    report_id: Uuid,
-    standing: &Standing,
-    found: Found,
-) -> Result<(), Fault> {
-    let now = parts.deps.clock.now();
-    let Found { report, error } = found;
-    let Some(retry_count) = retries::queue(txn, report_id, now)
-        .await
-        .map_err(db_fault)?
-    else {
-        return Err(Fault::internal(
-            "a refused report changed under its organization's lock",
-        ));
-    };
-    let organization_id = standing.organization_id;
-    let due = first_attempt_at(report.reported_at, now);
-    reporting::schedule(txn, &[(organization_id, due)])
-        .await
-        .map_err(db_fault)?;
-    let error = error.as_ref().map(|(code, message)| (&**code, &**message));
-    let change = Change::retried(
-        organization_id,
-        report_id,
-        report.reported_at,
-        error,
-        retry_count,
-    );
-    audit_events::record(txn, parts.deps.ids.next(), change, admin, now)
-        .await
-        .map_err(db_fault)?;
-    tracing::info!(
-        %report_id,
-        retry_count,
-        admin_user_id = admin.user_id,
-        "an admin has a refused report sent again"
-    );
+    organization_id: Uuid,
+    (report_id, reported_at): (Uuid, DateTime<Utc>),
+    state: DeliveryState,
+    now: DateTime<Utc>,
+) -> Result<(), DbErr> {
+    if state == DeliveryState::Queued {
+        retries::queue(txn, report_id, now).await?;
+        let due = first_attempt_at(reported_at, now);
+        return reporting::schedule(txn, &[(organization_id, due)]).await;
+    }
+    retries::settle(txn, report_id, state, now).await?;
+    if state == DeliveryState::MissedInvoice {
+        // That is for a person to see, too.
+        missed_invoices::settle(txn, vec![organization_id], now).await?;
+    }
     Ok(())
 }
 

@@ -68,13 +68,13 @@ impl Change {
         }
     }
 
-    /// A refused report that is sent again.
+    /// A refused report that is sent again, or that came to another end.
     pub(crate) fn retried(
         organization_id: Uuid,
         report_id: Uuid,
         reported_at: DateTime<Utc>,
         error: Option<(&str, &str)>,
-        retry_count: i32,
+        state: DeliveryState,
     ) -> Self {
         let (code, message) = error.unzip();
         Self {
@@ -88,8 +88,7 @@ impl Change {
             after: json!({
                 "report_id": report_id,
                 "reported_at": time_text(reported_at),
-                "delivery_state": DeliveryState::Queued.as_str(),
-                "retry_count": retry_count,
+                "delivery_state": state.as_str(),
             }),
         }
     }

@@ -28,54 +28,51 @@ pub(crate) struct Retriable {
 pub(crate) enum Retry {
     /// Queue it.
     Queue,
-    /// Nothing: it is on its way, or there already.
+    /// Bring it to this state: it is not to be sent any more, and nobody has to see to it.
+    Settle(DeliveryState),
+    /// Nothing: it is on its way, or settled.
     Nothing,
     /// It cannot be; the sentence says why.
     Refuse(&'static str),
 }
 
-/// Decides on a report of an organization that stands like this.
+/// Decides on a report of an organization that stands like this: as if it came now, since its time may
+/// have passed meanwhile, or a later report of its day been sent.
 pub(crate) fn judge(report: &Retriable, standing: &Standing, now: DateTime<Utc>) -> Retry {
     match report.state {
         DeliveryState::Refused => {}
-        DeliveryState::Queued | DeliveryState::Sent => return Retry::Nothing,
-        DeliveryState::Waiting
+        DeliveryState::Queued
+        | DeliveryState::Sent
         | DeliveryState::Superseded
         | DeliveryState::NotBilled
         | DeliveryState::TooLate
-        | DeliveryState::Held
-        | DeliveryState::MissedInvoice => {
+        | DeliveryState::MissedInvoice => return Retry::Nothing,
+        DeliveryState::Waiting | DeliveryState::Held => {
             return Retry::Refuse("Stripe did not refuse it.");
         }
     }
     if report.is_replaced {
-        return Retry::Refuse("A later report of its day counts in its place.");
+        return Retry::Settle(DeliveryState::Superseded);
     }
+    let refused_for = report.sent_customer_id.as_ref();
+    let is_same = refused_for.is_none_or(|it| Some(it) == standing.stripe_customer_id.as_ref());
     match state_at_recording(standing, report.reported_at, now) {
-        DeliveryState::Queued => {}
-        DeliveryState::TooLate => {
-            return Retry::Refuse("It is more than 35 days old: Stripe takes none of these.");
+        DeliveryState::Queued if is_same => Retry::Queue,
+        // Its identifier stands for that customer for good.
+        DeliveryState::Queued => {
+            Retry::Refuse("It was refused for another customer than its organization has now.")
         }
-        DeliveryState::MissedInvoice => {
-            return Retry::Refuse("The invoice of its time is final: it would go on none.");
-        }
-        DeliveryState::NotBilled => {
-            return Retry::Refuse("Nothing is owed for its time.");
-        }
+        state @ (DeliveryState::TooLate
+        | DeliveryState::MissedInvoice
+        | DeliveryState::NotBilled) => Retry::Settle(state),
         DeliveryState::Waiting
         | DeliveryState::Sent
         | DeliveryState::Superseded
         | DeliveryState::Refused
         | DeliveryState::Held => {
-            return Retry::Refuse("Its organization cannot be billed as it stands now.");
+            Retry::Refuse("Its organization cannot be billed as it stands now.")
         }
     }
-    let refused_for = report.sent_customer_id.as_ref();
-    if refused_for.is_some_and(|it| Some(it) != standing.stripe_customer_id.as_ref()) {
-        // Its identifier stands for that customer for good.
-        return Retry::Refuse("It was refused for another customer than its organization has now.");
-    }
-    Retry::Queue
 }
 
 #[cfg(test)]
@@ -112,13 +109,14 @@ mod tests {
         (report, standing)
     }
 
-    fn verdict(change: impl FnOnce(&mut Retriable, &mut Standing)) -> &'static str {
+    fn verdict(change: impl FnOnce(&mut Retriable, &mut Standing)) -> String {
         let (mut report, mut standing) = case();
         change(&mut report, &mut standing);
         match judge(&report, &standing, now()) {
-            Retry::Queue => "queue",
-            Retry::Nothing => "nothing",
-            Retry::Refuse(why) => why,
+            Retry::Queue => "queue".to_owned(),
+            Retry::Settle(state) => state.as_str().to_owned(),
+            Retry::Nothing => "nothing".to_owned(),
+            Retry::Refuse(why) => why.to_owned(),
         }
     }
 
@@ -126,8 +124,16 @@ mod tests {
     fn what_is_owed_and_was_refused_is_queued_once() {
         assert_eq!(verdict(|_, _| {}), "queue");
         assert_eq!(verdict(|it, _| it.sent_customer_id = None), "queue");
-        assert_eq!(verdict(|it, _| it.state = DeliveryState::Queued), "nothing");
-        assert_eq!(verdict(|it, _| it.state = DeliveryState::Sent), "nothing");
+        for state in [
+            DeliveryState::Queued,
+            DeliveryState::Sent,
+            DeliveryState::Superseded,
+            DeliveryState::NotBilled,
+            DeliveryState::TooLate,
+            DeliveryState::MissedInvoice,
+        ] {
+            assert_eq!(verdict(|it, _| it.state = state), "nothing", "{state:?}");
+        }
     }
 
     #[test]
@@ -144,30 +150,19 @@ mod tests {
             standing.billable = false;
         });
         let other = verdict(|_, standing| standing.stripe_customer_id = Some("cus_2".to_owned()));
+        let held = verdict(|it, _| it.state = DeliveryState::Held);
         for (found, expected) in [
-            (replaced, "A later report of its day"),
-            (old, "It is more than 35 days old"),
-            (invoiced, "The invoice of its time is final"),
-            (before, "Nothing is owed"),
-            (ended, "Nothing is owed"),
+            (replaced, "superseded"),
+            (old, "too_late"),
+            (invoiced, "missed_invoice"),
+            (before, "not_billed"),
+            (ended, "not_billed"),
             (drained, "Its organization cannot be billed"),
             (paused, "Its organization cannot be billed"),
             (other, "It was refused for another customer"),
+            (held, "Stripe did not refuse it."),
         ] {
             assert!(found.starts_with(expected), "{found}, not {expected}");
-        }
-        for state in [
-            DeliveryState::Waiting,
-            DeliveryState::Superseded,
-            DeliveryState::NotBilled,
-            DeliveryState::TooLate,
-            DeliveryState::Held,
-            DeliveryState::MissedInvoice,
-        ] {
-            assert_eq!(
-                verdict(|it, _| it.state = state),
-                "Stripe did not refuse it."
-            );
         }
     }
 }

@@ -83,26 +83,36 @@ pub(crate) async fn find(
     }))
 }
 
-#[derive(Debug, FromQueryResult)]
-struct CountRow {
-    retry_count: i32,
-}
-
 /// Puts a refused report back into the queue, under the lock of its organization; answers how often that
-/// was done now. Of its first way nothing is under way any more, so it is judged like one that was never
+/// was done. Of its first way nothing is under way any more, so it is judged like one that was never
 /// sent; only its customer stays, for whom its identifier stands.
 pub(crate) async fn queue(
     db: &impl ConnectionTrait,
     report_id: Uuid,
     now: DateTime<Utc>,
-) -> Result<Option<i32>, DbErr> {
+) -> Result<bool, DbErr> {
     const QUEUE: &str = "
         UPDATE usage_reports SET delivery_state = 'queued', attempt_count = 0, first_sent_at = NULL,
             next_attempt_at = greatest(reported_at, $2), settled_at = NULL, error_code = NULL,
             error_message = NULL, resend_count = resend_count + 1, retry_count = retry_count + 1
-        WHERE id = $1 AND delivery_state = 'refused' RETURNING retry_count";
-    let row = CountRow::find_by_statement(sql(QUEUE, [report_id.into(), now.into()]))
-        .one(db)
+        WHERE id = $1 AND delivery_state = 'refused'";
+    let done = db
+        .execute_raw(sql(QUEUE, [report_id.into(), now.into()]))
         .await?;
-    Ok(row.map(|row| row.retry_count))
+    Ok(done.rows_affected() > 0)
+}
+
+/// Brings a refused report to its end, under the lock of its organization; what Stripe said of it stays.
+pub(crate) async fn settle(
+    db: &impl ConnectionTrait,
+    report_id: Uuid,
+    state: DeliveryState,
+    now: DateTime<Utc>,
+) -> Result<bool, DbErr> {
+    const SETTLE: &str = "
+        UPDATE usage_reports SET delivery_state = $2, settled_at = $3
+        WHERE id = $1 AND delivery_state = 'refused'";
+    let values = [report_id.into(), state.as_str().into(), now.into()];
+    let done = db.execute_raw(sql(SETTLE, values)).await?;
+    Ok(done.rows_affected() > 0)
 }

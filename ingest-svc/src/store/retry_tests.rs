@@ -89,12 +89,9 @@ async fn it_goes_to_its_customer_again_and_is_counted_apart() {
     assert_eq!(found.report.sent_customer_id.as_deref(), Some("cus_1"));
     let error = ("resource_missing".to_owned(), "No such customer".to_owned());
     assert_eq!(found.error, Some(error));
-    assert_eq!(retries::queue(&db, EARLIER, now()).await.unwrap(), Some(1));
-    assert_eq!(
-        retries::queue(&db, EARLIER, now()).await.unwrap(),
-        None,
-        "it is queued"
-    );
+    assert!(retries::queue(&db, EARLIER, now()).await.unwrap());
+    let again = retries::queue(&db, EARLIER, now()).await.unwrap();
+    assert!(!again, "it is queued");
 
     // Whoever it is linked to meanwhile: its identifier stands for the first.
     link(&db, "cus_2", 2).await;
@@ -138,6 +135,12 @@ async fn a_later_report_of_its_day_stands_in_its_way_unless_it_was_refused_too()
     queued(&db, next_day, at(25)).await;
     deliver(&db, DeliveryState::Refused).await;
     assert!(!is_replaced(&db, next_day).await, "every day for itself");
+    for expected in [true, false] {
+        let settled = retries::settle(&db, next_day, DeliveryState::TooLate, now()).await;
+        assert_eq!(settled.unwrap(), expected);
+    }
+    let last = states(&db, ID).await.pop();
+    assert_eq!(last, Some((at(25), DeliveryState::TooLate)));
     db.close().await.unwrap();
 }
 

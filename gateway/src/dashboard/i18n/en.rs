@@ -364,6 +364,7 @@ pub(super) static MESSAGES: Messages = Messages {
     refused_intro: "Mend what Stripe names, then send it again: it counts once. The next report of the instance is sent in any case.",
     send_again: "Send again",
     notice_report_retried: "The report is sent again, within moments.",
+    notice_report_settled: "The report is not to be sent any more; its state says why.",
     none_refused: "Stripe refused no report.",
     adopt_none: "Make a new one",
     adopt_none_hint: "What looks alike stays as it is.",

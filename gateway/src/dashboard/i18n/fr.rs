@@ -364,6 +364,7 @@ pub(super) static MESSAGES: Messages = Messages {
     refused_intro: "Corrigez ce que Stripe indique, puis renvoyez le rapport : il ne compte qu’une fois. Le prochain rapport de l’instance est envoyé de toute façon.",
     send_again: "Renvoyer",
     notice_report_retried: "Le rapport est renvoyé, dans un instant.",
+    notice_report_settled: "Le rapport n’est plus à envoyer ; son état dit pourquoi.",
     none_refused: "Stripe n’a refusé aucun rapport.",
     adopt_none: "En créer un nouveau",
     adopt_none_hint: "Ceux qui lui ressemblent restent tels quels.",

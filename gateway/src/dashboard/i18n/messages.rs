@@ -396,6 +396,7 @@ pub(in crate::dashboard) struct Messages {
     pub(in crate::dashboard) refused_intro: &'static str,
     pub(in crate::dashboard) send_again: &'static str,
     pub(in crate::dashboard) notice_report_retried: &'static str,
+    pub(in crate::dashboard) notice_report_settled: &'static str,
     pub(in crate::dashboard) none_refused: &'static str,
     // A customer that is in Stripe already.
     pub(in crate::dashboard) adopt_none: &'static str,
