@@ -1,3 +1,7 @@
+-- With the columns go the indexes of them.
+ALTER TABLE organizations
+    DROP COLUMN search_text,
+    DROP COLUMN search_name;
 DO $$
 DECLARE
     schema_name text;
@@ -5,8 +9,6 @@ BEGIN
     SELECT n.nspname INTO schema_name
     FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'pg_trgm';
     IF schema_name IS NOT NULL THEN
-        DROP INDEX IF EXISTS organizations_pending_search_idx;
-        DROP INDEX IF EXISTS organizations_linked_search_idx;
         EXECUTE format('CREATE INDEX organizations_search_idx ON organizations USING gin '
             || '((name || E''\n'' || coalesce(instance_url, '''') || E''\n'' || coalesce(admin_email, '''')) %I.gin_trgm_ops)', schema_name);
     END IF;

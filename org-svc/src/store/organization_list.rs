@@ -22,14 +22,11 @@ use crate::domain::{
     page::{Filter, LinkFilter, List, Order, Position, RANK_PENDING, Search, status_rank},
 };
 
-/// Who is picked by a text, behind an index that knows every three letters of these.
-const TEXTS: &str =
-    r"(name || E'\n' || coalesce(instance_url, '') || E'\n' || coalesce(admin_email, ''))";
 /// Rows of an older database that are pending and have what only a link gives.
 const PENDING_ODD: &str =
     "(plan_type IS NOT NULL OR deployment_type IS NOT NULL OR subscription_status <> 'pending')";
 /// How many rows of a list are walked for a text before all that have it are looked for.
-const WALKED: i64 = 2_000;
+const WALKED: i64 = 1_000;
 /// Later than every row.
 const END_OF_TIME_YEAR: i32 = 9999;
 
@@ -101,20 +98,25 @@ impl Sql {
     }
 
     fn order(&mut self, order: Order, limit: i64) {
-        self.push(match order {
-            Order::NewestFirst => " ORDER BY created_at DESC, id DESC LIMIT ",
-            Order::OldestFirst => " ORDER BY created_at, id LIMIT ",
-            Order::Name => " ORDER BY lower(name), id LIMIT ",
-            Order::NameDescending => " ORDER BY lower(name) DESC, id DESC LIMIT ",
-            Order::Status => " ORDER BY rank, created_at DESC, id DESC LIMIT ",
-        });
+        self.order_by(order, "lower(name)", limit);
+    }
+
+    /// Orders, by this form of the name where it is by name.
+    fn order_by(&mut self, order: Order, name: &str, limit: i64) {
+        match order {
+            Order::NewestFirst => self.push(" ORDER BY created_at DESC, id DESC LIMIT "),
+            Order::OldestFirst => self.push(" ORDER BY created_at, id LIMIT "),
+            Order::Name => self.push(&format!(" ORDER BY {name}, id LIMIT ")),
+            Order::NameDescending => self.push(&format!(" ORDER BY {name} DESC, id DESC LIMIT ")),
+            Order::Status => self.push(" ORDER BY rank, created_at DESC, id DESC LIMIT "),
+        }
         self.value(limit);
     }
 
     /// A page of those of one side that have a text.
     fn walked(&mut self, side: LinkFilter, list: &List, after: Option<&Position>, limit: i64) {
         self.push("WITH walked AS MATERIALIZED (SELECT * FROM (");
-        self.of_side(side);
+        self.of_side(side, "*");
         if let Some(after) = after {
             self.behind(list.order, after);
         }
@@ -130,7 +132,7 @@ impl Sql {
             SELECT * FROM walked WHERE (SELECT is_full FROM enough)
             UNION ALL (SELECT organizations.*, found.rank FROM (SELECT id, rank FROM (",
         );
-        self.of_side(side);
+        self.of_side(side, "id, search_name, created_at");
         self.push(" AND NOT (SELECT is_full FROM enough)");
         if let Some(after) = after {
             self.behind(list.order, after);
@@ -139,14 +141,14 @@ impl Sql {
         self.search(&list.filter);
         // Kept apart from the order, whose index it would otherwise walk; and what is sorted is narrow.
         self.push(" OFFSET 0) AS organizations");
-        self.order(list.order, limit);
+        self.order_by(list.order, "search_name", limit);
         self.push(") AS found JOIN organizations USING (id))");
     }
 
-    /// All of one side, with the rank that they have in no order that is walked.
-    fn of_side(&mut self, side: LinkFilter) {
+    /// These columns of all of one side, with the rank that they have in no order that is walked.
+    fn of_side(&mut self, side: LinkFilter, columns: &str) {
         self.push(&format!(
-            "SELECT *, {RANK_PENDING} AS rank FROM organizations WHERE stripe_customer_id IS "
+            "SELECT {columns}, {RANK_PENDING} AS rank FROM organizations WHERE stripe_customer_id IS "
         ));
         self.push(match side {
             LinkFilter::Pending => "NULL",
@@ -297,11 +299,9 @@ impl Sql {
                 self.push(r" ESCAPE '\')");
             }
             Some(Search::Anywhere { like, ids }) => {
-                self.push(" AND (");
-                self.push(TEXTS);
-                self.push(" ILIKE ");
+                self.push(" AND (search_text LIKE lower(");
                 self.value(like);
-                self.push(r" ESCAPE '\'");
+                self.push(r") ESCAPE '\'");
                 if let Some((least, greatest)) = ids {
                     self.push(" OR id BETWEEN ");
                     self.value(least);
