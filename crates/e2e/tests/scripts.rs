@@ -201,15 +201,19 @@ async fn a_key_ends_with_its_time() {
     assert_eq!(script.reads().await, (401, "unauthenticated".to_owned()));
 }
 
-/// Stripe knows nothing of the customer, the next time that it is asked.
-fn refuse_once(system: &System, route: &str) {
-    let mut refusal = FaultResponse::status(if route == METER_EVENTS { 400 } else { 404 });
+/// Stripe's word that it knows nothing of the customer.
+fn unknown_customer(status: u16) -> FaultEffect {
+    let mut refusal = FaultResponse::status(status);
     refusal.error = Some(json!({
         "type": "invalid_request_error",
         "code": "resource_missing",
         "message": "No such customer",
     }));
-    let refusal = Fault::once(route, FaultEffect::Respond(refusal));
+    FaultEffect::Respond(refusal)
+}
+
+fn refuse_once(system: &System) {
+    let refusal = Fault::once(METER_EVENTS, unknown_customer(400));
     system.stripe.inject(refusal).unwrap();
 }
 
@@ -230,15 +234,17 @@ async fn what_stripe_refused_is_sent_again_once_it_is_mended() {
     let (instance, _) = linked_instance(&system, &admin).await;
     let (_, reader) = make_key(&admin, &json!({ "name": "r", "access": "read_only" })).await;
     let (_, script) = make_key(&admin, &json!({ "name": "w", "access": "full" })).await;
-    refuse_once(&system, METER_EVENTS);
+    refuse_once(&system);
     let id = refused_report(&admin, &instance, 45).await;
     let path = format!("{REFUSED}/{id}/retry");
     let may_not = reader.outcome(Method::POST, &path, None).await;
     assert_eq!(may_not, (403, "api_key_read_only".to_owned()));
 
     // It is not mended yet: Stripe says the same of the event, and knows nothing of the customer's usage.
-    refuse_once(&system, METER_EVENTS);
-    refuse_once(&system, SUMMARIES);
+    for (route, status) in [(METER_EVENTS, 400), (SUMMARIES, 404)] {
+        let refusal = Fault::always(route, unknown_customer(status));
+        system.stripe.inject(refusal).unwrap();
+    }
     let answer = admin.post(&path, &json!({})).await;
     assert_eq!(answer.status, StatusCode::OK, "{:?}", answer.json);
     assert_eq!(answer.text("/report/delivery_state"), "queued");
@@ -250,6 +256,7 @@ async fn what_stripe_refused_is_sent_again_once_it_is_mended() {
     assert_eq!(system.stripe.ledger().meter_events.len(), 0);
 
     // Now it is. A second call finds it queued or sent.
+    system.stripe.clear_faults();
     let both = tokio::join!(
         script.outcome(Method::POST, &path, None),
         script.outcome(Method::POST, &path, None),
@@ -300,7 +307,7 @@ async fn what_stripe_refused_is_listed_page_by_page() {
     let mut refused = BTreeMap::new();
     for users in [45, 46, 47] {
         let (instance, _) = linked_instance(&system, &admin).await;
-        refuse_once(&system, METER_EVENTS);
+        refuse_once(&system);
         let id = refused_report(&admin, &instance, users).await;
         refused.insert(instance.organization.to_string(), (id, users));
     }

@@ -16,14 +16,13 @@ use super::{
     answer::{ApiError, json},
     openapi::{self, words},
     organizations::terms_fault,
-    query::Query,
+    query::page_asked,
 };
 use crate::{
     app::{ApiKeyPage, CreatedApiKey},
     domain::{
         api_key::{ACCESSES, ApiKey, access_word, parse_access},
         fields::{self, Fields},
-        organization_filter::parse_limit,
         time_text,
     },
     upstream::rename_field,
@@ -109,13 +108,7 @@ pub(super) async fn list(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let admin = web.admin(&headers).await?;
-    let query = Query::read(query.as_deref());
-    let mut violations = Vec::new();
-    let page_size = parse_limit(query.get("limit"), &mut violations);
-    if !violations.is_empty() {
-        return Err(Fault::invalid(violations).into());
-    }
-    let cursor = query.get("cursor").unwrap_or_default().to_owned();
+    let (page_size, cursor) = page_asked(query.as_deref())?;
     let ApiKeyPage {
         api_keys,
         next_page_token,

@@ -4,6 +4,8 @@ use billing_kit::{Fault, Violation};
 use url::form_urlencoded;
 use uuid::Uuid;
 
+use crate::domain::organization_filter::parse_limit;
+
 /// The organization that a path names.
 ///
 /// # Errors
@@ -43,9 +45,31 @@ impl Query {
     }
 }
 
+/// The size and the cursor of a page, where a list is asked for by nothing else.
+///
+/// # Errors
+/// INVALID_ARGUMENT naming `limit`.
+pub(super) fn page_asked(query: Option<&str>) -> Result<(i32, String), Fault> {
+    let query = Query::read(query);
+    let mut violations = Vec::new();
+    let page_size = parse_limit(query.get("limit"), &mut violations);
+    if !violations.is_empty() {
+        return Err(Fault::invalid(violations));
+    }
+    Ok((
+        page_size,
+        query.get("cursor").unwrap_or_default().to_owned(),
+    ))
+}
+
 /// A path with a query of these names and values; those without a value are left out.
 pub(crate) fn with_query(path: &str, pairs: &[(&str, &str)]) -> String {
     let mut query = form_urlencoded::Serializer::new(String::new());
     query.extend_pairs(pairs.iter().filter(|(_, value)| !value.is_empty()));
-    format!("{path}?{}", query.finish())
+    let query = query.finish();
+    if query.is_empty() {
+        path.to_owned()
+    } else {
+        format!("{path}?{query}")
+    }
 }

@@ -5,7 +5,7 @@ use axum::{
     extract::{Path, RawQuery, State},
     response::Response,
 };
-use billing_kit::{Fault, Violation};
+use billing_kit::Fault;
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -20,7 +20,7 @@ use crate::{
     app::FindingsPage,
     domain::{
         fields::{self, Fields},
-        organization_filter::parse_limit,
+        organization_filter::{parse_flag, parse_limit},
         reconciliation::{Dismissal, Finding, Reconciliation},
         time_text,
     },
@@ -156,14 +156,7 @@ pub(super) async fn reconciliation(
     let query = Query::read(query.as_deref());
     let mut violations = Vec::new();
     let page_size = parse_limit(query.get("limit"), &mut violations);
-    let include_resolved = match query.get("resolved").unwrap_or_default() {
-        "" | "false" => false,
-        "true" => true,
-        _ => {
-            violations.push(Violation::new("resolved", "It must be true or false."));
-            false
-        }
-    };
+    let include_resolved = parse_flag(query.get("resolved"), "resolved", &mut violations);
     if !violations.is_empty() {
         return Err(Fault::invalid(violations).into());
     }

@@ -4,7 +4,6 @@ use axum::{
     extract::{Path, RawQuery, State},
     response::Response,
 };
-use billing_kit::Fault;
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -14,13 +13,10 @@ use super::{
     answer::{ApiError, json},
     json::UsageReportJson,
     openapi,
-    query::Query,
+    query::page_asked,
 };
 use crate::{
-    app::RefusedReportPage,
-    domain::{organization_filter::parse_limit, usage_report::RefusedReport},
-    upstream::rename_field,
-    web::Web,
+    app::RefusedReportPage, domain::usage_report::RefusedReport, upstream::rename_field, web::Web,
 };
 
 /// A report that Stripe refused, and whose it is.
@@ -75,13 +71,7 @@ pub(super) async fn list(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let admin = web.admin(&headers).await?;
-    let query = Query::read(query.as_deref());
-    let mut violations = Vec::new();
-    let page_size = parse_limit(query.get("limit"), &mut violations);
-    if !violations.is_empty() {
-        return Err(Fault::invalid(violations).into());
-    }
-    let cursor = query.get("cursor").unwrap_or_default().to_owned();
+    let (page_size, cursor) = page_asked(query.as_deref())?;
     let RefusedReportPage {
         reports,
         next_page_token,

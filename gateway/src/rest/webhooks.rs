@@ -15,7 +15,7 @@ use super::{
     answer::{ApiError, json},
     json::TroubleJson,
     openapi::{self, words},
-    query::Query,
+    query::{Query, page_asked},
 };
 use crate::{
     app::{MeterErrorPage, WebhookEventPage},
@@ -260,13 +260,7 @@ pub(super) async fn meter_errors(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let admin = web.admin(&headers).await?;
-    let query = Query::read(query.as_deref());
-    let mut violations = Vec::new();
-    let page_size = parse_limit(query.get("limit"), &mut violations);
-    if !violations.is_empty() {
-        return Err(Fault::invalid(violations).into());
-    }
-    let cursor = query.get("cursor").unwrap_or_default().to_owned();
+    let (page_size, cursor) = page_asked(query.as_deref())?;
     let MeterErrorPage {
         errors,
         next_page_token,
