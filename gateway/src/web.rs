@@ -150,7 +150,10 @@ impl Web {
     /// ORIGIN_NOT_TRUSTED, and as for [`Web::admin`].
     pub(crate) async fn admin_from_ours(&self, headers: &HeaderMap) -> Result<Admin, Fault> {
         if bearer(headers).is_none() {
-            self.check_change(headers)?;
+            self.0
+                .trusted_origins
+                .check_admin_change(&origin_facts(headers))
+                .map_err(origin_fault)?;
         }
         self.admin(headers).await
     }
@@ -237,6 +240,7 @@ pub(crate) fn origin_facts(headers: &HeaderMap) -> OriginFacts<'_> {
         fetch_site: text(&FETCH_SITE),
         fetch_mode: text(&FETCH_MODE),
         fetch_dest: text(&FETCH_DEST),
+        content_type: text(&header::CONTENT_TYPE),
     }
 }
 

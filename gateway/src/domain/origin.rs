@@ -2,6 +2,9 @@
 //!
 //! A browser adds cookies to whatever any page has it send; that a change is meant is told by the
 //! page's origin, which a page cannot choose.
+//!
+//! The admins' API has one exception: a request that no browser could have sent needs no origin. The
+//! specification's own `curl` line is one, a cookie and JSON.
 
 use url::Url;
 
@@ -45,6 +48,27 @@ pub struct OriginFacts<'a> {
     pub fetch_mode: Option<&'a str>,
     /// `Sec-Fetch-Dest`.
     pub fetch_dest: Option<&'a str>,
+    /// `Content-Type`.
+    pub content_type: Option<&'a str>,
+}
+
+impl OriginFacts<'_> {
+    /// Whether no browser sent the request. A page that sends JSON across origins is asked for
+    /// permission first (CORS), and each browser then names an origin, a referrer or `Sec-Fetch-*`.
+    fn is_from_a_program(&self) -> bool {
+        let is_json = self.content_type.is_some_and(|kind| {
+            let essence = kind.split(';').next().unwrap_or_default();
+            essence.trim().eq_ignore_ascii_case("application/json")
+        });
+        let named_by_browsers = [
+            self.origin,
+            self.referer,
+            self.fetch_site,
+            self.fetch_mode,
+            self.fetch_dest,
+        ];
+        is_json && named_by_browsers.iter().all(Option::is_none)
+    }
 }
 
 impl TrustedOrigins {
@@ -95,6 +119,18 @@ impl TrustedOrigins {
         } else {
             Ok(())
         }
+    }
+
+    /// The rule for changes in the admins' API: as for every change, but what no browser sent needs no
+    /// origin.
+    ///
+    /// # Errors
+    /// Why it is not believed.
+    pub fn check_admin_change(&self, facts: &OriginFacts<'_>) -> Result<(), OriginFault> {
+        if facts.is_from_a_program() {
+            return Ok(());
+        }
+        self.check_change(facts)
     }
 
     /// The rule for sign-in, which makes a cookie and needs none: whatever shows that a browser
@@ -231,7 +267,7 @@ mod tests {
     }
 
     /// Headers as one text: `o=` Origin, `r=` Referer, `h=` Host, `s=`, `m=` and `d=` Sec-Fetch-Site,
-    /// -Mode and -Dest, `c` a cookie.
+    /// -Mode and -Dest, `t=` Content-Type, `c` a cookie.
     fn facts(headers: &'static str) -> OriginFacts<'static> {
         let value = |name: &str| {
             let mut parts = headers.split(' ');
@@ -245,6 +281,7 @@ mod tests {
             fetch_site: value("s"),
             fetch_mode: value("m"),
             fetch_dest: value("d"),
+            content_type: value("t"),
         }
     }
 
@@ -273,6 +310,33 @@ mod tests {
             ("c o=null s=same-origin", Err(MissingOrNull)),
         ] {
             assert_eq!(trusted().check_change(&facts(headers)), want, "{headers}");
+        }
+    }
+
+    #[test]
+    fn the_table_for_changes_by_programs() {
+        for (headers, want) in [
+            ("c t=application/json", Ok(())),
+            ("c t=Application/JSON;charset=utf-8", Ok(())),
+            ("c", Err(MissingOrNull)),
+            ("c t=application/x-www-form-urlencoded", Err(MissingOrNull)),
+            ("c t=text/plain;application/json", Err(MissingOrNull)),
+            ("c t=application/json s=cross-site", Err(MissingOrNull)),
+            ("c t=application/json m=cors", Err(MissingOrNull)),
+            ("c t=application/json d=empty", Err(MissingOrNull)),
+            ("c t=application/json o=null", Err(MissingOrNull)),
+            ("c t=application/json o=https://evil.example", Err(Invalid)),
+            ("c t=application/json r=https://evil.example/", Err(Invalid)),
+            (
+                "c t=application/json o=https://billing.vaultai.eu s=same-origin",
+                Ok(()),
+            ),
+        ] {
+            assert_eq!(
+                trusted().check_admin_change(&facts(headers)),
+                want,
+                "{headers}"
+            );
         }
     }
 

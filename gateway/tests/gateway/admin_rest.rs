@@ -4,7 +4,10 @@ use billing_proto::{
     common::v1::{DeploymentType, PlanType, SubscriptionStatus},
     org::v1::{LinkOperation, LinkOperationKind, LinkOperationState},
 };
-use reqwest::{RequestBuilder, StatusCode};
+use reqwest::{
+    RequestBuilder, StatusCode,
+    header::{HeaderMap, HeaderName},
+};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -425,18 +428,39 @@ async fn a_link_that_another_site_sends_is_not_believed() {
     world.org.add(ACME, "Acme Corp");
     let admin = world.admin().await;
     let path = format!("{LIST}/{ACME}/link");
-    for origin in [None, Some("https://evil.example"), Some("null")] {
-        let mut request = world.post(&path).header("cookie", &admin).json(&terms());
-        if let Some(origin) = origin {
-            request = request.header("origin", origin);
-        }
-        let answer = Answer::of(request).await;
-        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{origin:?}");
+    for (name, value) in [
+        ("origin", "https://evil.example"),
+        ("origin", "null"),
+        ("referer", "https://evil.example/page"),
+        ("sec-fetch-site", "cross-site"),
+        ("sec-fetch-mode", "cors"),
+        ("content-type", "application/x-www-form-urlencoded"),
+        ("content-type", "text/plain"),
+    ] {
+        let request = world.post(&path).header("cookie", &admin).json(&terms());
+        // `headers` replaces what is there; `header` would add a second one.
+        let name = HeaderName::from_static(name);
+        let replaced = HeaderMap::from_iter([(name.clone(), value.parse().unwrap())]);
+        let answer = Answer::of(request.headers(replaced)).await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{name}: {value}");
         assert_eq!(answer.error().0, "origin_not_trusted");
     }
     assert!(world.org.get(ACME).link_operation.is_none());
     let request = world.post(&path).json(&terms());
     assert_eq!(Answer::of(request).await.status, StatusCode::UNAUTHORIZED);
+}
+
+/// The specification's own line: `curl` with the session's cookie and JSON, and no `Origin`, which
+/// only browsers send.
+#[tokio::test]
+async fn a_program_links_with_the_cookie_and_json_alone() {
+    let world = World::new().await;
+    world.org.add(ACME, "Acme Corp");
+    let admin = world.admin().await;
+    let request = world.post(&format!("{LIST}/{ACME}/link"));
+    let answer = Answer::of(request.header("cookie", &admin).json(&terms())).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+    assert!(world.org.get(ACME).link_operation.is_some());
 }
 
 #[tokio::test]
