@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use tokio::process::Command;
 
+use crate::attack;
 use crate::chaos;
 use crate::end_to_end;
 use crate::failures;
@@ -39,9 +40,10 @@ enum Step {
     EndToEnd,
     OpenApi,
     Chaos,
+    Attack,
 }
 
-const STEPS: [(&str, Step); 12] = [
+const STEPS: [(&str, Step); 13] = [
     ("fmt", Step::Format),
     ("clippy", Step::Clippy),
     ("buf", Step::ProtoLint),
@@ -54,6 +56,7 @@ const STEPS: [(&str, Step); 12] = [
     ("e2e", Step::EndToEnd),
     ("openapi", Step::OpenApi),
     ("chaos", Step::Chaos),
+    ("attack", Step::Attack),
 ];
 
 struct Outcome {
@@ -160,6 +163,7 @@ async fn perform(step: Step, stop: &mut StopSignals) -> anyhow::Result<()> {
             end_to_end::open_api(buf, stop).await
         }
         Step::Chaos => chaos::check(stop).await,
+        Step::Attack => attack::check(stop).await,
     }
 }
 

@@ -28,31 +28,36 @@ const REPLACING: [&str; 7] = [
 
 /// The product's four steps.
 pub(crate) async fn end_to_end(stop: &mut StopSignals) -> anyhow::Result<()> {
-    against_up(four_steps, stop).await
+    against_up("ci", &[], four_steps, stop).await
 }
 
 /// What is documented for programs: the OpenAPI document, and the lines of docs/ADMIN.md.
 pub(crate) async fn open_api(buf: PathBuf, stop: &mut StopSignals) -> anyhow::Result<()> {
-    against_up(async |ready| documented(ready, &buf).await, stop).await
+    let steps = async |ready, _: &Path| documented(ready, &buf).await;
+    against_up("ci", &[], steps, stop).await
 }
 
-/// Runs it all in a directory of its own.
-async fn against_up(
-    steps: impl AsyncFnOnce(Ready) -> anyhow::Result<()>,
+/// Runs it all in a directory named after `name`, with these variables beside those of the caller, and
+/// takes the steps: they are given what the ready file says, and its path.
+pub(crate) async fn against_up(
+    name: &str,
+    variables: &[(&str, &str)],
+    steps: impl AsyncFnOnce(Ready, &Path) -> anyhow::Result<()>,
     stop: &mut StopSignals,
 ) -> anyhow::Result<()> {
-    let dir = layout::target().join("ci-dev");
+    let dir = layout::target().join(format!("{name}-dev"));
     if dir.exists() {
         std::fs::remove_dir_all(&dir)
             .with_context(|| format!("{} cannot be removed", dir.display()))?;
     }
-    let ready_file = layout::target().join("ci-ready.json");
+    let ready_file = layout::target().join(format!("{name}-ready.json"));
     let mut up = Command::new(layout::own()?);
     up.arg("up").arg("--data-dir").arg(&dir);
     up.arg("--ready-file").arg(&ready_file);
     for name in REPLACING {
         up.env_remove(name);
     }
+    up.envs(variables.iter().copied());
     let mut up = up.process_group(0).spawn()?;
     let outcome = tokio::select! {
         outcome = once_ready(&mut up, &ready_file, steps) => outcome,
@@ -74,13 +79,13 @@ async fn against_up(
 async fn once_ready(
     up: &mut Child,
     ready_file: &Path,
-    steps: impl AsyncFnOnce(Ready) -> anyhow::Result<()>,
+    steps: impl AsyncFnOnce(Ready, &Path) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let ready = tokio::time::timeout(UP_TIMEOUT, wait_until_ready(up, ready_file));
     let ready = ready
         .await
         .with_context(|| format!("not up within {} s", UP_TIMEOUT.as_secs()))??;
-    steps(ready).await
+    steps(ready, ready_file).await
 }
 
 async fn documented(ready: Ready, buf: &Path) -> anyhow::Result<()> {
@@ -105,7 +110,7 @@ async fn documented(ready: Ready, buf: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn four_steps(ready: Ready) -> anyhow::Result<()> {
+async fn four_steps(ready: Ready, _: &Path) -> anyhow::Result<()> {
     let script = layout::root().join("../shared/accept/seed_flow.py");
     if !script.is_file() {
         return Ok(());

@@ -1,4 +1,4 @@
-//! The project's tasks: `cargo xtask up`, `clock`, `test`, `ci`, `chaos`, `bench-pages` and
+//! The project's tasks: `cargo xtask up`, `clock`, `test`, `ci`, `chaos`, `attack`, `bench-pages` and
 //! `stripe-conformance`.
 //!
 //! Architecture invariant: xtask links none of the services. It builds their binaries and runs them
@@ -8,6 +8,7 @@
     reason = "a command-line tool answers on standard output"
 )]
 
+mod attack;
 mod bench_pages;
 mod chaos;
 mod ci;
@@ -66,6 +67,8 @@ enum Task {
     },
     /// Let faults strike the real services, and compare what was told, stored and billed.
     Chaos(chaos::Options),
+    /// Attack a product that runs on this machine for it alone, and see that it holds.
+    Attack(attack::Options),
     /// Measure how long the pages take of the product that `up` runs.
     BenchPages(bench_pages::Options),
     /// Assert what we rely on of Stripe: of the simulator, or of Stripe's test mode where
@@ -75,8 +78,8 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Run the checks fmt, clippy, buf, k8s, deps, conformance, test and e2e, or those that are named; chaos is one
-    /// that runs only when it is named.
+    /// Run the checks fmt, clippy, buf, k8s, deps, conformance, test, e2e and the others, or
+    /// those that are named.
     Ci {
         /// The checks to run.
         only: Vec<String>,
@@ -113,6 +116,7 @@ async fn run(task: Task) -> anyhow::Result<ExitCode> {
         Task::Clock(options) => clock::clock(&options).await,
         Task::Test { arguments } => test::test(&arguments, &mut stop).await,
         Task::Chaos(options) => chaos::chaos(&options, &mut stop).await,
+        Task::Attack(options) => attack::attack(&options, &mut stop).await,
         Task::BenchPages(options) => bench_pages::bench_pages(&options).await,
         Task::StripeConformance { arguments } => {
             stripe_conformance::stripe_conformance(&arguments, &mut stop).await

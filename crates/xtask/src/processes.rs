@@ -89,6 +89,16 @@ impl Processes {
         self.write_down()
     }
 
+    /// The id of a process that runs.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub(crate) fn id(&self, name: &str) -> anyhow::Result<u32> {
+        let process = self.running.iter().find(|process| process.name == name);
+        let id = process.and_then(|process| process.child.id());
+        id.with_context(|| format!("{name} does not run"))
+    }
+
     /// Runs a command to its successful end, with something to read on its standard input.
     pub(crate) async fn run(
         &mut self,

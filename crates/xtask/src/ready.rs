@@ -26,6 +26,8 @@ pub(crate) struct Ready {
     pub(crate) database_url: String,
     pub(crate) grpc: GrpcAddresses,
     pub(crate) tls: TlsFiles,
+    /// The gateway's process, whose memory attacks are measured by.
+    pub(crate) gateway_pid: u32,
 }
 
 /// HOST:PORT of each service's gRPC: the gateway's in plain text, the others' behind mTLS.

@@ -109,7 +109,8 @@ async fn stay_up(
     start_services(&settings, &database_url, processes).await?;
     ensure_admin(&settings, &database_url, processes).await?;
 
-    let ready = ready(&settings, database_url);
+    let gateway_pid = processes.id("gateway")?;
+    let ready = ready(&settings, database_url, gateway_pid);
     if let Some(path) = &options.ready_file {
         ready.write(path)?;
     }
@@ -225,7 +226,7 @@ async fn or_death(
     }
 }
 
-fn ready(settings: &Settings, database_url: String) -> Ready {
+fn ready(settings: &Settings, database_url: String, gateway_pid: u32) -> Ready {
     let ports = &settings.ports;
     Ready {
         base_url: settings.base_url.clone(),
@@ -245,6 +246,7 @@ fn ready(settings: &Settings, database_url: String) -> Ready {
             cert: settings.pki.cert(DEVELOPER),
             key: settings.pki.key(DEVELOPER),
         },
+        gateway_pid,
     }
 }
 
