@@ -3,25 +3,49 @@
 //! A migration is a pair of files, `NNNN_name_up.sql` and `NNNN_name_down.sql`, and its name in the
 //! list below. Files that were released are never edited again.
 //!
-//! A run is one transaction: either every pending migration is applied or the database is as it was,
-//! which is what makes it safe to try the adoption of an older database. The transaction holds an
-//! advisory lock, so of two Jobs that start together the second waits and finds nothing to do.
+//! The first run in a database is one transaction: either everything is applied or the database is as
+//! it was. That makes it safe to try the adoption of an older database.
+//!
+//! A later run is an upgrade, and reports come in meanwhile. Each migration is then a transaction of
+//! its own. It waits less than a second for a lock, because everyone else queues behind it; then it
+//! rolls back and tries again. A run that is interrupted goes on with the next `migrations up`.
+//!
+//! A migration that would hold a lock for long begins with the line
+//!
+//! ```sql
+//! -- outside a transaction
+//! ```
+//!
+//! Its statements are then committed one by one, each ended by a semicolon. Use it to build an index
+//! (`CREATE INDEX CONCURRENTLY IF NOT EXISTS`), to validate a constraint that was added `NOT VALID`,
+//! and to fill a column. A statement after the comment line `-- until nothing is left` is repeated until
+//! it changes no row: let it change a few thousand rows at a time. An interrupted file runs again from
+//! its beginning, so each statement must be safe to repeat; an index whose build was interrupted is
+//! dropped and built again. In a first run, and on the way down, the word `CONCURRENTLY` is left out.
+//!
+//! A test refuses statements that hold a lock for long in later files without that line.
+//!
+//! Of two runs that start together the second waits for the first, by an advisory lock of the session,
+//! and finds nothing to do.
 //!
 //! Architecture invariant: no service links this crate. Only its own binary and tests do.
 
+mod session;
+mod statements;
+
 use sea_orm_migration::async_trait::async_trait;
 use sea_orm_migration::prelude::{MigrationName, MigrationTrait, MigratorTrait, SchemaManager};
-use sea_orm_migration::sea_orm::{
-    AccessMode, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, IsolationLevel,
-    RuntimeErr, TransactionTrait, sqlx::postgres::PgDatabaseError,
-};
+use sea_orm_migration::sea_orm::{ConnectionTrait, DatabaseConnection, DbErr};
+
+use session::{Patience, Session};
+use statements::Statement;
 
 pub use sea_orm_migration::MigrationStatus;
 
 /// Registers the file pairs of `sql/`, in the order in which they are applied.
 macro_rules! sql_files {
     ($($name:literal),+ $(,)?) => {
-        [$(SqlFile {
+        &[$(SqlFile {
             name: $name,
             up: include_str!(concat!("../sql/", $name, "_up.sql")),
             down: include_str!(concat!("../sql/", $name, "_down.sql")),
@@ -29,7 +53,7 @@ macro_rules! sql_files {
     };
 }
 
-const FILES: [SqlFile; 26] = sql_files![
+const FILES: &[SqlFile] = sql_files![
     "0001_roles",
     "0002_better_auth",
     "0003_adopt_older",
@@ -61,7 +85,7 @@ const FILES: [SqlFile; 26] = sql_files![
 /// The text of every migration, in order: by it a test tells whether a migrated database that it may
 /// copy is of this state.
 pub fn sources() -> impl Iterator<Item = &'static str> {
-    FILES.into_iter().map(|file| file.up)
+    FILES.iter().map(|file| file.up)
 }
 
 struct Migrator;
@@ -69,12 +93,13 @@ struct Migrator;
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
         FILES
-            .into_iter()
-            .map(|file| -> Box<dyn MigrationTrait> { Box::new(file) })
+            .iter()
+            .map(|file| -> Box<dyn MigrationTrait> { Box::new(*file) })
             .collect()
     }
 }
 
+#[derive(Clone, Copy)]
 struct SqlFile {
     name: &'static str,
     up: &'static str,
@@ -82,15 +107,31 @@ struct SqlFile {
 }
 
 impl SqlFile {
-    async fn run(&self, manager: &SchemaManager<'_>, sql: &str) -> Result<(), DbErr> {
-        match manager.get_connection().execute_unprepared(sql).await {
-            Ok(_) => Ok(()),
-            Err(error) => Err(DbErr::Migration(format!(
-                "migration {}: {}",
-                self.name,
-                in_full(&error)
-            ))),
+    fn is_outside_a_transaction(&self) -> bool {
+        self.up.lines().next() == Some(statements::OUTSIDE)
+    }
+
+    /// Runs its statements within the transaction that is under way.
+    async fn run(&self, transaction: &impl ConnectionTrait, sql: &str) -> Result<(), DbErr> {
+        let statements = if self.is_outside_a_transaction() {
+            statements::as_one_transaction(sql)
+        } else {
+            vec![Statement::once(sql)]
+        };
+        for statement in statements {
+            repeat(transaction, &statement).await?;
         }
+        Ok(())
+    }
+
+    /// Applies it within the transaction that is under way.
+    async fn apply(&self, transaction: &impl ConnectionTrait) -> Result<(), DbErr> {
+        self.run(transaction, self.up).await?;
+        session::record(transaction, self.name).await
+    }
+
+    fn failure(&self, error: &DbErr) -> DbErr {
+        DbErr::Migration(format!("migration {}: {}", self.name, in_full(error)))
     }
 }
 
@@ -107,25 +148,29 @@ impl MigrationName for SqlFile {
 #[async_trait]
 impl MigrationTrait for SqlFile {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        self.run(manager, self.up).await
+        let run = self.run(manager.get_connection(), self.up).await;
+        run.map_err(|error| self.failure(&error))
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        self.run(manager, self.down).await
+        let run = self.run(manager.get_connection(), self.down).await;
+        run.map_err(|error| self.failure(&error))
+    }
+}
+
+/// Runs a statement, once or until it changes nothing.
+async fn repeat(db: &impl ConnectionTrait, statement: &Statement<'_>) -> Result<(), DbErr> {
+    loop {
+        let done = db.execute_unprepared(&statement.sql).await?;
+        if !statement.until_nothing_is_left || done.rows_affected() == 0 {
+            return Ok(());
+        }
     }
 }
 
 /// What PostgreSQL said, with the detail and the hint that the driver's own text leaves out.
 fn in_full(error: &DbErr) -> String {
-    let (DbErr::Exec(RuntimeErr::SqlxError(cause)) | DbErr::Query(RuntimeErr::SqlxError(cause))) =
-        error
-    else {
-        return error.to_string();
-    };
-    let Some(refusal) = cause
-        .as_database_error()
-        .and_then(|refusal| refusal.try_downcast_ref::<PgDatabaseError>())
-    else {
+    let Some(refusal) = session::refusal(error) else {
         return error.to_string();
     };
     let rest = [refusal.detail(), refusal.hint()];
@@ -138,25 +183,99 @@ fn in_full(error: &DbErr) -> String {
 /// Applies every pending migration; says which.
 ///
 /// # Errors
-/// When PostgreSQL refuses a statement. Nothing is changed then.
+/// When PostgreSQL refuses a statement. In a first run nothing is changed then. In a later one what was
+/// applied before it stays, and the next run goes on from there.
 pub async fn up(db: &DatabaseConnection) -> Result<Vec<String>, DbErr> {
-    let transaction = begin_alone(db).await?;
-    let run = async {
-        let pending = Migrator::get_pending_migrations(&transaction).await?;
-        Migrator::up(&transaction, None).await?;
-        Ok(pending.iter().map(|m| m.name().to_owned()).collect())
-    };
-    let run = run.await;
-    end(transaction, run).await
+    let session = Session::alone(db).await?;
+    let run = up_alone(&session.db).await;
+    session.end(run).await
 }
 
-/// Takes back the latest `steps` migrations, all of them for `None`; says which, latest first.
+async fn up_alone(db: &DatabaseConnection) -> Result<Vec<String>, DbErr> {
+    let all = Migrator::get_migration_with_status_read_only(db).await?;
+    let pending: Vec<&SqlFile> = FILES
+        .iter()
+        .zip(&all)
+        .filter(|(_, migration)| migration.status() == MigrationStatus::Pending)
+        .map(|(file, _)| file)
+        .collect();
+    if pending.len() == FILES.len() {
+        up_in_one_transaction(db).await?;
+    } else {
+        for file in &pending {
+            let run = if file.is_outside_a_transaction() {
+                up_outside_a_transaction(db, file).await
+            } else {
+                up_in_its_own_transaction(db, file).await
+            };
+            run.map_err(|error| file.failure(&error))?;
+        }
+    }
+    Ok(pending.iter().map(|file| file.name.to_owned()).collect())
+}
+
+async fn up_in_one_transaction(db: &DatabaseConnection) -> Result<(), DbErr> {
+    let transaction = session::begin(db, session::LONG_LOCKS).await?;
+    let run = async {
+        Migrator::install(&transaction).await?;
+        for file in FILES {
+            let run = file.apply(&transaction).await;
+            run.map_err(|error| file.failure(&error))?;
+        }
+        Ok(())
+    };
+    let run = run.await;
+    session::end(transaction, run).await
+}
+
+async fn up_in_its_own_transaction(db: &DatabaseConnection, file: &SqlFile) -> Result<(), DbErr> {
+    let mut patience = Patience::default();
+    loop {
+        let transaction = session::begin(db, session::SHORT_LOCKS).await?;
+        let run = file.apply(&transaction).await;
+        match session::end(transaction, run).await {
+            Ok(()) => return Ok(()),
+            Err(error) => patience.wait_after(error).await?,
+        }
+    }
+}
+
+/// Applies a file statement by statement.
+async fn up_outside_a_transaction(db: &DatabaseConnection, file: &SqlFile) -> Result<(), DbErr> {
+    for statement in statements::split(file.up) {
+        commit_alone(db, &statement).await?;
+    }
+    session::record(db, file.name).await
+}
+
+async fn commit_alone(db: &DatabaseConnection, statement: &Statement<'_>) -> Result<(), DbErr> {
+    let mut patience = Patience::default();
+    loop {
+        if let Some(index) = statement.concurrent_index() {
+            session::drop_invalid_index(db, index).await?;
+        }
+        session::set_lock_timeout(db, statement.is_concurrent()).await?;
+        match repeat(db, statement).await {
+            Ok(()) => return Ok(()),
+            Err(error) => patience.wait_after(error).await?,
+        }
+    }
+}
+
+/// Takes back the latest `steps` migrations, all of them for `None`, in one transaction; says which,
+/// latest first. Services that run meanwhile may fail.
 ///
 /// # Errors
 /// When PostgreSQL refuses a statement, or a migration refuses to drop rows of an older database.
 /// Nothing is changed then.
 pub async fn down(db: &DatabaseConnection, steps: Option<u32>) -> Result<Vec<String>, DbErr> {
-    let transaction = begin_alone(db).await?;
+    let session = Session::alone(db).await?;
+    let run = down_alone(&session.db, steps).await;
+    session.end(run).await
+}
+
+async fn down_alone(db: &DatabaseConnection, steps: Option<u32>) -> Result<Vec<String>, DbErr> {
+    let transaction = session::begin(db, session::LONG_LOCKS).await?;
     let run = async {
         let applied = Migrator::get_applied_migrations(&transaction).await?;
         let count = steps.map_or(applied.len(), |steps| {
@@ -167,20 +286,7 @@ pub async fn down(db: &DatabaseConnection, steps: Option<u32>) -> Result<Vec<Str
         Ok(latest.map(|m| m.name().to_owned()).collect())
     };
     let run = run.await;
-    end(transaction, run).await
-}
-
-/// Ends a run's transaction: at once in either case. One that is merely dropped is rolled back when
-/// its connection is next looked at, and holds its locks until then.
-async fn end<T>(transaction: DatabaseTransaction, run: Result<T, DbErr>) -> Result<T, DbErr> {
-    match run {
-        Ok(done) => transaction.commit().await.map(|()| done),
-        Err(error) => {
-            // A connection that broke has rolled back by itself.
-            drop(transaction.rollback().await);
-            Err(error)
-        }
-    }
+    session::end(transaction, run).await
 }
 
 /// Every migration in order, and whether it is applied. Changes nothing.
@@ -193,25 +299,5 @@ pub async fn status(db: &DatabaseConnection) -> Result<Vec<(String, MigrationSta
     Ok(all.collect())
 }
 
-/// Opens the transaction of a run, once no other run is under way in this database.
-async fn begin_alone(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
-    // Read committed, so that who waited for the lock sees what the other run did.
-    let transaction = db
-        .begin_with_config(
-            Some(IsolationLevel::ReadCommitted),
-            Some(AccessMode::ReadWrite),
-        )
-        .await?;
-    // Managed databases come with time-outs that an adoption of years of reports may exceed. A table
-    // that somebody else holds, however, is not waited for forever: everyone else queues behind us.
-    transaction
-        .execute_unprepared(
-            "SET LOCAL statement_timeout = 0;
-             SET LOCAL idle_in_transaction_session_timeout = 0;
-             SELECT pg_advisory_xact_lock(hashtext('billing migrations'));
-             SET LOCAL lock_timeout = '60s';
-             SET LOCAL client_min_messages = 'warning'",
-        )
-        .await?;
-    Ok(transaction)
-}
+#[cfg(test)]
+mod tests;

@@ -29,7 +29,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Apply every pending migration, all or none.
+    /// Apply every pending migration. The first run applies all or none; an upgrade runs beside the
+    /// services, and one that was interrupted goes on with the next run.
     Up {
         /// How long to wait for the database to come up.
         #[arg(long, value_name = "SECONDS", default_value_t = 0)]
