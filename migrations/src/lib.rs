@@ -80,6 +80,7 @@ const FILES: &[SqlFile] = sql_files![
     "0028_retries_and_trail",
     "0029_urgent_holds",
     "0030_search_of_each_list",
+    "0031_hold_reasons",
 ];
 
 /// The text of every migration, in order: by it a test tells whether a migrated database that it may

@@ -204,6 +204,10 @@ pub(super) fn held_report(message: ingest::HeldReport) -> Result<HeldReport, Fau
     let reason = match message.reason() {
         ingest::HoldReason::CountJump => HoldReason::CountJump,
         ingest::HoldReason::OtherUrl => HoldReason::OtherUrl,
+        ingest::HoldReason::CountDrop => HoldReason::CountDrop,
+        ingest::HoldReason::NewNetwork => HoldReason::NewNetwork,
+        ingest::HoldReason::Unsigned => HoldReason::Unsigned,
+        ingest::HoldReason::OtherKey => HoldReason::OtherKey,
         ingest::HoldReason::Unspecified => return Err(lacking("reason")),
     };
     let ingest::HeldReport {

@@ -148,6 +148,10 @@ fn row(ui: &Ui, report: HeldReport, is_urgent: bool) -> Row {
         reason: match reason {
             HoldReason::CountJump => ui.t.hold_jump,
             HoldReason::OtherUrl => ui.t.hold_url,
+            HoldReason::CountDrop => ui.t.hold_drop,
+            HoldReason::NewNetwork => ui.t.hold_network,
+            HoldReason::Unsigned => ui.t.hold_unsigned,
+            HoldReason::OtherKey => ui.t.hold_key,
         },
         message,
         deadline: deadline.map(|at| ui.minute(at)),

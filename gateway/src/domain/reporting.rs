@@ -90,21 +90,40 @@ pub(crate) struct ReportingSummary {
 /// Why a report is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum HoldReason {
-    /// Its count jumps.
+    /// Its count is far above the baseline.
     CountJump,
     /// It comes from another URL.
     OtherUrl,
+    /// Its count is far below the baseline.
+    CountDrop,
+    /// It raises a day's count and comes from a network that never counted.
+    NewNetwork,
+    /// It is not signed, and a key is confirmed.
+    Unsigned,
+    /// It is signed with another key than the confirmed one.
+    OtherKey,
 }
 
 impl HoldReason {
     /// Every one of them.
-    pub(crate) const ALL: [Self; 2] = [Self::CountJump, Self::OtherUrl];
+    pub(crate) const ALL: [Self; 6] = [
+        Self::CountJump,
+        Self::OtherUrl,
+        Self::CountDrop,
+        Self::NewNetwork,
+        Self::Unsigned,
+        Self::OtherKey,
+    ];
 
     /// Its word.
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::CountJump => "count_jump",
             Self::OtherUrl => "other_url",
+            Self::CountDrop => "count_drop",
+            Self::NewNetwork => "new_network",
+            Self::Unsigned => "unsigned",
+            Self::OtherKey => "other_key",
         }
     }
 }

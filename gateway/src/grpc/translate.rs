@@ -262,6 +262,10 @@ pub(super) fn held_report(report: HeldReport) -> admin::HeldReport {
     let reason = match reason {
         HoldReason::CountJump => admin::HoldReason::CountJump,
         HoldReason::OtherUrl => admin::HoldReason::OtherUrl,
+        HoldReason::CountDrop => admin::HoldReason::CountDrop,
+        HoldReason::NewNetwork => admin::HoldReason::NewNetwork,
+        HoldReason::Unsigned => admin::HoldReason::Unsigned,
+        HoldReason::OtherKey => admin::HoldReason::OtherKey,
     };
     admin::HeldReport {
         id: id.to_string(),

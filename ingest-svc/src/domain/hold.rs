@@ -15,16 +15,31 @@ use super::report::{Content, Report};
 pub(crate) enum HoldReason {
     CountJump,
     OtherUrl,
+    CountDrop,
+    NewNetwork,
+    Unsigned,
+    OtherKey,
 }
 
 impl HoldReason {
-    const ALL: [Self; 2] = [Self::CountJump, Self::OtherUrl];
+    const ALL: [Self; 6] = [
+        Self::CountJump,
+        Self::OtherUrl,
+        Self::CountDrop,
+        Self::NewNetwork,
+        Self::Unsigned,
+        Self::OtherKey,
+    ];
 
     /// The word that the database keeps.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::CountJump => "count_jump",
             Self::OtherUrl => "other_url",
+            Self::CountDrop => "count_drop",
+            Self::NewNetwork => "new_network",
+            Self::Unsigned => "unsigned",
+            Self::OtherKey => "other_key",
         }
     }
 
@@ -114,7 +129,11 @@ impl HoldRules {
         }
         let (before, now) = (baseline.user_count, content.user_count);
         self.is_jump(before, now).then(|| Hold {
-            reason: HoldReason::CountJump,
+            reason: if now < before {
+                HoldReason::CountDrop
+            } else {
+                HoldReason::CountJump
+            },
             message: format!("It reports {now} users after {before}."),
         })
     }
@@ -179,11 +198,12 @@ mod tests {
     #[test]
     fn a_jump_is_many_times_and_many_seats_up_or_down() {
         let jump = Some(HoldReason::CountJump);
+        let drop = Some(HoldReason::CountDrop);
         for (before, now, expected) in [
             (45, 52, None),
             (45, 450, None),
             (45, 451, jump),
-            (451, 45, jump),
+            (451, 45, drop),
             (450, 45, None),
             // Many times as many, and few seats.
             (1, 51, None),
@@ -193,10 +213,10 @@ mod tests {
             (0, 51, jump),
             // None left of many.
             (49, 0, None),
-            (50, 0, jump),
+            (50, 0, drop),
             (0, 0, None),
             (10_000_000, 1_000_000, None),
-            (10_000_000, 999_999, jump),
+            (10_000_000, 999_999, drop),
         ] {
             assert_eq!(verdict(RULES, before, now), expected, "{before} {now}");
         }

@@ -153,6 +153,10 @@ fn held_to_proto(report: HeldReport) -> ProtoHeldReport {
     let reason = match reason {
         HoldReason::CountJump => ProtoHoldReason::CountJump,
         HoldReason::OtherUrl => ProtoHoldReason::OtherUrl,
+        HoldReason::CountDrop => ProtoHoldReason::CountDrop,
+        HoldReason::NewNetwork => ProtoHoldReason::NewNetwork,
+        HoldReason::Unsigned => ProtoHoldReason::Unsigned,
+        HoldReason::OtherKey => ProtoHoldReason::OtherKey,
     };
     ProtoHeldReport {
         id: id.to_string(),
