@@ -120,6 +120,7 @@ pub(crate) fn internal_fault(status: Status) -> Fault {
         ErrorReason::Unspecified
         | ErrorReason::InvalidArgument
         | ErrorReason::MalformedBody
+        | ErrorReason::UnsupportedEncoding
         | ErrorReason::BodyTooLarge
         | ErrorReason::CallerNotAdmitted
         | ErrorReason::UserBanned
@@ -131,6 +132,7 @@ pub(crate) fn internal_fault(status: Status) -> Fault {
         | ErrorReason::ApiKeyNotFound
         | ErrorReason::ReportNotFound
         | ErrorReason::ReportConflict
+        | ErrorReason::ReportNotReplaceable
         | ErrorReason::ReportNotRetryable
         | ErrorReason::LinkConflict
         | ErrorReason::StripeRefused

@@ -254,7 +254,8 @@ pub(crate) fn origin_fault(fault: OriginFault) -> Fault {
     Fault::new(ErrorReason::OriginNotTrusted, message)
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+/// The text of a header.
+pub(crate) fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 

@@ -252,6 +252,7 @@ fn severity(reason: ErrorReason) -> Severity {
         | ErrorReason::SignatureInvalid => Severity::Passing,
         ErrorReason::InvalidArgument
         | ErrorReason::MalformedBody
+        | ErrorReason::UnsupportedEncoding
         | ErrorReason::BodyTooLarge
         | ErrorReason::Unauthenticated
         | ErrorReason::PermissionDenied
@@ -265,6 +266,7 @@ fn severity(reason: ErrorReason) -> Severity {
         | ErrorReason::ReportNotFound
         | ErrorReason::NotFound
         | ErrorReason::ReportConflict
+        | ErrorReason::ReportNotReplaceable
         | ErrorReason::ReportNotRetryable
         | ErrorReason::LinkConflict
         | ErrorReason::RateLimited => Severity::Callers,
@@ -276,6 +278,7 @@ fn code_of(reason: ErrorReason) -> Code {
     match reason {
         ErrorReason::InvalidArgument
         | ErrorReason::MalformedBody
+        | ErrorReason::UnsupportedEncoding
         | ErrorReason::BodyTooLarge
         | ErrorReason::SignatureInvalid => Code::InvalidArgument,
         ErrorReason::Unauthenticated => Code::Unauthenticated,
@@ -293,6 +296,7 @@ fn code_of(reason: ErrorReason) -> Code {
         ErrorReason::ReportConflict | ErrorReason::LinkConflict => Code::AlreadyExists,
         ErrorReason::StripeRefused
         | ErrorReason::PriceNotFound
+        | ErrorReason::ReportNotReplaceable
         | ErrorReason::ReportNotRetryable => Code::FailedPrecondition,
         ErrorReason::Unavailable => Code::Unavailable,
         ErrorReason::DeadlineExceeded => Code::DeadlineExceeded,
@@ -336,6 +340,7 @@ fn message_of(reason: ErrorReason) -> &'static str {
         ErrorReason::InvalidArgument => "The request is not valid.",
         ErrorReason::Unspecified
         | ErrorReason::MalformedBody
+        | ErrorReason::UnsupportedEncoding
         | ErrorReason::BodyTooLarge
         | ErrorReason::OriginNotTrusted
         | ErrorReason::ApiKeyReadOnly
@@ -344,6 +349,7 @@ fn message_of(reason: ErrorReason) -> &'static str {
         | ErrorReason::ApiKeyNotFound
         | ErrorReason::ReportNotFound
         | ErrorReason::ReportConflict
+        | ErrorReason::ReportNotReplaceable
         | ErrorReason::ReportNotRetryable
         | ErrorReason::LinkConflict
         | ErrorReason::StripeRefused

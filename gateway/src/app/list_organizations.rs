@@ -299,6 +299,7 @@ pub(super) fn is_away(fault: &Fault) -> bool {
         ErrorReason::Unspecified
         | ErrorReason::InvalidArgument
         | ErrorReason::MalformedBody
+        | ErrorReason::UnsupportedEncoding
         | ErrorReason::BodyTooLarge
         | ErrorReason::Unauthenticated
         | ErrorReason::PermissionDenied
@@ -309,6 +310,7 @@ pub(super) fn is_away(fault: &Fault) -> bool {
         | ErrorReason::OrganizationNotFound
         | ErrorReason::NotFound
         | ErrorReason::ReportConflict
+        | ErrorReason::ReportNotReplaceable
         | ErrorReason::ReportNotRetryable
         | ErrorReason::LinkConflict
         | ErrorReason::ApiKeyReadOnly

@@ -1,10 +1,14 @@
 //! Takes in a usage report.
 
+use std::net::IpAddr;
+
 use billing_kit::{Fault, Violation, proto_time};
 use billing_proto::{
     common::v1::{ErrorReason, SubscriptionStatus},
     ingest::v1::{ReportOutcome, ReportResult, UsageReport},
 };
+
+use uuid::Uuid;
 
 use super::App;
 use crate::{
@@ -27,28 +31,59 @@ impl App {
     /// # Errors
     /// INVALID_ARGUMENT naming every field at fault; REPORT_CONFLICT; UNAVAILABLE when it is not
     /// known to be recorded, and the same report may be sent again.
-    pub(crate) async fn report_usage(&self, draft: ReportDraft) -> Result<Recorded, Fault> {
+    pub(crate) async fn report_usage(
+        &self,
+        draft: ReportDraft,
+        source: Option<IpAddr>,
+    ) -> Result<Recorded, Fault> {
         // A draft that is at fault goes to ingest-svc too, which rejects it and names what is wrong
         // with the fields that could be read.
-        let answer = tokio::time::timeout(REPORT_DEADLINE, self.reports.record(message(&draft)))
-            .await
-            .unwrap_or(Err(ReportFailure::Unknown));
+        let answer = tokio::time::timeout(
+            REPORT_DEADLINE,
+            self.reports.record(message(&draft, source)),
+        )
+        .await
+        .unwrap_or(Err(ReportFailure::Unknown));
         match answer {
             Ok(outcome) => conclude(draft, outcome),
             Err(_) if !draft.violations.is_empty() => Err(Fault::invalid(draft.violations)),
             Err(failure) => Err(failure.into()),
         }
     }
+
+    /// Has it noted that a report of this organization could not be read, so that an admin sees it.
+    /// Nobody waits for longer than for a report, and what becomes of it is not the instance's concern.
+    pub(crate) async fn note_unreadable(
+        &self,
+        organization: Uuid,
+        problem: &Fault,
+        source: Option<IpAddr>,
+    ) {
+        let report = UsageReport {
+            organization_id: organization.to_string(),
+            source_address: address_text(source),
+            unreadable_body: problem.message.clone(),
+            ..UsageReport::default()
+        };
+        let noted = tokio::time::timeout(REPORT_DEADLINE, self.reports.record(report)).await;
+        if !matches!(noted, Ok(Ok(_))) {
+            tracing::debug!(%organization, "a refusal is not noted");
+        }
+    }
 }
 
-fn message(draft: &ReportDraft) -> UsageReport {
+fn address_text(source: Option<IpAddr>) -> String {
+    source.map_or_else(String::new, |address| address.to_string())
+}
+
+fn message(draft: &ReportDraft, source: Option<IpAddr>) -> UsageReport {
     let ReportDraft {
         organization_id,
         organization_name,
         instance_url,
         user_count,
         timestamp,
-        violations: _,
+        violations,
     } = draft;
     UsageReport {
         organization_id: organization_id.clone().unwrap_or_default(),
@@ -56,6 +91,9 @@ fn message(draft: &ReportDraft) -> UsageReport {
         instance_url: instance_url.clone().unwrap_or_default(),
         user_count: *user_count,
         report_time: timestamp.map(proto_time::to_proto),
+        source_address: address_text(source),
+        unreadable_fields: violations.iter().cloned().map(Into::into).collect(),
+        unreadable_body: String::new(),
     }
 }
 
@@ -88,7 +126,7 @@ fn conclude(draft: ReportDraft, outcome: ReportOutcome) -> Result<Recorded, Faul
         }
         ReportResult::Conflict if draft.violations.is_empty() => Err(Fault::new(
             ErrorReason::ReportConflict,
-            format!("The report {report_id} is recorded for this timestamp, with other content."),
+            format!("The report {report_id} is recorded for this timestamp, with another count."),
         )),
         ReportResult::Rejected => {
             let rejected = field_violations.into_iter().map(Violation::from).collect();

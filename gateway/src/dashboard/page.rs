@@ -256,9 +256,11 @@ pub(super) fn details(fault: &Fault) -> Option<&str> {
     match fault.reason {
         ErrorReason::InvalidArgument
         | ErrorReason::MalformedBody
+        | ErrorReason::UnsupportedEncoding
         | ErrorReason::BodyTooLarge
         | ErrorReason::SignatureInvalid
         | ErrorReason::ReportConflict
+        | ErrorReason::ReportNotReplaceable
         | ErrorReason::ReportNotRetryable
         | ErrorReason::LinkConflict
         | ErrorReason::StripeRefused

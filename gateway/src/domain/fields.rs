@@ -6,22 +6,95 @@ use billing_proto::common::v1::ErrorReason;
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
-/// The object that a body must be.
+const HALF_A_CHARACTER: &str =
+    "It has an escape that is half of a character (a lone surrogate, as in \\ud83d).";
+/// Stands in a text for an escape that is half of a character: Unicode sets it apart for nothing but a
+/// program's own use.
+const LONE_SURROGATE: char = '\u{fdd0}';
+
+/// The object that a body must be. A byte order mark before it is ignored. Where a text has an escape
+/// that is half of a character, the field is found at fault when it is read.
 ///
 /// # Errors
-/// The body is no JSON, or JSON of another kind.
+/// The body is no JSON, or JSON of another kind, or not in UTF-8.
 pub(crate) fn object(body: &[u8]) -> Result<Map<String, Value>, Fault> {
     let malformed = |message: &str| Fault::new(ErrorReason::MalformedBody, message);
-    match serde_json::from_slice(body) {
+    let text = utf8_text(body).map_err(|message| malformed(&message))?;
+    let value = serde_json::from_str(text).or_else(|error| match mark_lone_surrogates(text) {
+        Some(marked) => serde_json::from_str(&marked),
+        None => Err(error),
+    });
+    match value {
         Ok(Value::Object(object)) => Ok(object),
         Ok(
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_),
         ) => Err(malformed("The body is JSON, but not an object.")),
         Err(error) => {
-            let message = "The body is no JSON, or has a number that no machine can hold.";
-            Err(malformed(message).caused_by(error))
+            let message = if error.to_string().starts_with("number out of range") {
+                "The body has a number that no machine can hold.".to_owned()
+            } else {
+                let (line, column) = (error.line(), error.column());
+                format!("The body is no JSON: see line {line}, column {column}.")
+            };
+            Err(malformed(&message).caused_by(error))
         }
     }
+}
+
+/// The body as a text, or a sentence that says what it is instead.
+fn utf8_text(body: &[u8]) -> Result<&str, String> {
+    const UTF8_MARK: &[u8] = &[0xef, 0xbb, 0xbf];
+    const UTF16_MARKS: [&[u8]; 2] = [&[0xfe, 0xff], &[0xff, 0xfe]];
+    const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
+    let body = body.strip_prefix(UTF8_MARK).unwrap_or(body);
+    if body.starts_with(GZIP_MAGIC) {
+        return Err("The body is compressed with gzip and does not say so. \
+            Send `Content-Encoding: gzip`, or JSON as it is."
+            .to_owned());
+    }
+    if UTF16_MARKS.iter().any(|mark| body.starts_with(mark)) || body.contains(&0) {
+        return Err("The body is in UTF-16 or UTF-32. Send JSON in UTF-8.".to_owned());
+    }
+    std::str::from_utf8(body).map_err(|error| {
+        let at = error.valid_up_to();
+        format!(
+            "The body is not in UTF-8: the byte at offset {at} is none of it, as in ISO-8859-1 \
+             or Windows-1252. Send JSON in UTF-8."
+        )
+    })
+}
+
+/// The text with a mark for each escape that is half of a character; `None` where there is none.
+fn mark_lone_surrogates(text: &str) -> Option<String> {
+    const ESCAPE_LEN: usize = 6;
+    let unit = |escape: &str| {
+        let digits = escape.strip_prefix("\\u")?.get(..4)?;
+        u16::from_str_radix(digits, 16).ok()
+    };
+    let mut marked = String::with_capacity(text.len());
+    let mut rest = text;
+    let mut is_found = false;
+    while let Some((before, escape)) = rest.find('\\').map(|at| rest.split_at(at)) {
+        marked.push_str(before);
+        let following = escape.get(ESCAPE_LEN..).and_then(unit);
+        let len = match (unit(escape), following) {
+            (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => 2 * ESCAPE_LEN,
+            (Some(0xd800..=0xdfff), _) => {
+                is_found = true;
+                marked.push(LONE_SURROGATE);
+                rest = escape.get(ESCAPE_LEN..).unwrap_or_default();
+                continue;
+            }
+            (Some(_), _) => ESCAPE_LEN,
+            // A backslash and what it escapes, which may be another one.
+            (None, _) => escape.chars().take(2).map(char::len_utf8).sum(),
+        };
+        let (kept, after) = escape.split_at_checked(len).unwrap_or((escape, ""));
+        marked.push_str(kept);
+        rest = after;
+    }
+    marked.push_str(rest);
+    is_found.then_some(marked)
 }
 
 /// The fields of an object while they are read, and what was found wrong with them so far.
@@ -43,8 +116,9 @@ impl<'a> Fields<'a> {
     /// A text.
     pub(crate) fn text(&mut self, name: &str) -> Option<&'a str> {
         let value = self.present(name)?;
-        let text = value.as_str();
-        self.or_violation(name, text, "It must be a text.")
+        let text = self.or_violation(name, value.as_str(), "It must be a text.")?;
+        let well_formed = Some(text).filter(|text| !text.contains(LONE_SURROGATE));
+        self.or_violation(name, well_formed, HALF_A_CHARACTER)
     }
 
     /// An integer: a number that is written with a fraction or an exponent is none.
@@ -72,7 +146,9 @@ impl<'a> Fields<'a> {
             let texts = items.iter().map(|item| item.as_str().map(str::to_owned));
             texts.collect()
         });
-        self.or_violation(name, texts, "It must be a list of texts.")
+        let texts: Vec<String> = self.or_violation(name, texts, "It must be a list of texts.")?;
+        let well_formed = |texts: &Vec<String>| !texts.iter().any(|it| it.contains(LONE_SURROGATE));
+        self.or_violation(name, Some(texts).filter(well_formed), HALF_A_CHARACTER)
     }
 
     /// A moment in the form of RFC 3339, with its offset.
@@ -189,6 +265,52 @@ mod tests {
     #[test]
     fn every_field_at_fault_is_told() {
         assert_eq!(read(serde_json::json!({})).2, ["n", "t"]);
+    }
+
+    /// One character that a program had cut in half lost the whole report, with a sentence about numbers.
+    #[test]
+    fn fm28_an_escape_that_is_half_of_a_character_names_its_field() {
+        for (text, good) in [
+            (r"Acme \ud83d", false),
+            (r"\ude00 Acme", false),
+            (r"\ud83d\ud83d\ude00", false),
+            (r"\uD83D\u0041", false),
+            (r"\ud83d\ude00", true),
+            (r"Acme \\ud83d", true),
+            (r"\u00e9\n\t", true),
+        ] {
+            let body = format!(r#"{{"name":"{text}","other":"b","n":4}}"#);
+            let object = object(body.as_bytes()).unwrap();
+            let mut fields = Fields::of(&object);
+            assert_eq!(fields.text("name").is_some(), good, "{text}");
+            assert_eq!(fields.text("other"), Some("b"));
+            assert_eq!(fields.integer("n"), Some(4));
+            let at_fault = fields.finish();
+            assert_eq!(at_fault.is_empty(), good, "{text}");
+            assert!(
+                at_fault
+                    .iter()
+                    .all(|it| it.field == "name" && it.message.contains("half"))
+            );
+        }
+        // Where nobody reads it, it does no harm.
+        assert!(object(br#"{"unknown":["\ud83d"]}"#).is_ok());
+    }
+
+    #[test]
+    fn what_the_body_is_instead_of_json_is_said() {
+        assert!(object(b"\xef\xbb\xbf{}").is_ok(), "a byte order mark");
+        for (body, part) in [
+            (&b"{\"a\":\"\xe9\"}"[..], "ISO-8859-1"),
+            (b"\xff\xfe{\0}\0", "UTF-16"),
+            (b"{\0}\0", "UTF-16"),
+            (b"\x1f\x8b\x08\0", "gzip"),
+            (b"{\"a\":1e999}", "number"),
+            (b"{\"a\" 1}", "line 1, column"),
+        ] {
+            let fault = object(body).unwrap_err();
+            assert!(fault.message.contains(part), "{}", fault.message);
+        }
     }
 
     #[test]

@@ -18,6 +18,7 @@ pub(crate) mod organization_filter;
 pub(crate) mod origin;
 pub(crate) mod reconciliation;
 pub(crate) mod report_draft;
+pub(crate) mod report_encoding;
 pub(crate) mod reporting;
 pub(crate) mod session_cookie;
 pub(crate) mod sign_in_body;

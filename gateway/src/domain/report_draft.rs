@@ -2,6 +2,7 @@
 
 use billing_kit::{Fault, Violation};
 use chrono::{DateTime, Utc};
+use uuid::Uuid;
 
 use super::fields::{self, Fields};
 
@@ -86,9 +87,37 @@ impl ReportDraft {
     }
 }
 
+/// The organization of a body that cannot be read as a whole, where its id is legible all the same.
+pub(crate) fn legible_organization(body: &[u8]) -> Option<Uuid> {
+    const ID_LEN: usize = 36;
+    let text = String::from_utf8_lossy(body);
+    let (_, rest) = text.split_once("\"organization_id\"")?;
+    let rest = rest.trim_start().strip_prefix(':')?.trim_start();
+    let rest = rest.strip_prefix('"')?;
+    Uuid::try_parse(rest.get(..ID_LEN)?).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_organization_is_legible_in_a_broken_body() {
+        let id = "0193a6f0-5f0e-7d2c-8c1b-1f2e3d4c5b6a";
+        let found = |body: &str| legible_organization(body.as_bytes()).map(|it| it.to_string());
+        let broken = format!("{{\"organization_id\" : \"{id}\", \"user_count\": oops");
+        assert_eq!(found(&broken).as_deref(), Some(id));
+        let latin = [broken.as_bytes(), b"\xe9"].concat();
+        assert!(legible_organization(&latin).is_some());
+        for none in [
+            "",
+            "{",
+            "{\"organization_id\": 7",
+            "{\"organization_id\": \"é",
+        ] {
+            assert_eq!(found(none), None, "{none}");
+        }
+    }
 
     #[test]
     fn what_is_wrong_does_not_hide_what_is_right() {

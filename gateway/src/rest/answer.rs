@@ -129,6 +129,7 @@ pub(crate) fn status_of(reason: ErrorReason) -> StatusCode {
         ErrorReason::InvalidArgument
         | ErrorReason::MalformedBody
         | ErrorReason::SignatureInvalid => StatusCode::BAD_REQUEST,
+        ErrorReason::UnsupportedEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         ErrorReason::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         ErrorReason::Unauthenticated => StatusCode::UNAUTHORIZED,
         ErrorReason::PermissionDenied
@@ -142,6 +143,7 @@ pub(crate) fn status_of(reason: ErrorReason) -> StatusCode {
         | ErrorReason::ReportNotFound
         | ErrorReason::NotFound => StatusCode::NOT_FOUND,
         ErrorReason::ReportConflict
+        | ErrorReason::ReportNotReplaceable
         | ErrorReason::ReportNotRetryable
         | ErrorReason::LinkConflict => StatusCode::CONFLICT,
         ErrorReason::StripeRefused | ErrorReason::PriceNotFound => StatusCode::UNPROCESSABLE_ENTITY,
@@ -162,6 +164,7 @@ pub(crate) fn retry_after_seconds(fault: &Fault, request_id: &str) -> Option<u64
         ErrorReason::Unspecified
         | ErrorReason::InvalidArgument
         | ErrorReason::MalformedBody
+        | ErrorReason::UnsupportedEncoding
         | ErrorReason::BodyTooLarge
         | ErrorReason::Unauthenticated
         | ErrorReason::PermissionDenied
@@ -176,6 +179,7 @@ pub(crate) fn retry_after_seconds(fault: &Fault, request_id: &str) -> Option<u64
         | ErrorReason::ReportNotFound
         | ErrorReason::NotFound
         | ErrorReason::ReportConflict
+        | ErrorReason::ReportNotReplaceable
         | ErrorReason::ReportNotRetryable
         | ErrorReason::LinkConflict
         | ErrorReason::StripeRefused

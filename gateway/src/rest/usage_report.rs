@@ -1,7 +1,7 @@
 //! `POST /api/usage-report`.
 
 use axum::{Extension, body::Body, extract::State, response::Response};
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, StatusCode, header};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -12,8 +12,12 @@ use super::{
 };
 use crate::{
     app::Recorded,
-    domain::{report_draft::ReportDraft, words},
-    web::{Peer, Web, read_body},
+    domain::{
+        report_draft::{ReportDraft, legible_organization},
+        report_encoding::{check_charset, decompressed},
+        words,
+    },
+    web::{BODY_BYTES_MAX, Peer, Web, read_body, text},
 };
 
 /// A report of how many users an instance has.
@@ -52,7 +56,8 @@ pub(super) struct Answer<'a> {
 
 /// Reports how many users an instance has.
 ///
-/// The same report may be sent again, and is recorded once. An organization that is not known yet
+/// The body is JSON in UTF-8, compressed with gzip where `Content-Encoding` says so. The same report may be
+/// sent again, and is recorded once. An organization that is not known yet
 /// becomes pending by it.
 #[utoipa::path(
     post,
@@ -68,7 +73,8 @@ pub(super) struct Answer<'a> {
             "success": true, "message": "Usage report received",
             "report_id": "0192f0c1-7c8e-7b1a-9d2b-3c3f0f3a9aff", "organization_status": "pending",
         })),
-        (status = 409, description = "A report of this organization with this timestamp is recorded, with other content.", body = openapi::ErrorAnswer),
+        (status = 409, description = "A report of this organization with this timestamp is recorded, with another count.", body = openapi::ErrorAnswer),
+        (status = 415, description = "The body has another Content-Encoding than gzip.", body = openapi::ErrorAnswer),
     ),
 )]
 pub(super) async fn report(
@@ -78,11 +84,30 @@ pub(super) async fn report(
     body: Body,
 ) -> Result<Response, ApiError> {
     // Before the token is looked at: who tries tokens is limited too.
-    if let Some(source) = web.report_source(peer, &headers) {
+    let source = web.report_source(peer, &headers);
+    if let Some(source) = source {
         web.limits().admit_address(source)?;
     }
     web.check_api_token(&headers)?;
-    let draft = ReportDraft::read(&read_body(body).await?)?;
+    let body = decompressed(
+        text(&headers, &header::CONTENT_ENCODING),
+        read_body(body).await?,
+        BODY_BYTES_MAX,
+    )?;
+    let draft = check_charset(text(&headers, &header::CONTENT_TYPE), &body)
+        .and_then(|()| ReportDraft::read(&body));
+    let draft = match draft {
+        Ok(draft) => draft,
+        Err(problem) => {
+            if let Some(organization) = legible_organization(&body) {
+                web.limits().admit_organization(organization)?;
+                web.app()
+                    .note_unreadable(organization, &problem, source)
+                    .await;
+            }
+            return Err(problem.into());
+        }
+    };
     let organization = draft.organization_id.as_deref().map(Uuid::try_parse);
     if let Some(Ok(organization)) = organization {
         web.limits().admit_organization(organization)?;
@@ -90,7 +115,7 @@ pub(super) async fn report(
     let Recorded {
         report_id,
         organization_status,
-    } = web.app().report_usage(draft).await?;
+    } = web.app().report_usage(draft, source).await?;
     Ok(json(
         StatusCode::OK,
         &Answer {

@@ -184,6 +184,7 @@ fn failure_of(fault: &Fault) -> ReportFailure {
         ErrorReason::Unspecified
         | ErrorReason::InvalidArgument
         | ErrorReason::MalformedBody
+        | ErrorReason::UnsupportedEncoding
         | ErrorReason::BodyTooLarge
         | ErrorReason::Unauthenticated
         | ErrorReason::PermissionDenied
@@ -194,6 +195,7 @@ fn failure_of(fault: &Fault) -> ReportFailure {
         | ErrorReason::OrganizationNotFound
         | ErrorReason::NotFound
         | ErrorReason::ReportConflict
+        | ErrorReason::ReportNotReplaceable
         | ErrorReason::ReportNotRetryable
         | ErrorReason::LinkConflict
         | ErrorReason::ApiKeyReadOnly

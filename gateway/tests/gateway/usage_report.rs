@@ -89,7 +89,7 @@ async fn a_body_that_cannot_be_read_is_refused() {
             "malformed_body",
         ),
         (
-            "{\"a\":\"\\ud800\"}",
+            "{\"a\":\"\\ud800\"",
             StatusCode::BAD_REQUEST,
             "malformed_body",
         ),
@@ -102,6 +102,92 @@ async fn a_body_that_cannot_be_read_is_refused() {
         assert_eq!(answer.error().0, code);
     }
     assert!(world.ingest.batches().is_empty());
+}
+
+/// A report by these headers and this body.
+async fn post(world: &World, headers: &[(&str, &str)], body: Vec<u8>) -> Answer {
+    let mut request = world.post("/api/usage-report").bearer_auth(TOKEN);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    Answer::of(request.body(body)).await
+}
+
+fn gzip(plain: &[u8]) -> Vec<u8> {
+    use std::io::Write;
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(plain).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[tokio::test]
+async fn a_byte_order_mark_and_gzip_are_taken_and_other_encodings_are_named() {
+    let world = World::new().await;
+    let body = report_of(ORGANIZATION).to_string().into_bytes();
+    let marked = [&b"\xef\xbb\xbf"[..], &body].concat();
+    assert_eq!(post(&world, &[], marked).await.status, StatusCode::OK);
+    let zipped = [("content-encoding", "gzip")];
+    let answer = post(&world, &zipped, gzip(&body)).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+    assert_eq!(world.ingest.recorded().len(), 1);
+
+    let too_large = gzip(&vec![b' '; 16 * 1024 + 1]);
+    let answer = post(&world, &zipped, too_large).await;
+    assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE);
+    let answer = post(&world, &[("content-encoding", "br")], body.clone()).await;
+    assert_eq!(answer.status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    assert_eq!(answer.error().0, "unsupported_encoding");
+
+    let mut latin = report_of(ORGANIZATION);
+    latin["organization_name"] = json!("Caf#");
+    let mut latin = latin.to_string().into_bytes();
+    for byte in &mut latin {
+        if *byte == b'#' {
+            *byte = 0xe9;
+        }
+    }
+    let declared = [("content-type", "application/json; charset=iso-8859-1")];
+    for (headers, body, part) in [
+        (&[][..], latin.clone(), "ISO-8859-1"),
+        (&declared[..], latin, "iso-8859-1"),
+        (&[][..], gzip(&body), "Content-Encoding: gzip"),
+        (&zipped[..], body, "decompressed"),
+    ] {
+        let answer = post(&world, headers, body).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{part}");
+        assert_eq!(answer.error().0, "malformed_body", "{part}");
+        assert!(answer.text.contains(part), "{part}: {}", answer.text);
+    }
+}
+
+#[tokio::test]
+async fn fm28_half_a_character_names_its_field_and_ingest_svc_is_told() {
+    let world = World::new().await;
+    let body = report_of(ORGANIZATION).to_string();
+    let body = body.replace("\"Acme", "\"\\ud83d Acme");
+    assert!(body.contains("ud83d"), "{body}");
+    let answer = post(&world, &[], body.into_bytes()).await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    let want = (
+        "invalid_argument".to_owned(),
+        vec!["organization_name".to_owned()],
+    );
+    assert_eq!(answer.error(), want);
+    assert!(
+        answer.text.contains("half of a character"),
+        "{}",
+        answer.text
+    );
+    // A body that cannot be read at all is told of, too, where its organization is legible.
+    let broken = format!("{{\"organization_id\":\"{ORGANIZATION}\",");
+    let answer = post(&world, &[], broken.into_bytes()).await;
+    assert_eq!(answer.error().0, "malformed_body");
+    assert_eq!(
+        post(&world, &[], b"{".to_vec()).await.status,
+        StatusCode::BAD_REQUEST
+    );
+    assert_eq!(world.ingest.batches(), [1, 1]);
+    assert_eq!(world.ingest.recorded(), []);
 }
 
 #[tokio::test]

@@ -1,16 +1,16 @@
 //! Asking org-svc how organizations stand, by telling it what they reported.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use billing_kit::{Fault, proto_time};
 use billing_kit_db::db_fault;
-use billing_proto::org::v1::{ObserveOrganizationsRequest, OrganizationObservation};
-use chrono::{DateTime, TimeDelta, Utc};
-use sea_orm::DbErr;
+use billing_proto::org::v1::{
+    ObserveOrganizationsRequest, ObserveOrganizationsResponse, OrganizationObservation,
+};
 use uuid::Uuid;
 
 use crate::{
@@ -20,9 +20,6 @@ use crate::{
     wire::standing_from_proto,
 };
 
-/// A report of so long ago may have been overtaken by a later one. It is looked up for those alone:
-/// almost every report is told the moment it is made.
-const OVERTAKEN_AFTER: TimeDelta = TimeDelta::minutes(1);
 /// How long org-svc is not asked about reports after it did not answer.
 const ABSENCE: Duration = Duration::from_secs(1);
 
@@ -48,28 +45,54 @@ impl OrgPresence {
     }
 }
 
-/// When the organizations of late reports reported last, by their own time.
-async fn last_reported(
-    parts: &Parts,
-    latest: &BTreeMap<Uuid, &Report>,
-) -> Result<HashMap<Uuid, DateTime<Utc>>, DbErr> {
-    let late = parts.deps.clock.now() - OVERTAKEN_AFTER;
-    let late: Vec<_> = latest
-        .values()
-        .filter(|report| report.reported_at < late)
-        .map(|report| report.organization_id)
-        .collect();
-    if late.is_empty() {
-        return Ok(HashMap::new());
-    }
-    reporting::last_reported(&parts.db, late).await
+/// How the organizations of reports stand that are not recorded yet.
+#[derive(Debug)]
+pub(super) struct Tentative {
+    pub(super) standings: HashMap<Uuid, Standing>,
+    /// The organizations whose name or URL org-svc knows otherwise: it is to be told again once the
+    /// report is recorded.
+    pub(super) differing: HashSet<Uuid>,
 }
 
-/// Tells org-svc of organizations, each by its latest report, and answers how they stand.
+/// Asks how the organizations of reports stand before these are recorded. Unknown ones become pending;
+/// nothing else changes, because a report may yet turn out to be refused.
+pub(super) async fn observe_tentatively<'a>(
+    parts: &Parts,
+    reports: impl Iterator<Item = &'a Report>,
+) -> Result<Tentative, Fault> {
+    let observations = latest_by_organization(reports)
+        .into_values()
+        .map(|report| observation(report, false));
+    let answer = ask(parts, observations.collect(), true).await?;
+    let differing = answer.differing_organization_ids.iter();
+    let differing = differing.map(|id| Uuid::try_parse(id).map_err(Fault::internal));
+    Ok(Tentative {
+        differing: differing.collect::<Result<_, _>>()?,
+        standings: standings(&answer)?,
+    })
+}
+
+/// Tells org-svc of organizations, each by the latest of these reports, which are acknowledged; answers
+/// how they stand.
 pub(super) async fn observe<'a>(
     parts: &Parts,
     reports: impl Iterator<Item = &'a Report>,
 ) -> Result<HashMap<Uuid, Standing>, Fault> {
+    let latest = latest_by_organization(reports);
+    let ids = latest.keys().copied().collect();
+    let last_reported = reporting::last_reported(&parts.db, ids)
+        .await
+        .map_err(db_fault)?;
+    let observations = latest.into_values().map(|report| {
+        let last = last_reported.get(&report.organization_id);
+        observation(report, last.is_some_and(|last| report.reported_at < *last))
+    });
+    standings(&ask(parts, observations.collect(), false).await?)
+}
+
+fn latest_by_organization<'a>(
+    reports: impl Iterator<Item = &'a Report>,
+) -> BTreeMap<Uuid, &'a Report> {
     let mut latest: BTreeMap<Uuid, &Report> = BTreeMap::new();
     for report in reports {
         let known = latest.entry(report.organization_id).or_insert(report);
@@ -77,33 +100,39 @@ pub(super) async fn observe<'a>(
             *known = report;
         }
     }
-    let last_reported = last_reported(parts, &latest).await.map_err(db_fault)?;
-    let observations = latest
-        .values()
-        .map(|report| OrganizationObservation {
-            organization_id: report.organization_id.to_string(),
-            name: report.content.organization_name.clone(),
-            instance_url: report.content.instance_url.clone(),
-            observe_time: Some(proto_time::to_proto(report.reported_at)),
-            outdated: last_reported
-                .get(&report.organization_id)
-                .is_some_and(|last| report.reported_at < *last),
-        })
-        .collect();
-    let answer = parts
-        .org
-        .clone()
-        .observe_organizations(ObserveOrganizationsRequest { observations })
-        .await;
+    latest
+}
+
+fn observation(report: &Report, outdated: bool) -> OrganizationObservation {
+    OrganizationObservation {
+        organization_id: report.organization_id.to_string(),
+        name: report.content.organization_name.clone(),
+        instance_url: report.content.instance_url.clone(),
+        observe_time: Some(proto_time::to_proto(report.reported_at)),
+        outdated,
+    }
+}
+
+async fn ask(
+    parts: &Parts,
+    observations: Vec<OrganizationObservation>,
+    tentative: bool,
+) -> Result<ObserveOrganizationsResponse, Fault> {
+    let request = ObserveOrganizationsRequest {
+        observations,
+        tentative,
+    };
+    let answer = parts.org.clone().observe_organizations(request).await;
     parts.org_presence.note(answer.is_ok());
     let answer = answer.map_err(Fault::from_status)?.into_inner();
     parts.org_answered.notify_one();
-    answer
-        .standings
-        .iter()
-        .map(|standing| {
-            let standing = standing_from_proto(standing)?;
-            Ok((standing.organization_id, standing))
-        })
-        .collect()
+    Ok(answer)
+}
+
+fn standings(answer: &ObserveOrganizationsResponse) -> Result<HashMap<Uuid, Standing>, Fault> {
+    let standings = answer.standings.iter().map(|standing| {
+        let standing = standing_from_proto(standing)?;
+        Ok((standing.organization_id, standing))
+    });
+    standings.collect()
 }

@@ -15,7 +15,10 @@ use uuid::Uuid;
 
 use crate::{
     Parts,
-    app::{baselines::Baselines, observe::observe},
+    app::{
+        baselines::Baselines,
+        observe::{observe, observe_tentatively},
+    },
     domain::{
         delivery::{self, DeliveryState},
         notice::NewNotice,
@@ -112,8 +115,14 @@ async fn commit(
     if parts.org_presence.is_absent() {
         return spool_all(parts, candidates, now).await.map_err(db_fault);
     }
-    match observe(parts, candidates.values().map(|c| &c.report)).await {
-        Ok(standings) => record(parts, candidates, &standings, now).await,
+    match observe_tentatively(parts, candidates.values().map(|c| &c.report)).await {
+        Ok(observed) => {
+            let committed = record(parts, candidates, &observed.standings, now)
+                .await
+                .map_err(db_fault)?;
+            observe_recorded(parts, candidates, &committed, &observed.differing).await;
+            return Ok(committed);
+        }
         Err(fault) => {
             // No reason to refuse a report: it is kept aside until org-svc answers again.
             fault.log();
@@ -121,6 +130,28 @@ async fn commit(
         }
     }
     .map_err(db_fault)
+}
+
+/// Tells org-svc the names and URLs that it knows otherwise, now that the reports are recorded. Where that
+/// fails, the organization's next report says the same.
+async fn observe_recorded(
+    parts: &Parts,
+    candidates: &BTreeMap<Key, Candidate>,
+    committed: &Committed,
+    differing: &HashSet<Uuid>,
+) {
+    let recorded: Vec<_> = candidates
+        .values()
+        .filter(|it| committed.inserted.contains(&it.id))
+        .map(|it| &it.report)
+        .filter(|report| differing.contains(&report.organization_id))
+        .collect();
+    if recorded.is_empty() {
+        return;
+    }
+    if let Err(fault) = observe(parts, recorded.into_iter()).await {
+        fault.log();
+    }
 }
 
 async fn record(
@@ -338,7 +369,7 @@ fn outcome(
     };
     Ok(if inserted && is_first {
         Outcome::Recorded { report_id, status }
-    } else if recorded.content == report.content {
+    } else if recorded.content.is_repeated_by(&report.content) {
         Outcome::Duplicate { report_id, status }
     } else {
         Outcome::Conflict { report_id, status }

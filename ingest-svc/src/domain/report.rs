@@ -1,5 +1,7 @@
 //! A usage report, parsed at the door: inside the service a value of these types is valid.
 
+use std::net::IpAddr;
+
 use billing_kit::{Violation, text::visible_line};
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
@@ -12,6 +14,8 @@ pub(crate) const NAME_CHARS_MAX: usize = 200;
 pub(crate) const URL_CHARS_MAX: usize = 255;
 /// How far ahead of our clock a report may be.
 pub(crate) const AHEAD_MAX: TimeDelta = TimeDelta::minutes(5);
+/// What is at fault where the body could not be read as a whole.
+const BODY: &str = "body";
 /// Where PostgreSQL's and everybody's calendars agree; nothing was reported before.
 const EARLIEST_YEAR: i32 = 2000;
 
@@ -23,6 +27,12 @@ pub(crate) struct RawReport {
     pub(crate) instance_url: String,
     pub(crate) user_count: Option<i64>,
     pub(crate) reported_at: Option<DateTime<Utc>>,
+    /// The IP address that it came from; empty where that is not known.
+    pub(crate) source_address: String,
+    /// What the gateway could not read, field by field.
+    pub(crate) unreadable_fields: Vec<Violation>,
+    /// Why the gateway could not read the body as a whole; empty where it could.
+    pub(crate) unreadable_body: String,
 }
 
 /// A valid report.
@@ -32,9 +42,11 @@ pub(crate) struct Report {
     pub(crate) content: Content,
     /// The moment that the count is of, to the microsecond.
     pub(crate) reported_at: DateTime<Utc>,
+    /// The address that it came from, where that is known.
+    pub(crate) source: Option<IpAddr>,
 }
 
-/// What a second report with the same organization and timestamp must repeat to be the same report.
+/// What a report says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Content {
     pub(crate) organization_name: String,
@@ -43,12 +55,27 @@ pub(crate) struct Content {
     pub(crate) user_count: i32,
 }
 
+impl Content {
+    /// Whether a second report with the same organization and timestamp repeats this one: it does where
+    /// its count is the same. A name or URL that was corrected meanwhile is not worth a refusal; the
+    /// first ones stay.
+    pub(crate) fn is_repeated_by(&self, other: &Self) -> bool {
+        self.user_count == other.user_count
+    }
+}
+
 impl Report {
     /// Parses a report, or names every field at fault.
     pub(crate) fn parse(raw: &RawReport, now: DateTime<Utc>) -> Result<Self, Vec<Violation>> {
-        let mut violations = Vec::new();
+        if !raw.unreadable_body.is_empty() {
+            return Err(vec![Violation::new(BODY, &raw.unreadable_body)]);
+        }
+        let mut violations = raw.unreadable_fields.clone();
         let mut check = |field: &str, result: Result<(), String>| {
-            if let Err(message) = result {
+            let is_named = violations.iter().any(|it| it.field == field);
+            if let Err(message) = result
+                && !is_named
+            {
                 violations.push(Violation::new(field, message));
             }
         };
@@ -68,7 +95,7 @@ impl Report {
                 Ok(organization_id),
                 (Ok(organization_name), Ok(instance_url), Ok(user_count)),
                 Ok(reported_at),
-            ) => Ok(Self {
+            ) if violations.is_empty() => Ok(Self {
                 organization_id,
                 content: Content {
                     organization_name,
@@ -76,6 +103,11 @@ impl Report {
                     user_count,
                 },
                 reported_at,
+                source: raw
+                    .source_address
+                    .parse()
+                    .ok()
+                    .map(|it: IpAddr| it.to_canonical()),
             }),
             _ => Err(violations),
         }
@@ -155,6 +187,9 @@ mod tests {
             instance_url: "acme.vaultai.eu".to_owned(),
             user_count: Some(45),
             reported_at: Some(now()),
+            source_address: String::new(),
+            unreadable_fields: Vec::new(),
+            unreadable_body: String::new(),
         }
     }
 
@@ -184,6 +219,53 @@ mod tests {
     fn a_good_report_is_taken_and_trimmed() {
         let report = Report::parse(&good(), now()).unwrap();
         assert_eq!(report.content.organization_name, "Acme Corp");
+    }
+
+    /// What the gateway says of a field is more than that it is missing.
+    #[test]
+    fn what_could_not_be_read_is_named_once_and_with_the_others() {
+        let mut raw = good();
+        raw.user_count = None;
+        raw.instance_url.clear();
+        raw.unreadable_fields = vec![Violation::new("user_count", "It must be a number.")];
+        let violations = Report::parse(&raw, now()).unwrap_err();
+        let told: Vec<_> = violations
+            .iter()
+            .map(|it| (it.field.as_str(), it.message.as_str()))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("user_count", "It must be a number."),
+                ("instance_url", "It is missing or empty.")
+            ]
+        );
+        let mut raw = good();
+        raw.unreadable_fields = vec![Violation::new("user_count", "It is ill-formed.")];
+        assert!(Report::parse(&raw, now()).is_err());
+        let mut raw = good();
+        raw.unreadable_body = "The body is not JSON.".to_owned();
+        assert_eq!(Report::parse(&raw, now()).unwrap_err().len(), 1);
+    }
+
+    #[test]
+    fn a_source_is_an_address_or_not_known() {
+        for (text, source) in [
+            ("203.0.113.7", Some("203.0.113.7")),
+            ("::ffff:203.0.113.7", Some("203.0.113.7")),
+            ("2001:db8::1", Some("2001:db8::1")),
+            ("", None),
+            ("unknown", None),
+        ] {
+            let mut raw = good();
+            raw.source_address = text.to_owned();
+            let report = Report::parse(&raw, now()).unwrap();
+            assert_eq!(
+                report.source,
+                source.map(|it| it.parse().unwrap()),
+                "{text}"
+            );
+        }
     }
 
     #[test]

@@ -35,6 +35,9 @@ pub(super) fn raw_report(report: UsageReport) -> RawReport {
         instance_url,
         user_count,
         report_time,
+        source_address,
+        unreadable_fields,
+        unreadable_body,
     } = report;
     RawReport {
         organization_id,
@@ -42,6 +45,9 @@ pub(super) fn raw_report(report: UsageReport) -> RawReport {
         instance_url,
         user_count,
         reported_at: report_time.as_ref().and_then(proto_time::from_proto),
+        source_address,
+        unreadable_fields: unreadable_fields.into_iter().map(Into::into).collect(),
+        unreadable_body,
     }
 }
 

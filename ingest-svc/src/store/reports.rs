@@ -149,6 +149,7 @@ pub(crate) async fn find_known(
                             user_count,
                         },
                         reported_at,
+                        source: None,
                     },
                 }
             },

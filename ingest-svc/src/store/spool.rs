@@ -48,6 +48,7 @@ impl SpoolRow {
                 organization_id,
                 content,
                 reported_at,
+                source: None,
             },
             received_at,
         }

@@ -48,6 +48,7 @@ pub(super) fn report(organization_id: Uuid, reported_at: DateTime<Utc>) -> Repor
         organization_id,
         content,
         reported_at,
+        source: None,
     }
 }
 

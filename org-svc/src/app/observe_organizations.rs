@@ -15,15 +15,25 @@ use crate::{
     store::{organization_changes, organizations},
 };
 
-/// Answers how each observed organization stands, in the order of the observations; the unknown ones
-/// become pending.
+/// How observed organizations stand.
+#[derive(Debug)]
+pub(crate) struct Observed {
+    /// In the order of the observations.
+    pub(crate) standings: Vec<Standing>,
+    /// The known organizations that a tentative observation would have changed.
+    pub(crate) differing: Vec<OrganizationId>,
+}
+
+/// Answers how each observed organization stands; the unknown ones become pending. A tentative
+/// observation changes nothing of a known one.
 ///
 /// One statement where nothing differs, which is almost every day. Only what differs is locked, looked
 /// at again and written.
 pub(crate) async fn observe_organizations(
     app: &Organizations,
     observations: &[Observation],
-) -> Result<Vec<Standing>, Fault> {
+    is_tentative: bool,
+) -> Result<Observed, Fault> {
     let latest = observation::latest_by_organization(observations);
     let ids: Vec<_> = latest.keys().copied().collect();
     let mut known: HashMap<OrganizationId, Organization> = organizations::get_many(&app.db, &ids)
@@ -39,12 +49,17 @@ pub(crate) async fn observe_organizations(
                 .is_none_or(|organization| observation::after(organization, observed).is_some())
         })
         .collect();
-    if !differing.is_empty() {
-        for organization in write(app, &differing).await? {
+    let writable: Vec<_> = differing
+        .iter()
+        .copied()
+        .filter(|observed| !(is_tentative && known.contains_key(&observed.organization_id)))
+        .collect();
+    if !writable.is_empty() {
+        for organization in write(app, &writable, is_tentative).await? {
             known.insert(organization.id, organization);
         }
     }
-    observations
+    let standings = observations
         .iter()
         .map(|observed| {
             known
@@ -52,13 +67,26 @@ pub(crate) async fn observe_organizations(
                 .map(Organization::standing)
                 .ok_or_else(|| Fault::internal("an organization that was just written is missing"))
         })
-        .collect()
+        .collect::<Result<_, _>>()?;
+    // One that was created here says what was observed; one that another call created meanwhile may not.
+    let still_differs = |observed: &&&Observation| {
+        known
+            .get(&observed.organization_id)
+            .is_some_and(|organization| observation::after(organization, observed).is_some())
+    };
+    let differing = differing.iter().filter(still_differs);
+    Ok(Observed {
+        standings,
+        differing: differing.map(|o| o.organization_id).collect(),
+    })
 }
 
 /// Writes what differs, in the order of the ids; answers with these organizations as they are then.
+/// A tentative observation only creates.
 async fn write(
     app: &Organizations,
     differing: &[&Observation],
+    is_tentative: bool,
 ) -> Result<Vec<Organization>, Fault> {
     let now = app.clock.now();
     let transaction = app.db.begin().await.map_err(db_fault)?;
@@ -71,7 +99,8 @@ async fn write(
         let observed = differing
             .binary_search_by_key(&organization.id, |o| o.organization_id)
             .ok()
-            .and_then(|at| differing.get(at));
+            .and_then(|at| differing.get(at))
+            .filter(|_| !is_tentative);
         if let Some(after) = observed.and_then(|o| observation::after(organization, o)) {
             *organization = Organization {
                 updated_at: now,

@@ -13,12 +13,18 @@ use super::{door::Door, messages};
 use crate::{
     access,
     app::{
-        Described, Organizations, batch_get_organizations::batch_get_organizations,
-        cancel_subscription::cancel_subscription, confirm_drained::confirm_drained,
-        count_organizations::count_organizations, get_organization::get_organization,
-        link_organization::link_organization, list_organizations::list_organizations,
-        observe_organizations::observe_organizations, unlink_organization::unlink_organization,
-        update_subscription::update_subscription, watch_organizations::watch_organizations,
+        Described, Organizations,
+        batch_get_organizations::batch_get_organizations,
+        cancel_subscription::cancel_subscription,
+        confirm_drained::confirm_drained,
+        count_organizations::count_organizations,
+        get_organization::get_organization,
+        link_organization::link_organization,
+        list_organizations::list_organizations,
+        observe_organizations::{Observed, observe_organizations},
+        unlink_organization::unlink_organization,
+        update_subscription::update_subscription,
+        watch_organizations::watch_organizations,
     },
     domain::{
         change::AskedTerms,
@@ -59,10 +65,16 @@ impl OrganizationService for OrganizationsService {
         &self,
         request: Request<proto::ObserveOrganizationsRequest>,
     ) -> Result<Response<proto::ObserveOrganizationsResponse>, Status> {
-        let observations = observations(request.into_inner())?;
-        let standings = observe_organizations(&self.app, &observations).await?;
+        let request = request.into_inner();
+        let is_tentative = request.tentative;
+        let observations = observations(request)?;
+        let Observed {
+            standings,
+            differing,
+        } = observe_organizations(&self.app, &observations, is_tentative).await?;
         Ok(Response::new(proto::ObserveOrganizationsResponse {
             standings: standings.into_iter().map(messages::standing).collect(),
+            differing_organization_ids: differing.iter().map(|id| id.0.to_string()).collect(),
         }))
     }
 
@@ -231,7 +243,10 @@ impl OrganizationService for OrganizationsService {
 }
 
 fn observations(request: proto::ObserveOrganizationsRequest) -> Result<Vec<Observation>, Fault> {
-    let proto::ObserveOrganizationsRequest { observations } = request;
+    let proto::ObserveOrganizationsRequest {
+        observations,
+        tentative: _,
+    } = request;
     let mut door = Door::new();
     let count = observations.len();
     if count == 0 || count > OBSERVATIONS_MAX {
@@ -557,6 +572,7 @@ mod tests {
         };
         let request = proto::ObserveOrganizationsRequest {
             observations: vec![good.clone(), bad],
+            tentative: false,
         };
         assert_eq!(
             fields(observations(request).unwrap_err()),
@@ -564,6 +580,7 @@ mod tests {
         );
         let request = proto::ObserveOrganizationsRequest {
             observations: vec![good],
+            tentative: false,
         };
         let parsed = observations(request).unwrap();
         assert_eq!(parsed[0].observed_at.timestamp_subsec_nanos(), 123_456_000);
@@ -574,6 +591,7 @@ mod tests {
         for count in [0, OBSERVATIONS_MAX + 1] {
             let request = proto::ObserveOrganizationsRequest {
                 observations: vec![proto::OrganizationObservation::default(); count],
+                tentative: false,
             };
             assert_eq!(fields(observations(request).unwrap_err()), ["observations"]);
         }

@@ -138,9 +138,11 @@ impl Messages {
             ErrorReason::RateLimited => (self.not_now, self.too_many_text),
             ErrorReason::InvalidArgument
             | ErrorReason::MalformedBody
+            | ErrorReason::UnsupportedEncoding
             | ErrorReason::BodyTooLarge
             | ErrorReason::SignatureInvalid => (self.does_not_work, self.does_not_work_text),
             ErrorReason::ReportConflict
+            | ErrorReason::ReportNotReplaceable
             | ErrorReason::ReportNotRetryable
             | ErrorReason::LinkConflict
             | ErrorReason::StripeRefused

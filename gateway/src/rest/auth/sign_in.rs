@@ -153,6 +153,7 @@ fn refusal(fault: Fault) -> AuthError {
         ErrorReason::Unspecified
         | ErrorReason::InvalidArgument
         | ErrorReason::MalformedBody
+        | ErrorReason::UnsupportedEncoding
         | ErrorReason::BodyTooLarge
         | ErrorReason::PermissionDenied
         | ErrorReason::CallerNotAdmitted
@@ -160,6 +161,7 @@ fn refusal(fault: Fault) -> AuthError {
         | ErrorReason::OrganizationNotFound
         | ErrorReason::NotFound
         | ErrorReason::ReportConflict
+        | ErrorReason::ReportNotReplaceable
         | ErrorReason::ReportNotRetryable
         | ErrorReason::LinkConflict
         | ErrorReason::ApiKeyReadOnly

@@ -199,7 +199,10 @@ impl OrgSvc {
         &self,
         observations: Vec<OrganizationObservation>,
     ) -> Vec<OrganizationStanding> {
-        let request = ObserveOrganizationsRequest { observations };
+        let request = ObserveOrganizationsRequest {
+            observations,
+            tentative: false,
+        };
         let mut client = self.organizations.clone();
         let response = client.observe_organizations(request);
         response.await.unwrap().into_inner().standings
