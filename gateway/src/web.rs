@@ -108,28 +108,40 @@ impl Web {
         }
     }
 
-    /// The session of the request's cookie, if its signature is good.
+    /// The session of the request's cookie: of several, the first one that is good now.
     ///
     /// # Errors
-    /// UNAUTHENTICATED.
-    pub(crate) fn session_token(&self, headers: &HeaderMap) -> Result<SessionToken, Fault> {
-        self.0
-            .cookies
-            .session_token(&cookie_jar(headers))
-            .ok_or_else(|| Fault::new(ErrorReason::Unauthenticated, "Sign in first."))
+    /// UNAUTHENTICATED; org-svc cannot be asked.
+    pub(crate) async fn session_token(&self, headers: &HeaderMap) -> Result<SessionToken, Fault> {
+        let mut tokens = self.0.cookies.session_tokens(&cookie_jar(headers));
+        if tokens.len() > 1 {
+            for token in &tokens {
+                if self.0.app.get_session(token, true).await?.is_some() {
+                    return Ok(token.clone());
+                }
+            }
+        }
+        tokens.pop().ok_or_else(signed_out)
     }
 
     /// Lets an admin in, to look: by a bearer token (of a session, or an API key) where there is one,
-    /// else by the cookie.
+    /// else by the cookie. Several session cookies are each tried, so that a stale one signs nobody out.
     ///
     /// # Errors
     /// UNAUTHENTICATED without a session, PERMISSION_DENIED for a user who is no admin.
     pub(crate) async fn admin(&self, headers: &HeaderMap) -> Result<Admin, Fault> {
-        let token = match bearer(headers) {
-            Some(token) => SessionToken::new(token),
-            None => self.session_token(headers)?,
+        let tokens = match bearer(headers) {
+            Some(token) => vec![SessionToken::new(token)],
+            None => self.0.cookies.session_tokens(&cookie_jar(headers)),
         };
-        self.0.app.authenticate_admin(&token).await
+        let mut refused = signed_out();
+        for token in &tokens {
+            match self.0.app.authenticate_admin(token).await {
+                Err(fault) if fault.reason == ErrorReason::Unauthenticated => refused = fault,
+                admin_or_fault => return admin_or_fault,
+            }
+        }
+        Err(refused)
     }
 
     /// Lets an admin in, to change something. A browser sends cookies by itself, whatever page asks;
@@ -195,6 +207,10 @@ impl Web {
         let user_agent = text(headers, &header::USER_AGENT).unwrap_or_default();
         (session_form(address), user_agent.to_owned())
     }
+}
+
+fn signed_out() -> Fault {
+    Fault::new(ErrorReason::Unauthenticated, "Sign in first.")
 }
 
 fn client_address(peer: Peer, headers: &HeaderMap, proxies: &TrustedProxies) -> IpAddr {

@@ -49,7 +49,7 @@ pub(super) async fn send(
 ) -> Result<Response, PageError> {
     let mut export = Export {
         app: web.app().clone(),
-        session: web.session_token(headers)?,
+        session: web.session_token(headers).await?,
         source,
         next: Some(cursor.to_owned()),
         pages: 0,

@@ -50,10 +50,10 @@ impl Number {
             .then(|| web.cookies().plain(COOKIE, &self.text, None))
     }
 
-    /// The token for this browser's forms.
+    /// The token for this browser's forms. Of several sessions it is bound to the first.
     pub(super) fn token(&self, web: &Web, headers: &HeaderMap) -> String {
-        let session = web.cookies().session_token(&cookie_jar(headers));
-        web.cookies().form_token(&self.text, session.as_ref())
+        let sessions = web.cookies().session_tokens(&cookie_jar(headers));
+        web.cookies().form_token(&self.text, sessions.first())
     }
 }
 
@@ -70,10 +70,10 @@ fn kept<'a>(jar: &CookieJar<'a>) -> Option<&'a str> {
 pub(super) async fn read(web: &Web, headers: &HeaderMap, body: Body) -> Result<Query, PageError> {
     let form = Query::read_form(&read_body(body).await?);
     let jar = cookie_jar(headers);
-    let session = web.cookies().session_token(&jar);
+    let sessions = web.cookies().session_tokens(&jar);
     let shown = form.get(FIELD).unwrap_or_default();
     let is_ours = kept(&jar)
-        .is_some_and(|number| web.cookies().is_form_token(shown, number, session.as_ref()));
+        .is_some_and(|number| web.cookies().is_form_token(shown, number, sessions.first()));
     if is_ours {
         Ok(form)
     } else {

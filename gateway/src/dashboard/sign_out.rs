@@ -25,7 +25,7 @@ pub(super) async fn sign_out(
     web.check_change(&headers)?;
     form::read(&web, &headers, body).await?;
     let jar = cookie_jar(&headers);
-    if let Some(token) = web.cookies().session_token(&jar) {
+    for token in web.cookies().session_tokens(&jar) {
         web.app().sign_out(&token).await?;
     }
     let mut response = Redirect::to(SIGN_IN).into_response();

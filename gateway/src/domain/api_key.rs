@@ -7,6 +7,14 @@ use uuid::Uuid;
 /// What an API key may do, for a message.
 pub(crate) const ACCESSES: &str = "read_only, full";
 
+/// What the secret of every API key begins with; no session token has an underscore there.
+const SECRET_PREFIX: &str = "vbk_";
+
+/// Whether a bearer token is an API key, and not the token of a session.
+pub(crate) fn is_api_key(token: &str) -> bool {
+    token.starts_with(SECRET_PREFIX)
+}
+
 /// An API key, without its secret.
 #[derive(Debug, Clone)]
 pub(crate) struct ApiKey {

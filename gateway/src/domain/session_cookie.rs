@@ -22,6 +22,9 @@ const SIGNATURE_LEN: usize = 44;
 /// The most chunks of `session_data` that are cleared in one answer; a browser keeps no more.
 const CHUNKS_MAX: usize = 100;
 
+/// The most session cookies of a request that are tried; each costs a query.
+const SESSIONS_MAX: usize = 5;
+
 const SESSION_TOKEN: &str = "better-auth.session_token";
 const SESSION_DATA: &str = "better-auth.session_data";
 const DONT_REMEMBER: &str = "better-auth.dont_remember";
@@ -74,14 +77,22 @@ impl SessionCookies {
         Self { secret, secure }
     }
 
-    /// The session token that these `Cookie` headers carry with a good signature.
-    pub(crate) fn session_token(&self, jar: &CookieJar<'_>) -> Option<SessionToken> {
-        self.signed(jar, SESSION_TOKEN).map(SessionToken::new)
+    /// The session tokens that these `Cookie` headers carry with a good signature, in order. A browser
+    /// sends several cookies of one name where they were set for different paths or domains, and the
+    /// first one may be stale.
+    pub(crate) fn session_tokens(&self, jar: &CookieJar<'_>) -> Vec<SessionToken> {
+        let mut tokens = Vec::new();
+        for token in self.signed(jar, SESSION_TOKEN).take(SESSIONS_MAX) {
+            if !tokens.contains(&token) {
+                tokens.push(token);
+            }
+        }
+        tokens.into_iter().map(SessionToken::new).collect()
     }
 
     /// Whether they say, with a good signature, that the session ends with the browser.
     pub(crate) fn dont_remember(&self, jar: &CookieJar<'_>) -> bool {
-        self.signed(jar, DONT_REMEMBER).as_deref() == Some("true")
+        self.signed(jar, DONT_REMEMBER).any(|text| text == "true")
     }
 
     /// Whether they carry cached session data, which is to be cleared.
@@ -198,15 +209,17 @@ impl SessionCookies {
         utf8_percent_encode(&format!("{text}.{signature}"), &URI_COMPONENT).to_string()
     }
 
-    fn signed(&self, jar: &CookieJar<'_>, name: &str) -> Option<String> {
+    /// The texts that the cookies of a name carry with a good signature, in order.
+    fn signed(&self, jar: &CookieJar<'_>, name: &str) -> impl Iterator<Item = String> {
         let name = self.name(name);
-        // The first of a name counts.
-        let (_, value) = jar.0.iter().find(|(sent, _)| *sent == name)?;
-        let decoded = value
-            .contains('%')
-            .then(|| percent_decode_str(value).decode_utf8().ok())
-            .flatten();
-        self.verify(decoded.as_deref().unwrap_or(value))
+        let sent = jar.0.iter().filter(move |(sent, _)| *sent == name);
+        sent.filter_map(|(_, value)| {
+            let decoded = value
+                .contains('%')
+                .then(|| percent_decode_str(value).decode_utf8().ok())
+                .flatten();
+            self.verify(decoded.as_deref().unwrap_or(value))
+        })
     }
 
     fn verify(&self, value: &str) -> Option<String> {
@@ -297,7 +310,8 @@ mod tests {
 
     fn token_of(cookies: &SessionCookies, header: &str) -> Option<String> {
         let jar = CookieJar::read([header.as_bytes()].into_iter());
-        cookies.session_token(&jar).map(|t| t.expose().to_owned())
+        let mut tokens = cookies.session_tokens(&jar).into_iter();
+        tokens.next().map(|t| t.expose().to_owned())
     }
 
     /// Another application of the same site may have set a cookie that is no text.
@@ -309,7 +323,7 @@ mod tests {
         ]
         .concat();
         let jar = CookieJar::read([header.as_slice()].into_iter());
-        assert!(cookies(false).session_token(&jar).is_some());
+        assert_eq!(cookies(false).session_tokens(&jar).len(), 1);
     }
 
     #[test]
@@ -396,6 +410,19 @@ mod tests {
     }
 
     #[test]
+    fn several_sessions_are_read_in_order_each_once_and_not_without_end() {
+        let plain = cookies(false);
+        let names: Vec<_> = ["a", "b", "a", "c", "d", "e"]
+            .map(|text| format!("better-auth.session_token={}", plain.sign(text)))
+            .to_vec();
+        let header = names.join("; ");
+        let jar = CookieJar::read([header.as_bytes()].into_iter());
+        let read = plain.session_tokens(&jar);
+        let read: Vec<_> = read.iter().map(SessionToken::expose).collect();
+        assert_eq!(read, ["a", "b", "c", "d"]);
+    }
+
+    #[test]
     fn only_what_was_signed_is_read() {
         let plain = cookies(false);
         let decoded =
@@ -406,7 +433,7 @@ mod tests {
             (format!("x=y; {name}=\"{COOKIE}\"; z=1"), true),
             (format!("{name}={decoded}"), true),
             (format!("{name}={COOKIE}; {name}=forged"), true),
-            (format!("{name}=forged; {name}={COOKIE}"), false),
+            (format!("{name}=forged; {name}={COOKIE}"), true),
             (format!("__Secure-{name}={COOKIE}"), false),
             (format!("{name}=x{COOKIE}"), false),
             (format!("{name}={TOKEN}"), false),

@@ -12,7 +12,7 @@ use crate::{
         email::EmailAddress,
     },
     store::{
-        admins,
+        admins, api_keys,
         audit_events::{self, Action, AuditEvent},
     },
 };
@@ -42,6 +42,8 @@ pub(crate) async fn adopt_admins(app: &Admins, whom: Whom) -> Result<Vec<(User, 
     for user in users {
         let is_new = admins::insert(&transaction, &user.id, now).await?;
         if is_new {
+            // Keys from a time as an admin that ended in another way than by `disable`.
+            let revoked = api_keys::revoke_all_of(&transaction, &user.id, now).await?;
             let event = AuditEvent {
                 id: app.ids.next(),
                 occurred_at: now,
@@ -49,7 +51,7 @@ pub(crate) async fn adopt_admins(app: &Admins, whom: Whom) -> Result<Vec<(User, 
                 admin_user_id: Some(&user.id),
                 action: Action::AdminAdopted,
                 before: None,
-                after: Some(json!({ "email": user.email })),
+                after: Some(json!({ "email": user.email, "api_keys_revoked": revoked })),
             };
             audit_events::insert(&transaction, event).await?;
         }

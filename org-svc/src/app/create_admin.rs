@@ -13,7 +13,7 @@ use crate::{
         email::EmailAddress,
     },
     store::{
-        admins,
+        admins, api_keys,
         audit_events::{self, Action, AuditEvent},
         better_auth::Tables,
     },
@@ -59,8 +59,9 @@ pub(crate) async fn create_admin(
         }
     };
     set_password(app, &transaction, tables, &user.id, &hash).await?;
-    // Who signed in before, with whatever password or sign-up, is not therefore an admin.
+    // Sessions and API keys from before must not become an admin's.
     tables.delete_sessions_of(&transaction, &user.id).await?;
+    let revoked = api_keys::revoke_all_of(&transaction, &user.id, now).await?;
     admins::insert(&transaction, &user.id, now).await?;
     let action = match created {
         Created::NewUser => Action::AdminCreated,
@@ -73,7 +74,7 @@ pub(crate) async fn create_admin(
         admin_user_id: Some(&user.id),
         action,
         before: None,
-        after: Some(json!({ "email": user.email })),
+        after: Some(json!({ "email": user.email, "api_keys_revoked": revoked })),
     };
     audit_events::insert(&transaction, event).await?;
     transaction.commit().await.map_err(db_fault)?;

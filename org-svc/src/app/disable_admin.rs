@@ -12,7 +12,7 @@ use crate::{
         email::EmailAddress,
     },
     store::{
-        admins,
+        admins, api_keys,
         audit_events::{self, Action, AuditEvent},
     },
 };
@@ -28,14 +28,15 @@ pub(crate) enum Who {
 /// What became of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Disabled {
-    /// The admin is none any more, and so many sessions ended.
-    Yes(u64),
+    /// The user is not an admin any more, and so many sessions and API keys ended.
+    Yes { sessions: u64, api_keys: u64 },
     /// There is no such admin.
     NoSuchAdmin,
 }
 
-/// Makes an admin an ordinary user, and ends the user's sessions. The account itself stays: it is
-/// Better Auth's, and may be good for other things.
+/// Makes an admin an ordinary user, and ends the user's sessions and API keys, so that no key works
+/// again should the user become an admin once more. The account itself stays: it is Better Auth's, and
+/// may be good for other things.
 pub(crate) async fn disable_admin(app: &Admins, who: Who) -> Result<Disabled, Fault> {
     let tables = app.known_tables().await?;
     let now = to_millis(app.clock.now());
@@ -50,7 +51,8 @@ pub(crate) async fn disable_admin(app: &Admins, who: Who) -> Result<Disabled, Fa
     if !admins::delete(&transaction, &user_id).await? {
         return Ok(Disabled::NoSuchAdmin);
     }
-    let ended = tables.delete_sessions_of(&transaction, &user_id).await?;
+    let sessions = tables.delete_sessions_of(&transaction, &user_id).await?;
+    let api_keys = api_keys::revoke_all_of(&transaction, &user_id, now).await?;
     let event = AuditEvent {
         id: app.ids.next(),
         occurred_at: now,
@@ -58,9 +60,9 @@ pub(crate) async fn disable_admin(app: &Admins, who: Who) -> Result<Disabled, Fa
         admin_user_id: Some(&user_id),
         action: Action::AdminDisabled,
         before: Some(json!({ "email": email })),
-        after: None,
+        after: Some(json!({ "api_keys_revoked": api_keys })),
     };
     audit_events::insert(&transaction, event).await?;
     transaction.commit().await.map_err(db_fault)?;
-    Ok(Disabled::Yes(ended))
+    Ok(Disabled::Yes { sessions, api_keys })
 }

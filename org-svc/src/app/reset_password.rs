@@ -9,11 +9,14 @@ use serde_json::json;
 use super::{Admins, create_admin::set_password};
 use crate::{
     domain::{account::to_millis, email::EmailAddress},
-    store::audit_events::{self, Action, AuditEvent},
+    store::{
+        api_keys,
+        audit_events::{self, Action, AuditEvent},
+    },
 };
 
-/// Sets the password, whose length was checked, and ends the user's sessions: whoever knew the old
-/// one is out. Says whether there is such a user.
+/// Sets the password, whose length was checked, and ends the user's sessions and API keys: a person
+/// who knew the old password is out. Says whether there is such a user.
 pub(crate) async fn reset_password(
     app: &Admins,
     email: &EmailAddress,
@@ -26,15 +29,17 @@ pub(crate) async fn reset_password(
         return Ok(false);
     };
     set_password(app, &transaction, tables, &user.id, &hash).await?;
+    let now = to_millis(app.clock.now());
     tables.delete_sessions_of(&transaction, &user.id).await?;
+    let revoked = api_keys::revoke_all_of(&transaction, &user.id, now).await?;
     let event = AuditEvent {
         id: app.ids.next(),
-        occurred_at: to_millis(app.clock.now()),
+        occurred_at: now,
         organization_id: None,
         admin_user_id: Some(&user.id),
         action: Action::AdminPasswordSet,
         before: None,
-        after: Some(json!({ "email": user.email })),
+        after: Some(json!({ "email": user.email, "api_keys_revoked": revoked })),
     };
     audit_events::insert(&transaction, event).await?;
     transaction.commit().await.map_err(db_fault)?;

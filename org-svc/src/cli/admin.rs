@@ -42,9 +42,9 @@ pub(crate) enum AdminCommand {
     Create(Create),
     /// Make users of an existing Better Auth deployment admins.
     Adopt(Adopt),
-    /// Give a user a new password and end their sessions.
+    /// Give a user a new password and end their sessions and API keys.
     ResetPassword(ResetPassword),
-    /// Take billing away from an admin and end their sessions; the account stays.
+    /// Take billing away from an admin and end their sessions and API keys; the account stays.
     Disable(Disable),
     /// Show the admins: address, name, since when, when last seen, id.
     List,
@@ -218,33 +218,50 @@ async fn adopt(arguments: Adopt) -> Result<(), Problem> {
 
 async fn reset(arguments: ResetPassword) -> Result<(), Problem> {
     let ResetPassword { email, password } = arguments;
-    let address = parse_email(&email)?;
+    parse_email(&email)?;
     let password = password.read(&email)?;
-    password::check_new(&password).map_err(|problem| Problem::Usage(problem.to_string()))?;
-    let admins = connect(&database()?).await?;
-    if !reset_password(&admins, &address, password).await? {
-        return Err(no_such_user());
-    }
+    reset_on(&database()?, &email, password).await?;
     println!(
-        "{} has the new password, and no session any more",
+        "{} has the new password, and no session or API key any more",
         email.to_lowercase()
     );
     Ok(())
 }
 
+pub(super) async fn reset_on(
+    database: &DatabaseConfig,
+    email: &str,
+    password: SecretString,
+) -> Result<(), Problem> {
+    let email = parse_email(email)?;
+    password::check_new(&password).map_err(|problem| Problem::Usage(problem.to_string()))?;
+    let admins = connect(database).await?;
+    if reset_password(&admins, &email, password).await? {
+        Ok(())
+    } else {
+        Err(no_such_user())
+    }
+}
+
 async fn disable(arguments: Disable) -> Result<(), Problem> {
     let Disable { admin } = arguments;
+    let line = disable_on(&database()?, &admin).await?;
+    println!("{line}");
+    Ok(())
+}
+
+/// Disables an admin by e-mail address or id; answers with what was done.
+pub(super) async fn disable_on(database: &DatabaseConfig, admin: &str) -> Result<String, Problem> {
     let who = if admin.contains('@') {
-        Who::Email(parse_email(&admin)?)
+        Who::Email(parse_email(admin)?)
     } else {
-        Who::Id(UserId(admin.clone()))
+        Who::Id(UserId(admin.to_owned()))
     };
-    let admins = connect(&database()?).await?;
+    let admins = connect(database).await?;
     match disable_admin(&admins, who).await? {
-        Disabled::Yes(sessions) => {
-            println!("{admin} is no admin any more; sessions ended: {sessions}");
-            Ok(())
-        }
+        Disabled::Yes { sessions, api_keys } => Ok(format!(
+            "{admin} is no admin any more; sessions ended: {sessions}, API keys revoked: {api_keys}"
+        )),
         Disabled::NoSuchAdmin => Err(Problem::Failed(
             "there is no such admin. See who there is: org-svc admin list".to_owned(),
         )),

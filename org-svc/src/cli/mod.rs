@@ -63,6 +63,32 @@ pub async fn create_admin(
     }
 }
 
+/// Gives a user a new password: what `org-svc admin reset-password` does.
+///
+/// # Errors
+/// What is wrong, as a sentence.
+pub async fn reset_password(
+    database: &DatabaseConfig,
+    email: &str,
+    password: SecretString,
+) -> Result<(), String> {
+    match admin::reset_on(database, email, password).await {
+        Ok(()) => Ok(()),
+        Err(admin::Problem::Usage(line) | admin::Problem::Failed(line)) => Err(line),
+    }
+}
+
+/// Takes billing away from an admin: what `org-svc admin disable` does.
+///
+/// # Errors
+/// What is wrong, as a sentence.
+pub async fn disable_admin(database: &DatabaseConfig, email: &str) -> Result<(), String> {
+    match admin::disable_on(database, email).await {
+        Ok(_line) => Ok(()),
+        Err(admin::Problem::Usage(line) | admin::Problem::Failed(line)) => Err(line),
+    }
+}
+
 fn serve() -> ExitCode {
     process::run(
         "org-svc",

@@ -159,6 +159,23 @@ pub(crate) async fn revoke(
     Ok(())
 }
 
+const REVOKE_ALL_OF: &str =
+    "UPDATE api_keys SET revoked_at = $2 WHERE admin_user_id = $1 AND revoked_at IS NULL";
+
+/// Ends every key of an admin that has not been revoked; says how many there were.
+pub(crate) async fn revoke_all_of(
+    db: &impl ConnectionTrait,
+    user_id: &UserId,
+    now: DateTime<Utc>,
+) -> Result<u64, Fault> {
+    let values = [user_id.0.as_str().into(), now.into()];
+    let result = db
+        .execute_raw(statement(REVOKE_ALL_OF, values))
+        .await
+        .map_err(db_fault)?;
+    Ok(result.rows_affected())
+}
+
 const NOTE_USE: &str = "UPDATE api_keys SET last_used_at = $2 WHERE id = $1";
 
 /// Notes that a key was used.

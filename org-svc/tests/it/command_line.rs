@@ -5,7 +5,9 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-use billing_proto::org::v1::{AuthenticateAdminRequest, SignInRequest};
+use billing_proto::org::v1::{
+    ApiKeyAccess, AuthenticateAdminRequest, CreateApiKeyRequest, SignInRequest,
+};
 
 use crate::support::{ErrorReason, OrgSvc, World, fault};
 
@@ -172,6 +174,61 @@ async fn an_admin_gets_a_new_password_and_is_disabled() {
     assert_eq!(again.status.code(), Some(1), "{}", said(&again));
     let audited = "SELECT count(*) FROM audit_events WHERE action = 'admin.disabled'";
     assert_eq!(world.count(audited).await, 1);
+}
+
+/// A key must not outlive what it was made with: not a password that somebody else knew, and not a
+/// time as an admin that has ended.
+#[tokio::test]
+async fn api_keys_end_with_a_new_password_and_with_every_end_as_an_admin() {
+    const EMAIL: &str = "admin@vaultai.example";
+    let world = World::new().await;
+    let org_svc = world.start_alone().await;
+    world
+        .as_owner_run(
+            r#"INSERT INTO "user" ("id", "name", "email", "emailVerified", "createdAt", "updatedAt")
+               VALUES ('admin-1', 'Admin', 'admin@vaultai.example', true, now(), now())"#,
+        )
+        .await;
+    let adopt: &[&str] = &["admin", "adopt", EMAIL];
+    let stdin = "--password-stdin";
+    let made_an_admin_by_hand =
+        "INSERT INTO admins (user_id, created_at) VALUES ('admin-1', now())";
+    for (end, then) in [
+        (&["admin", "reset-password", EMAIL, stdin][..], None),
+        (&["admin", "create", EMAIL, stdin], None),
+        (&["admin", "disable", EMAIL], Some(adopt)),
+        // The row of an admin is deleted by hand, and made again by the command.
+        (&[], Some(adopt)),
+        (&[], Some(&["admin", "create", EMAIL, stdin])),
+    ] {
+        world
+            .as_owner_run(&format!("DELETE FROM admins; {made_an_admin_by_hand}"))
+            .await;
+        let request = world.as_admin(CreateApiKeyRequest {
+            name: "nightly".to_owned(),
+            access: ApiKeyAccess::Full.into(),
+            lifetime_days: 1,
+        });
+        let made = org_svc.api_keys.clone().create_api_key(request).await;
+        let secret = made.unwrap().into_inner().secret;
+        assert_eq!(authenticate(&org_svc, &secret).await, Ok(()));
+        if end.is_empty() {
+            world.as_owner_run("DELETE FROM admins").await;
+        } else {
+            let output = run(&world, end, "a new password");
+            assert!(output.status.success(), "{}", said(&output));
+        }
+        if let Some(then) = then {
+            let output = run(&world, then, "a new password");
+            assert!(output.status.success(), "{}", said(&output));
+        }
+        let ended = authenticate(&org_svc, &secret).await;
+        assert_eq!(ended, Err(ErrorReason::Unauthenticated), "{end:?} {then:?}");
+    }
+    let kept = "SELECT count(*) FROM api_keys WHERE revoked_at IS NULL";
+    assert_eq!(world.count(kept).await, 0);
+    let told = "SELECT count(*) FROM audit_events WHERE after ->> 'api_keys_revoked' = '1'";
+    assert_eq!(world.count(told).await, 5);
 }
 
 /// Better Auth may delete a user; what is left is an id.

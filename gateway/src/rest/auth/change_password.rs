@@ -70,7 +70,7 @@ pub(super) async fn change_password(
         revoke_other_sessions,
     } = ChangePasswordBody::read(body.as_ref())?;
     let jar = cookie_jar(&headers);
-    let token = web.cookies().session_token(&jar).ok_or_else(unauthorized)?;
+    let token = web.session_token(&headers).await.map_err(no_session)?;
     let (ip_address, user_agent) = web.client(peer, &headers);
     let asked = NewPassword {
         current,
@@ -94,13 +94,9 @@ pub(super) async fn change_password(
     Ok(response)
 }
 
-fn unauthorized() -> AuthError {
-    AuthError::new(StatusCode::UNAUTHORIZED, "Unauthorized", "UNAUTHORIZED")
-}
-
 fn no_session(fault: Fault) -> AuthError {
     if fault.reason == ErrorReason::Unauthenticated {
-        unauthorized()
+        AuthError::new(StatusCode::UNAUTHORIZED, "Unauthorized", "UNAUTHORIZED")
     } else {
         fault.into()
     }

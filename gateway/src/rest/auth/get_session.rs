@@ -4,6 +4,7 @@ use axum::{
     extract::{RawQuery, State},
     response::{IntoResponse, Response},
 };
+use billing_kit::Fault;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -11,7 +12,7 @@ use utoipa::ToSchema;
 use super::answer::{AuthError, UserJson, set_cookies};
 use crate::{
     app::{CurrentSession, Session},
-    domain::time_text,
+    domain::{session_cookie::SessionToken, time_text},
     rest::{answer::json, openapi, query::Query},
     web::{Web, cookie_jar},
 };
@@ -84,16 +85,17 @@ pub(super) async fn get_session(
 ) -> Result<Response, AuthError> {
     let jar = cookie_jar(&headers);
     let cookies = web.cookies();
-    let Some(token) = cookies.session_token(&jar) else {
+    let tokens = cookies.session_tokens(&jar);
+    if tokens.is_empty() {
         return Ok(answer(None, Vec::new()));
-    };
+    }
     // Any text that is not empty counts as true there, "false" too.
     let query = Query::read(query.as_deref());
     let asked = query
         .get("disableRefresh")
         .is_some_and(|text| !text.is_empty());
     let disable_refresh = asked || cookies.dont_remember(&jar);
-    let Some(current) = web.app().get_session(&token, disable_refresh).await? else {
+    let Some((token, current)) = first_good(&web, tokens, disable_refresh).await? else {
         return Ok(answer(None, cookies.end_session(&jar)));
     };
     let CurrentSession {
@@ -114,6 +116,20 @@ pub(super) async fn get_session(
         user: user.into(),
     };
     Ok(answer(Some(body), set))
+}
+
+/// Of several session cookies the first one that is good now.
+async fn first_good(
+    web: &Web,
+    tokens: Vec<SessionToken>,
+    disable_refresh: bool,
+) -> Result<Option<(SessionToken, CurrentSession)>, Fault> {
+    for token in tokens {
+        if let Some(current) = web.app().get_session(&token, disable_refresh).await? {
+            return Ok(Some((token, current)));
+        }
+    }
+    Ok(None)
 }
 
 fn answer(body: Option<Answer>, cookies: Vec<String>) -> Response {
