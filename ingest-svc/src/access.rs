@@ -42,6 +42,7 @@ pub(crate) fn table() -> AccessTable {
             "/billing.ingest.v1.ReportingService/ListRefusedReports",
             ["gateway"],
         )
+        .allow("/billing.ingest.v1.ReportingService/GetIntake", ["gateway"])
         .allow(
             "/billing.ingest.v1.HeldReportService/ListHeldReports",
             ["gateway"],
@@ -57,6 +58,10 @@ pub(crate) fn table() -> AccessTable {
         )
         .allow(
             "/billing.ingest.v1.ReportingService/RetryReport",
+            ["gateway"],
+        )
+        .allow(
+            "/billing.ingest.v1.ReportingService/ReplaceReport",
             ["gateway"],
         )
         .allow(

@@ -165,5 +165,6 @@ fn read_hold_rules(env: &mut Env) -> HoldRules {
             "how many seats apart a jump is at least, or 0 to hold none",
         ),
         other_url: env.parsed("HOLD_OTHER_URL", true, "true or false"),
+        new_network: env.parsed("HOLD_NEW_NETWORK", true, "true or false"),
     }
 }

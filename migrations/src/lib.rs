@@ -81,6 +81,8 @@ const FILES: &[SqlFile] = sql_files![
     "0029_urgent_holds",
     "0030_search_of_each_list",
     "0031_hold_reasons",
+    "0033_report_sources",
+    "0034_report_source_index",
 ];
 
 /// The text of every migration, in order: by it a test tells whether a migrated database that it may

@@ -57,6 +57,8 @@ pub fn new_organization() -> Uuid {
 pub struct Instance {
     pub organization: Uuid,
     pub name: String,
+    /// The address that it reports from, where it is not this machine's.
+    address: Option<String>,
     base_url: String,
     http: reqwest::Client,
 }
@@ -72,8 +74,17 @@ impl Instance {
         Self {
             organization,
             name: name.to_owned(),
+            address: None,
             base_url: system.base_url(),
             http: http(),
+        }
+    }
+
+    /// The same instance at another address, which a proxy tells.
+    pub fn at_address(&self, address: &str) -> Self {
+        Self {
+            address: Some(address.to_owned()),
+            ..self.clone()
         }
     }
 
@@ -92,12 +103,26 @@ impl Instance {
     }
 
     pub async fn post(&self, token: Option<&str>, body: &Value) -> Answer {
-        let mut request = self
-            .http
+        self.send(token, self.request().json(body)).await
+    }
+
+    /// Sends a body that may not be JSON.
+    pub async fn post_text(&self, body: &str) -> Answer {
+        let request = self.request().body(body.to_owned());
+        self.send(Some(TOKEN), request).await
+    }
+
+    fn request(&self) -> reqwest::RequestBuilder {
+        self.http
             .post(format!("{}/api/usage-report", self.base_url))
-            .json(body);
+    }
+
+    async fn send(&self, token: Option<&str>, mut request: reqwest::RequestBuilder) -> Answer {
         if let Some(token) = token {
             request = request.bearer_auth(token);
+        }
+        if let Some(address) = &self.address {
+            request = request.header("x-forwarded-for", address);
         }
         Answer::of(request.send().await.expect("an answer")).await
     }

@@ -279,6 +279,8 @@ impl System {
                 ("BETTER_AUTH_SECRET", AUTH_SECRET.to_owned()),
                 ("BETTER_AUTH_URL", self.base_url()),
                 ("NEXT_PUBLIC_BETTER_AUTH_URL", self.base_url()),
+                // A test says where an instance is.
+                ("TRUSTED_PROXIES", "127.0.0.1".to_owned()),
                 // One machine stands for all instances, and a minute for months.
                 ("REPORTS_PER_MINUTE_PER_ADDRESS", "0".to_owned()),
                 ("REPORTS_PER_MINUTE_PER_ORGANIZATION", "0".to_owned()),

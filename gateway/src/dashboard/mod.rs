@@ -17,6 +17,7 @@ mod file;
 mod form;
 mod held;
 mod i18n;
+mod intake;
 mod invoices;
 mod keys;
 mod labels;
@@ -87,6 +88,7 @@ pub(crate) fn routes(web: Web) -> Router {
             "/organizations/{id}/held/discard",
             get(held::discard_form).post(held::discard),
         )
+        .route(intake::REPLACE, post(intake::replace))
         .route(reconciliation::PATH, get(reconciliation::reconciliation))
         .route(
             "/reconciliation/{id}/dismiss",

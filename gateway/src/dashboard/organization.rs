@@ -20,7 +20,7 @@ use uuid::Uuid;
 use super::{
     audit,
     chart::{CHART_DAYS, Chart},
-    labels, list,
+    intake, labels, list,
     page::{PageError, page},
     refused,
     ui::{Frame, Moment, Section, Ui},
@@ -65,6 +65,8 @@ struct OrganizationPage<'a> {
     /// `None` when ingest-svc cannot be asked now.
     reports: Option<Vec<Row>>,
     next: Option<String>,
+    /// Where they come from, and what was refused; `None` when that cannot be told now.
+    intake: Option<intake::Shown>,
     /// What was changed last; `None` when that cannot be told now.
     changes: Option<Vec<audit::Row>>,
 }
@@ -143,12 +145,13 @@ pub(super) async fn organization(
     let id = organization_id(&id)?;
     let query = Query::read(query.as_deref());
     let cursor = query.get("cursor").unwrap_or_default().to_owned();
-    let (organization, reports, drawn, changes) = tokio::join!(
+    let (organization, reports, drawn, changes, intake) = tokio::join!(
         web.app().get_organization(&admin, id),
         web.app()
             .list_usage_reports(&admin, id, PAGE_SIZE_DEFAULT, cursor),
         drawn_reports(web.app(), &admin, id),
         audit::latest_of(web.app(), &admin, &ui, id),
+        web.app().get_intake(&admin, id),
     );
     let organization = organization?;
     let (reports, next) = match reports {
@@ -185,6 +188,10 @@ pub(super) async fn organization(
         reports: reports.map(|reports| reports.into_iter().map(|r| row(&ui, r)).collect()),
         next: next
             .map(|cursor| with_query(&format!("/organizations/{id}"), &[("cursor", &cursor)])),
+        intake: intake
+            .map_err(|fault| Fault::log(&fault))
+            .map(|it| intake::shown(&ui, it))
+            .ok(),
         changes: changes.map_err(|fault| Fault::log(&fault)).ok(),
     };
     Ok(page(StatusCode::OK, &shown))
@@ -238,6 +245,7 @@ fn notice(ui: &Ui, word: &str) -> Option<&'static str> {
         "canceling" => Some(t.notice_canceling),
         "released" => Some(t.notice_released),
         "discarded" => Some(t.notice_discarded),
+        intake::REPLACED => Some(t.notice_replaced),
         _ => refused::notice(ui, word),
     }
 }
@@ -413,6 +421,7 @@ mod tests {
                 chart_is_partial: true,
                 reports: Some(vec![row(&ui, report())]),
                 next: None,
+                intake: Some(intake::shown(&ui, intake::tests::intake(ATTACK))),
                 changes: Some(vec![audit::tests::change(&ui)]),
             };
             let html = shown.render().unwrap();
@@ -441,12 +450,18 @@ mod tests {
                 "title=\"2024-11-01 00:00:00 UTC\"",
                 "/link\"",
                 "/unlink\"",
+                "203.0.113.0/24",
+                "198.51.100.9",
+                ui.t.network_known,
+                ui.t.last_refusal,
+                "/conflicts/00000000-0000-0000-0000-000000000009/replace\"",
             ] {
                 assert!(html.contains(part), "{part} in {html}");
             }
             let without = OrganizationPage {
                 reports: None,
                 changes: None,
+                intake: None,
                 can_link: false,
                 ..shown
             };

@@ -11,6 +11,7 @@ pub(crate) mod audit_event;
 pub(crate) mod change_password_body;
 pub(crate) mod csv;
 pub(crate) mod fields;
+pub(crate) mod intake;
 pub(crate) mod link_terms;
 pub(crate) mod notice;
 pub(crate) mod organization;

@@ -6,21 +6,21 @@ use billing_proto::{
         CancelSubscriptionRequest, CancelSubscriptionResponse, CreateApiKeyRequest,
         CreateApiKeyResponse, CreatePortalSessionRequest, CreatePortalSessionResponse,
         DiscardReportsRequest, DiscardReportsResponse, DismissFindingRequest,
-        DismissFindingResponse, GetOrganizationRequest, GetOrganizationResponse,
-        GetReconciliationRequest, GetReconciliationResponse, GetReportingSummaryRequest,
-        GetReportingSummaryResponse, LinkOrganizationRequest, LinkOrganizationResponse,
-        ListApiKeysRequest, ListApiKeysResponse, ListAuditEventsRequest, ListAuditEventsResponse,
-        ListFindingsRequest, ListFindingsResponse, ListHeldReportsRequest, ListHeldReportsResponse,
-        ListInvoicesRequest, ListInvoicesResponse, ListMeterErrorsRequest, ListMeterErrorsResponse,
-        ListNoticesRequest, ListNoticesResponse, ListOrganizationsRequest,
+        DismissFindingResponse, GetIntakeRequest, GetIntakeResponse, GetOrganizationRequest,
+        GetOrganizationResponse, GetReconciliationRequest, GetReconciliationResponse,
+        GetReportingSummaryRequest, GetReportingSummaryResponse, LinkOrganizationRequest,
+        LinkOrganizationResponse, ListApiKeysRequest, ListApiKeysResponse, ListAuditEventsRequest,
+        ListAuditEventsResponse, ListFindingsRequest, ListFindingsResponse, ListHeldReportsRequest,
+        ListHeldReportsResponse, ListInvoicesRequest, ListInvoicesResponse, ListMeterErrorsRequest,
+        ListMeterErrorsResponse, ListNoticesRequest, ListNoticesResponse, ListOrganizationsRequest,
         ListOrganizationsResponse, ListRefusedReportsRequest, ListRefusedReportsResponse,
         ListUsageReportsRequest, ListUsageReportsResponse, ListWebhookEventsRequest,
         ListWebhookEventsResponse, OrganizationOrder as OrderMessage, PreviewLinkRequest,
-        PreviewLinkResponse, ReleaseReportsRequest, ReleaseReportsResponse, RetryReportRequest,
-        RetryReportResponse, RetryWebhookEventRequest, RetryWebhookEventResponse,
-        RevokeApiKeyRequest, RevokeApiKeyResponse, UnlinkOrganizationRequest,
-        UnlinkOrganizationResponse, UpdateSubscriptionRequest, UpdateSubscriptionResponse,
-        admin_service_server::AdminService,
+        PreviewLinkResponse, ReleaseReportsRequest, ReleaseReportsResponse, ReplaceReportRequest,
+        ReplaceReportResponse, RetryReportRequest, RetryReportResponse, RetryWebhookEventRequest,
+        RetryWebhookEventResponse, RevokeApiKeyRequest, RevokeApiKeyResponse,
+        UnlinkOrganizationRequest, UnlinkOrganizationResponse, UpdateSubscriptionRequest,
+        UpdateSubscriptionResponse, admin_service_server::AdminService,
     },
     common::v1::{CancelMode, DeploymentType, ErrorReason, PlanType},
 };
@@ -28,7 +28,7 @@ use secrecy::ExposeSecret;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use super::{records, translate};
+use super::{intake, records, translate};
 use crate::{
     app::{
         Admin, ApiKeyPage, App, AuditPage, Change, CreatedApiKey, FindingsPage, HeldFilter,
@@ -436,6 +436,32 @@ impl AdminService for AdminFace {
         let RetryReportRequest { report_id } = request.into_inner();
         let report = self.0.retry_report(&admin, report_id).await?;
         Ok(Response::new(RetryReportResponse {
+            report: Some(translate::usage_report(report)),
+        }))
+    }
+
+    async fn get_intake(
+        &self,
+        request: Request<GetIntakeRequest>,
+    ) -> Result<Response<GetIntakeResponse>, Status> {
+        let admin = self.reader(&request).await?;
+        let GetIntakeRequest { organization_id } = request.into_inner();
+        let id = Uuid::try_parse(&organization_id).map_err(|_| {
+            let violation = Violation::new("organization_id", "It must be a UUID.");
+            Fault::invalid(vec![violation])
+        })?;
+        let intake = self.0.get_intake(&admin, id).await?;
+        Ok(Response::new(intake::intake(intake)))
+    }
+
+    async fn replace_report(
+        &self,
+        request: Request<ReplaceReportRequest>,
+    ) -> Result<Response<ReplaceReportResponse>, Status> {
+        let admin = self.admin(&request).await?;
+        let ReplaceReportRequest { conflict_id } = request.into_inner();
+        let report = self.0.replace_report(&admin, conflict_id).await?;
+        Ok(Response::new(ReplaceReportResponse {
             report: Some(translate::usage_report(report)),
         }))
     }

@@ -3,6 +3,7 @@
 //! Reflection and health need no session: they tell nothing but what this repository does.
 
 mod admin_service;
+mod intake;
 mod records;
 mod translate;
 

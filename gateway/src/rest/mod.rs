@@ -15,6 +15,7 @@ mod api_keys;
 mod audit_events;
 pub(crate) mod auth;
 mod held_reports;
+mod intake;
 mod json;
 mod notices;
 pub(crate) mod openapi;
@@ -46,6 +47,8 @@ fn table() -> OpenApiRouter<Web> {
         .routes(routes!(organizations::list))
         .routes(routes!(organizations::get))
         .routes(routes!(organizations::usage))
+        .routes(routes!(intake::get))
+        .routes(routes!(intake::replace))
         .routes(routes!(organizations::link))
         .routes(routes!(stripe_objects::preview_link))
         .routes(routes!(stripe_objects::invoices))

@@ -2,13 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 
+use chrono::{DateTime, Utc};
 use sea_orm::{DatabaseTransaction, DbErr};
 use uuid::Uuid;
 
 use crate::{
     domain::{
         delivery::DeliveryState,
-        hold::{Baseline, HoldRules},
+        hold::{Baseline, Hold, HoldRules},
         standing::Standing,
     },
     store::{reporting, reports::NewReport},
@@ -53,15 +54,28 @@ impl Baselines {
         })
     }
 
+    /// When the latest report was that counts, of a linked organization.
+    pub(super) fn last_counted(&self, organization_id: Uuid) -> Option<DateTime<Utc>> {
+        let baseline = self.stored.get(&organization_id);
+        baseline.map(|baseline| baseline.reported_at)
+    }
+
     /// Compares a report, and holds it where it would be billed though nobody would have expected
-    /// it. The reports of an organization come here in the order of their times.
-    pub(super) fn compare(&mut self, new: &mut NewReport, standing: &Standing) {
+    /// it; or for what else was found with it. The reports of an organization come here in the order of
+    /// their times.
+    pub(super) fn compare(
+        &mut self,
+        new: &mut NewReport,
+        standing: &Standing,
+        other: Option<Hold>,
+    ) {
         if standing.stripe_customer_id.is_none() {
             return;
         }
         let organization_id = new.report.organization_id;
         let baseline = self.moving.get(&organization_id);
-        match baseline.and_then(|baseline| self.rules.judge(baseline, &new.report.content)) {
+        let judged = baseline.and_then(|baseline| self.rules.judge(baseline, &new.report.content));
+        match judged.or(other) {
             // One that waits is held once it could be sent.
             Some(hold) => {
                 if new.state == DeliveryState::Queued {

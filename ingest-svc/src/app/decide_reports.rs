@@ -20,6 +20,7 @@ use crate::{
         holds::{self, Candidate, Decided, Decider},
         missed_invoices, reporting,
         reports::{self, RecordedReport},
+        sources,
     },
 };
 
@@ -192,7 +193,7 @@ async fn record(
     holds::record(txn, organization_id, &rows, decision, decider, now).await
 }
 
-/// Schedules what is queued now, drops what the day rule does not permit, and moves the baseline to
+/// Makes the networks of the released known, schedules what is queued now, drops what the day rule does not permit, and moves the baseline to
 /// the latest of the released.
 async fn send(
     txn: &DatabaseTransaction,
@@ -201,6 +202,8 @@ async fn send(
     decided: &[Decided],
     now: DateTime<Utc>,
 ) -> Result<(), DbErr> {
+    let ids = open.iter().map(|report| report.id).collect();
+    sources::make_known(txn, organization_id, ids).await?;
     delivery::drop_outdated(txn, vec![organization_id], now).await?;
     let due: Vec<_> = decided
         .iter()

@@ -18,15 +18,18 @@ use crate::{
     app::{
         baselines::Baselines,
         observe::{observe, observe_tentatively},
+        sources::Sources,
     },
     domain::{
         delivery::{self, DeliveryState},
+        hold::HoldRules,
         notice::NewNotice,
+        refusal::Refusal,
         report::{RawReport, Report},
         standing::{Standing, SubscriptionStatus},
     },
     store::{
-        missed_invoices, notices,
+        conflicts, missed_invoices, notices, refusals,
         reporting::{self, Latest},
         reports::{self, NewReport},
         spool::{self, Spooled},
@@ -60,6 +63,13 @@ struct Candidate {
     report: Report,
 }
 
+/// A report with another count than the one that is recorded for its time.
+#[derive(Debug)]
+struct Refused<'a> {
+    report: &'a Report,
+    recorded_count: i32,
+}
+
 /// What the database holds for each key of a batch once it is committed.
 #[derive(Debug)]
 struct Committed {
@@ -77,8 +87,9 @@ struct Committed {
 pub(crate) async fn report_usage(parts: &Parts, raw: &[RawReport]) -> Result<Vec<Outcome>, Fault> {
     let now = parts.deps.clock.now();
     let parsed: Vec<_> = raw.iter().map(|raw| Report::parse(raw, now)).collect();
+    let valid: Vec<_> = parsed.iter().flatten().collect();
     let mut candidates: BTreeMap<Key, Candidate> = BTreeMap::new();
-    for report in parsed.iter().flatten() {
+    for report in valid.iter().copied() {
         candidates.entry(key(report)).or_insert_with(|| Candidate {
             id: parts.deps.ids.next(),
             report: report.clone(),
@@ -87,8 +98,9 @@ pub(crate) async fn report_usage(parts: &Parts, raw: &[RawReport]) -> Result<Vec
     let committed = if candidates.is_empty() {
         None
     } else {
-        Some(commit(parts, &candidates, now).await?)
+        Some(commit(parts, &valid, &candidates, now).await?)
     };
+    note_refusals(parts, raw, &parsed, &candidates, committed.as_ref(), now).await;
     let mut first = HashSet::new();
     parsed
         .into_iter()
@@ -107,17 +119,104 @@ fn key(report: &Report) -> Key {
     (report.organization_id, report.reported_at)
 }
 
+/// Takes note of what is refused, so that an admin sees it. Where that fails nobody but the admin misses
+/// anything.
+async fn note_refusals(
+    parts: &Parts,
+    raw: &[RawReport],
+    parsed: &[Result<Report, Vec<Violation>>],
+    candidates: &BTreeMap<Key, Candidate>,
+    committed: Option<&Committed>,
+    now: DateTime<Utc>,
+) {
+    let refusals: Vec<_> = raw
+        .iter()
+        .zip(parsed)
+        .filter_map(|(raw, parsed)| match parsed {
+            Err(violations) => Refusal::of_violations(raw, violations, now),
+            Ok(report) => {
+                let recorded = recorded_count(report, candidates, committed?)?;
+                (recorded != report.content.user_count)
+                    .then(|| Refusal::of_conflict(report, recorded, now))
+            }
+        })
+        .collect();
+    if refusals.is_empty() {
+        return;
+    }
+    if let Err(error) = refusals::note(&parts.db, &refusals, now).await {
+        db_fault(error).log();
+    }
+}
+
+/// The count that is recorded for the time of a report.
+fn recorded_count(
+    report: &Report,
+    candidates: &BTreeMap<Key, Candidate>,
+    committed: &Committed,
+) -> Option<i32> {
+    let key = key(report);
+    let candidate = candidates.get(&key)?;
+    let recorded = if committed.inserted.contains(&candidate.id) {
+        &candidate.report
+    } else {
+        &committed.known.get(&key)?.1
+    };
+    Some(recorded.content.user_count)
+}
+
+/// Keeps the reports that another count is recorded for, and tells of them; under the locks of their
+/// organizations.
+async fn keep_conflicts(
+    parts: &Parts,
+    txn: &DatabaseTransaction,
+    valid: &[&Report],
+    candidates: &BTreeMap<Key, Candidate>,
+    committed: &Committed,
+    now: DateTime<Utc>,
+) -> Result<(), DbErr> {
+    // Each once, however often the batch has it.
+    let refused: BTreeMap<_, _> = valid
+        .iter()
+        .filter_map(|report| {
+            let recorded_count = recorded_count(report, candidates, committed)?;
+            let count = report.content.user_count;
+            let refused = Refused {
+                report,
+                recorded_count,
+            };
+            (recorded_count != count).then_some(((key(report), count), refused))
+        })
+        .collect();
+    if refused.is_empty() {
+        return Ok(());
+    }
+    let with_ids: Vec<_> = refused
+        .values()
+        .map(|it| (parts.deps.ids.next(), it.report))
+        .collect();
+    let open = conflicts::keep(txn, &with_ids, now).await?;
+    let told = refused
+        .values()
+        .filter(|it| open.contains(&it.report.organization_id))
+        .map(|it| NewNotice::conflict(it.report, it.recorded_count, now));
+    notices::tell(txn, &told.collect::<Vec<_>>(), now).await
+}
+
 async fn commit(
     parts: &Parts,
+    valid: &[&Report],
     candidates: &BTreeMap<Key, Candidate>,
     now: DateTime<Utc>,
 ) -> Result<Committed, Fault> {
     if parts.org_presence.is_absent() {
-        return spool_all(parts, candidates, now).await.map_err(db_fault);
+        return spool_all(parts, valid, candidates, now)
+            .await
+            .map_err(db_fault);
     }
     match observe_tentatively(parts, candidates.values().map(|c| &c.report)).await {
         Ok(observed) => {
-            let committed = record(parts, candidates, &observed.standings, now)
+            let committed = record(parts, valid, candidates, &observed.standings, now)
                 .await
                 .map_err(db_fault)?;
             observe_recorded(parts, candidates, &committed, &observed.differing).await;
@@ -126,7 +225,7 @@ async fn commit(
         Err(fault) => {
             // No reason to refuse a report: it is kept aside until org-svc answers again.
             fault.log();
-            spool_all(parts, candidates, now).await
+            spool_all(parts, valid, candidates, now).await
         }
     }
     .map_err(db_fault)
@@ -156,29 +255,37 @@ async fn observe_recorded(
 
 async fn record(
     parts: &Parts,
+    valid: &[&Report],
     candidates: &BTreeMap<Key, Candidate>,
     observed: &HashMap<Uuid, Standing>,
     now: DateTime<Utc>,
 ) -> Result<Committed, DbErr> {
     let txn = parts.db.begin().await?;
     let standings = lock(&txn, candidates, observed).await?;
-    let mut baselines = Baselines::load(&txn, parts.hold_rules, standings.values()).await?;
+    let mut judges = Judges::load(
+        &txn,
+        parts.hold_rules,
+        &standings,
+        candidates.values().map(|candidate| &candidate.report),
+    )
+    .await?;
     let new: Vec<_> = candidates
         .values()
         .filter_map(|candidate| {
             let standing = standings.get(&candidate.report.organization_id)?;
             let report = candidate.report.clone();
             let mut new = new_report(candidate.id, report, now, standing, now);
-            baselines.compare(&mut new, standing);
+            judges.judge(&mut new, standing);
             Some(new)
         })
         .collect();
     let committed = insert(&txn, &new, candidates, standings, now).await?;
+    keep_conflicts(parts, &txn, valid, candidates, &committed, now).await?;
     let inserted = || {
         new.iter()
             .filter(|new| committed.inserted.contains(&new.id))
     };
-    baselines.keep(&txn, inserted()).await?;
+    judges.baselines.keep(&txn, inserted()).await?;
     #[cfg(not(feature = "plant-ack-before-commit"))]
     txn.commit().await?;
     #[cfg(feature = "plant-ack-before-commit")]
@@ -188,6 +295,38 @@ async fn record(
         .note(inserted().map(|new| new.report.reported_at), now);
     parts.queued.notify_one();
     Ok(committed)
+}
+
+/// What decides which reports of a batch are held, under the locks of their organizations.
+pub(super) struct Judges {
+    pub(super) baselines: Baselines,
+    sources: Sources,
+}
+
+impl Judges {
+    pub(super) async fn load<'a>(
+        txn: &DatabaseTransaction,
+        rules: HoldRules,
+        standings: &HashMap<Uuid, Standing>,
+        reports: impl Iterator<Item = &'a Report>,
+    ) -> Result<Self, DbErr> {
+        let baselines = Baselines::load(txn, rules, standings.values()).await?;
+        let linked = reports.filter(|report| {
+            let standing = standings.get(&report.organization_id);
+            standing.is_some_and(Standing::is_linked)
+        });
+        let last_counted = |id| baselines.last_counted(id);
+        let sources = Sources::load(txn, rules.new_network, linked, last_counted).await?;
+        Ok(Self { baselines, sources })
+    }
+
+    /// Holds a report where it is to be. The reports of an organization come here in the order of their
+    /// times.
+    pub(super) fn judge(&mut self, new: &mut NewReport, standing: &Standing) {
+        let of_source = self.sources.judge(&new.report);
+        self.baselines.compare(new, standing, of_source);
+        self.sources.follow(new, standing.is_linked());
+    }
 }
 
 /// Inserts reports under the locks of their organizations and notes when their queues are due.
@@ -226,6 +365,7 @@ pub(super) fn new_report(
         state: delivery::state_at_recording(standing, report.reported_at, now),
         first_attempt_at: delivery::first_attempt_at(report.reported_at, now),
         hold: None,
+        makes_network_known: false,
         report,
     }
 }
@@ -274,6 +414,7 @@ pub(super) async fn tell_held(
 
 async fn spool_all(
     parts: &Parts,
+    valid: &[&Report],
     candidates: &BTreeMap<Key, Candidate>,
     now: DateTime<Utc>,
 ) -> Result<Committed, DbErr> {
@@ -289,12 +430,14 @@ async fn spool_all(
         .collect();
     let inserted: HashSet<_> = spool::insert_new(&txn, &new).await?.into_iter().collect();
     let known = find_known(&txn, candidates, &inserted).await?;
-    txn.commit().await?;
-    Ok(Committed {
+    let committed = Committed {
         inserted,
         known,
         standings,
-    })
+    };
+    keep_conflicts(parts, &txn, valid, candidates, &committed, now).await?;
+    txn.commit().await?;
+    Ok(committed)
 }
 
 /// Locks the organizations of a batch and answers how each stands.

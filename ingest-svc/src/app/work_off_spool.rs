@@ -1,7 +1,7 @@
 //! Works off the spool once org-svc answers: the reports move to `usage_reports` under the ids that
 //! they were acknowledged with.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use billing_kit::Fault;
 use billing_kit_db::db_fault;
@@ -12,9 +12,8 @@ use uuid::Uuid;
 use crate::{
     Parts,
     app::{
-        baselines::Baselines,
         observe::observe,
-        report_usage::{new_report, schedule_queued, settle_missed, tell_held},
+        report_usage::{Judges, new_report, schedule_queued, settle_missed, tell_held},
     },
     domain::standing::Standing,
     store::{
@@ -175,7 +174,7 @@ async fn relocate(
     let latest: Vec<_> = latest.into_values().collect();
 
     let txn = parts.db.begin().await?;
-    let standings: BTreeMap<_, _> = reporting::lock_with_reports(&txn, &latest)
+    let standings: HashMap<_, _> = reporting::lock_with_reports(&txn, &latest)
         .await?
         .into_iter()
         .map(|standing| (standing.organization_id, standing))
@@ -183,7 +182,8 @@ async fn relocate(
     // Deleted before it is inserted: the insert leaves out what stands in the spool.
     let mut taken = spool::take(&txn, waiting.iter().map(|spooled| spooled.id).collect()).await?;
     taken.sort_by_key(|spooled| (spooled.report.organization_id, spooled.report.reported_at));
-    let mut baselines = Baselines::load(&txn, parts.hold_rules, standings.values()).await?;
+    let reports = taken.iter().map(|spooled| &spooled.report);
+    let mut judges = Judges::load(&txn, parts.hold_rules, &standings, reports).await?;
     let new: Vec<_> = taken
         .into_iter()
         .filter_map(
@@ -194,7 +194,7 @@ async fn relocate(
              }| {
                 let standing = standings.get(&report.organization_id)?;
                 let mut new = new_report(id, report, received_at, standing, now);
-                baselines.compare(&mut new, standing);
+                judges.judge(&mut new, standing);
                 Some(new)
             },
         )
@@ -209,7 +209,7 @@ async fn relocate(
     schedule_queued(&txn, new.iter()).await?;
     settle_missed(&txn, new.iter(), now).await?;
     tell_held(&txn, new.iter(), now).await?;
-    baselines.keep(&txn, new.iter()).await?;
+    judges.baselines.keep(&txn, new.iter()).await?;
     txn.commit().await?;
     parts
         .touched_days

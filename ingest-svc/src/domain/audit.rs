@@ -19,6 +19,7 @@ pub(crate) enum Action {
     HeldReportsReleased,
     HeldReportsDiscarded,
     ReportRetried,
+    ReportReplaced,
     FindingDismissed,
 }
 
@@ -29,9 +30,20 @@ impl Action {
             Self::HeldReportsReleased => "held_reports.released",
             Self::HeldReportsDiscarded => "held_reports.discarded",
             Self::ReportRetried => "report.retried",
+            Self::ReportReplaced => "report.replaced",
             Self::FindingDismissed => "finding.dismissed",
         }
     }
+}
+
+/// A report that was put in the place of a recorded one: the id, count and state of each.
+#[derive(Debug)]
+pub(crate) struct Replaced {
+    pub(crate) organization_id: Uuid,
+    pub(crate) reported_at: DateTime<Utc>,
+    pub(crate) recorded: (Uuid, Option<i32>, DeliveryState),
+    pub(crate) replacement: (Uuid, i32, DeliveryState),
+    pub(crate) conflict_id: Uuid,
 }
 
 /// What changed, as it was and as it is.
@@ -89,6 +101,28 @@ impl Change {
                 "report_id": report_id,
                 "reported_at": time_text(reported_at),
                 "delivery_state": state.as_str(),
+            }),
+        }
+    }
+
+    /// A refused report that took the place of the recorded one.
+    pub(crate) fn replaced(replaced: &Replaced) -> Self {
+        let (recorded_id, recorded_count, recorded_state) = replaced.recorded;
+        let (id, count, state) = replaced.replacement;
+        Self {
+            action: Action::ReportReplaced,
+            organization_id: replaced.organization_id,
+            before: Some(json!({
+                "report_id": recorded_id,
+                "user_count": recorded_count,
+                "delivery_state": recorded_state.as_str(),
+            })),
+            after: json!({
+                "report_id": id,
+                "user_count": count,
+                "delivery_state": state.as_str(),
+                "reported_at": time_text(replaced.reported_at),
+                "conflict_id": replaced.conflict_id,
             }),
         }
     }

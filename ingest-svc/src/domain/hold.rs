@@ -112,6 +112,8 @@ pub struct HoldRules {
     pub jump_seats: u32,
     /// Whether a report from another URL is held.
     pub other_url: bool,
+    /// Whether a further report of a day is held that raises its count from a network that is not known.
+    pub new_network: bool,
 }
 
 impl HoldRules {
@@ -172,6 +174,7 @@ mod tests {
         jump_factor: 10,
         jump_seats: 50,
         other_url: true,
+        new_network: true,
     };
 
     fn content(user_count: i32, instance_url: &str) -> Content {

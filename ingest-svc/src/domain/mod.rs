@@ -10,6 +10,9 @@ pub(crate) mod notice;
 #[cfg(test)]
 mod properties;
 pub(crate) mod reconciliation;
+pub(crate) mod refusal;
+pub(crate) mod replacement;
 pub(crate) mod report;
 pub(crate) mod retry;
+pub(crate) mod source;
 pub(crate) mod standing;

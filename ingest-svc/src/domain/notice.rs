@@ -5,7 +5,7 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{hold::Hold, report::Report};
+use super::{hold::Hold, report::Report, source::network_of};
 
 /// How long after the end of its period an invoice becomes final: what Stripe gives it as a draft.
 pub(crate) const DRAFT_TIME: TimeDelta = TimeDelta::hours(1);
@@ -20,6 +20,7 @@ const SILENT_NAMED_MAX: usize = 10;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NoticeKind {
     ReportHeld,
+    ReportConflict,
     HoldEnding,
     DeliveryRefused,
 }
@@ -29,6 +30,7 @@ impl NoticeKind {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::ReportHeld => "report.held",
+            Self::ReportConflict => "report.conflict",
             Self::HoldEnding => "hold.ending",
             Self::DeliveryRefused => "delivery.refused",
         }
@@ -60,6 +62,22 @@ impl NewNotice {
                 "instance_url": report.content.instance_url,
                 "reason": hold.reason.as_str(),
                 "message": hold.message,
+            }),
+        }
+    }
+
+    /// A report was refused because another count is recorded for its time: one a day is told of an
+    /// organization.
+    pub(crate) fn conflict(report: &Report, recorded_count: i32, now: DateTime<Utc>) -> Self {
+        Self {
+            kind: NoticeKind::ReportConflict,
+            organization_id: report.organization_id,
+            about: utc_day(now),
+            facts: json!({
+                "reported_at": time_text(report.reported_at),
+                "user_count": report.content.user_count,
+                "recorded_user_count": recorded_count,
+                "source_network": report.source.map(|it| network_of(it).to_string()),
             }),
         }
     }

@@ -103,11 +103,7 @@ impl Report {
                     user_count,
                 },
                 reported_at,
-                source: raw
-                    .source_address
-                    .parse()
-                    .ok()
-                    .map(|it: IpAddr| it.to_canonical()),
+                source: source_address(&raw.source_address),
             }),
             _ => Err(violations),
         }
@@ -125,6 +121,13 @@ pub(crate) fn parse_organization_id(text: &str) -> Result<Uuid, String> {
         .ok()
         .filter(|_| text.len() == TEXT_FORM_LEN)
         .ok_or_else(|| "It is no UUID, as in 0193a6f0-5f0e-7d2c-8c1b-1f2e3d4c5b6a.".to_owned())
+}
+
+/// An address as the gateway tells it, where it does.
+pub(super) fn source_address(text: &str) -> Option<IpAddr> {
+    text.parse()
+        .ok()
+        .map(|address: IpAddr| address.to_canonical())
 }
 
 /// One line, as a person sees it.

@@ -122,6 +122,11 @@ pub(crate) struct Standing {
 }
 
 impl Standing {
+    /// Whether it has a customer in Stripe, so that what it reports may be billed.
+    pub(crate) fn is_linked(&self) -> bool {
+        self.stripe_customer_id.is_some()
+    }
+
     /// What is assumed of an organization that org-svc could not be asked about: it never replaces
     /// what is known.
     pub(crate) fn unknown(organization_id: Uuid) -> Self {

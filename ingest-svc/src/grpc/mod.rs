@@ -2,6 +2,7 @@
 
 mod convert;
 mod holds;
+mod intake;
 mod reconciliation;
 mod reporting;
 

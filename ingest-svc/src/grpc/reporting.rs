@@ -2,8 +2,9 @@
 
 use billing_kit::{Fault, Violation, assertion::Verifier, proto_time};
 use billing_proto::ingest::v1::{
-    GetReportingSummaryRequest, GetReportingSummaryResponse, ListRefusedReportsRequest,
-    ListRefusedReportsResponse, ListReportingRequest, ListReportingResponse,
+    GetIntakeRequest, GetIntakeResponse, GetReportingSummaryRequest, GetReportingSummaryResponse,
+    ListRefusedReportsRequest, ListRefusedReportsResponse, ListReportingRequest,
+    ListReportingResponse, ReplaceReportRequest, ReplaceReportResponse,
     ReportingState as ProtoReportingState, RetryReportRequest, RetryReportResponse,
     UsageDay as ProtoUsageDay, reporting_service_server::ReportingService,
 };
@@ -16,11 +17,12 @@ use super::{
         page_size, page_token_from_text, page_token_to_text, recorded_to_proto, reporting_to_proto,
     },
     holds,
+    intake::intake_to_proto,
 };
 use crate::{
     Parts,
     app::{self, RefusedPage, ReportingPage, Summary},
-    domain::expectation::ReportingState,
+    domain::{expectation::ReportingState, report::parse_organization_id},
     store::summary::{Counts, UsageDay},
 };
 
@@ -116,6 +118,33 @@ impl ReportingService for ReportingFace {
         })?;
         let report = app::retry_report(&self.parts, &admin, id).await?;
         Ok(Response::new(RetryReportResponse {
+            report: Some(recorded_to_proto(report)),
+        }))
+    }
+
+    async fn get_intake(
+        &self,
+        request: Request<GetIntakeRequest>,
+    ) -> Result<Response<GetIntakeResponse>, Status> {
+        self.admins.reader(request.metadata())?;
+        let id = parse_organization_id(&request.into_inner().organization_id)
+            .map_err(|message| Fault::invalid(vec![Violation::new("organization_id", message)]))?;
+        let intake = app::get_intake(&self.parts, id).await?;
+        Ok(Response::new(intake_to_proto(intake)))
+    }
+
+    async fn replace_report(
+        &self,
+        request: Request<ReplaceReportRequest>,
+    ) -> Result<Response<ReplaceReportResponse>, Status> {
+        let admin = self.admins.admin(request.metadata())?;
+        let ReplaceReportRequest { conflict_id } = request.into_inner();
+        let id = Uuid::try_parse(&conflict_id).map_err(|_| {
+            let violation = Violation::new("conflict_id", "It is no UUID.");
+            Fault::invalid(vec![violation])
+        })?;
+        let report = app::replace_report(&self.parts, &admin, id).await?;
+        Ok(Response::new(ReplaceReportResponse {
             report: Some(recorded_to_proto(report)),
         }))
     }

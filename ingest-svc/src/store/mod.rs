@@ -4,6 +4,7 @@
 //! Functions take a connection or a transaction; the use case owns the transaction.
 
 pub(crate) mod audit_events;
+pub(crate) mod conflicts;
 mod day_rule;
 pub(crate) mod delivery;
 pub(crate) mod drains;
@@ -14,9 +15,11 @@ pub(crate) mod missed_invoices;
 pub(crate) mod notices;
 pub(crate) mod outbox;
 pub(crate) mod reconciliation;
+pub(crate) mod refusals;
 pub(crate) mod reporting;
 pub(crate) mod reports;
 pub(crate) mod retries;
+pub(crate) mod sources;
 pub(crate) mod spool;
 pub(crate) mod summary;
 
@@ -46,5 +49,7 @@ mod reconciliation_tests;
 mod retry_tests;
 #[cfg(test)]
 mod silence_tests;
+#[cfg(test)]
+mod source_tests;
 #[cfg(test)]
 mod tests;

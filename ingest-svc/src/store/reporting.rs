@@ -363,6 +363,25 @@ pub(crate) async fn set_baselines(
     db.execute_raw(sql(SET_BASELINES, values)).await.map(drop)
 }
 
+/// Takes note of a count that was put in the place of another one, or behind it, where it is the
+/// organization's latest; under its lock.
+pub(crate) async fn correct_latest(
+    db: &impl ConnectionTrait,
+    organization_id: Uuid,
+    user_count: i32,
+    reported_at: DateTime<Utc>,
+) -> Result<(), DbErr> {
+    const CORRECT: &str = "
+        UPDATE organization_reporting SET user_count = $2, last_reported_at = $3
+        WHERE organization_id = $1 AND last_reported_at <= $3";
+    let values = [
+        organization_id.into(),
+        user_count.into(),
+        reported_at.into(),
+    ];
+    db.execute_raw(sql(CORRECT, values)).await.map(drop)
+}
+
 /// What is known of an organization's reporting.
 #[derive(Debug, FromQueryResult)]
 pub(crate) struct Reporting {

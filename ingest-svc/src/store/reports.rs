@@ -7,7 +7,11 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{holds::HeldEnd, sql, unknown_word};
+use super::{
+    holds::HeldEnd,
+    sources::{address_text, network_text},
+    sql, unknown_word,
+};
 use crate::domain::{
     delivery::DeliveryState,
     hold::Hold,
@@ -27,28 +31,54 @@ pub(crate) struct NewReport {
     pub(crate) first_attempt_at: DateTime<Utc>,
     /// Why it is held, or will be when it could be sent; only for a held or waiting one.
     pub(crate) hold: Option<Hold>,
+    /// Whether its network is a known one of its organization by it.
+    pub(crate) makes_network_known: bool,
 }
 
 // One statement per batch. A row that stands in the spool already is left out: both paths hold the
-// organization's lock, so what one committed the other sees.
+// organization's lock, so what one committed the other sees. The networks of what is new are counted by
+// the same statement.
 const INSERT: &str = "
-    INSERT INTO usage_reports (id, organization_id, organization_name, instance_url, user_count,
-        deployment_type, reported_at, received_at, delivery_state, next_attempt_at, settled_at,
-        hold_reason, error_code, error_message)
-    SELECT id, organization_id, organization_name, instance_url, user_count, deployment_type,
-        reported_at, received_at, state,
-        CASE WHEN state = 'queued' THEN first_attempt_at END,
-        CASE WHEN state NOT IN ('queued', 'waiting', 'held') THEN received_at END,
-        nullif(hold_reason, ''), nullif(hold_reason, ''), nullif(hold_message, '')
-    FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::integer[], $6::text[],
-        $7::timestamptz[], $8::timestamptz[], $9::text[], $10::timestamptz[], $11::text[], $12::text[])
-        AS t (id, organization_id, organization_name, instance_url, user_count, deployment_type,
-            reported_at, received_at, state, first_attempt_at, hold_reason, hold_message)
-    WHERE NOT EXISTS (SELECT 1 FROM usage_report_spool s
-        WHERE s.organization_id = t.organization_id AND s.reported_at = t.reported_at)
-    ORDER BY organization_id, reported_at
-    ON CONFLICT (organization_id, reported_at) WHERE NOT adopted DO NOTHING
-    RETURNING id";
+    WITH t AS (
+        SELECT id, organization_id, organization_name, instance_url, user_count, deployment_type,
+            reported_at, received_at, state, first_attempt_at, hold_reason, hold_message,
+            source_address, network, makes_network_known
+        FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::integer[], $6::text[],
+            $7::timestamptz[], $8::timestamptz[], $9::text[], $10::timestamptz[], $11::text[],
+            $12::text[], $13::text[], $14::text[], $15::boolean[])
+            AS t (id, organization_id, organization_name, instance_url, user_count, deployment_type,
+                reported_at, received_at, state, first_attempt_at, hold_reason, hold_message,
+                source_address, network, makes_network_known)),
+    inserted AS (
+        INSERT INTO usage_reports (id, organization_id, organization_name, instance_url, user_count,
+            deployment_type, reported_at, received_at, delivery_state, next_attempt_at, settled_at,
+            hold_reason, error_code, error_message, source_address)
+        SELECT id, organization_id, organization_name, instance_url, user_count, deployment_type,
+            reported_at, received_at, state,
+            CASE WHEN state = 'queued' THEN first_attempt_at END,
+            CASE WHEN state NOT IN ('queued', 'waiting', 'held') THEN received_at END,
+            nullif(hold_reason, ''), nullif(hold_reason, ''), nullif(hold_message, ''),
+            nullif(source_address, '')::inet
+        FROM t
+        WHERE NOT EXISTS (SELECT 1 FROM usage_report_spool s
+            WHERE s.organization_id = t.organization_id AND s.reported_at = t.reported_at)
+        ORDER BY organization_id, reported_at
+        ON CONFLICT (organization_id, reported_at) WHERE NOT adopted DO NOTHING
+        RETURNING id),
+    seen AS (
+        INSERT INTO organization_source_networks AS n (organization_id, network, day, first_seen_at,
+            last_seen_at, report_count, counted)
+        SELECT t.organization_id, t.network::cidr, (t.received_at AT TIME ZONE 'UTC')::date,
+            min(t.received_at), max(t.received_at), count(t.id), bool_or(t.makes_network_known)
+        FROM inserted JOIN t USING (id) WHERE t.network <> ''
+        GROUP BY t.organization_id, t.network, (t.received_at AT TIME ZONE 'UTC')::date
+        ORDER BY t.organization_id, t.network
+        ON CONFLICT (organization_id, network, day) DO UPDATE SET
+            first_seen_at = least(n.first_seen_at, excluded.first_seen_at),
+            last_seen_at = greatest(n.last_seen_at, excluded.last_seen_at),
+            report_count = n.report_count + excluded.report_count,
+            counted = n.counted OR excluded.counted)
+    SELECT id FROM inserted";
 
 #[derive(Debug, FromQueryResult)]
 struct IdRow {
@@ -89,6 +119,9 @@ pub(crate) async fn insert_new(
                     .map_or_else(String::new, |h| h.message.clone())
             })
             .into(),
+            column(reports, |r| address_text(&r.report)).into(),
+            column(reports, |r| network_text(&r.report)).into(),
+            column(reports, |r| r.makes_network_known).into(),
         ],
     );
     let rows = IdRow::find_by_statement(statement).all(db).await?;

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 use uuid::Uuid;
 
-use super::sql;
+use super::{sources::address_text, sql};
 use crate::domain::report::{Content, Report};
 
 /// A report in the spool; its id is already fixed.
@@ -24,6 +24,7 @@ struct SpoolRow {
     user_count: i32,
     reported_at: DateTime<Utc>,
     received_at: DateTime<Utc>,
+    source_address: Option<String>,
 }
 
 impl SpoolRow {
@@ -36,6 +37,7 @@ impl SpoolRow {
             user_count,
             reported_at,
             received_at,
+            source_address,
         } = self;
         let content = Content {
             organization_name,
@@ -48,7 +50,7 @@ impl SpoolRow {
                 organization_id,
                 content,
                 reported_at,
-                source: None,
+                source: source_address.and_then(|it| it.parse().ok()),
             },
             received_at,
         }
@@ -62,10 +64,13 @@ struct IdRow {
 
 const INSERT: &str = "
     INSERT INTO usage_report_spool (id, organization_id, organization_name, instance_url, user_count,
-        reported_at, received_at)
-    SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::integer[],
-        $6::timestamptz[], $7::timestamptz[])
-        AS t (id, organization_id, organization_name, instance_url, user_count, reported_at, received_at)
+        reported_at, received_at, source_address)
+    SELECT id, organization_id, organization_name, instance_url, user_count, reported_at, received_at,
+        nullif(source_address, '')::inet
+    FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::integer[], $6::timestamptz[],
+        $7::timestamptz[], $8::text[])
+        AS t (id, organization_id, organization_name, instance_url, user_count, reported_at, received_at,
+            source_address)
     WHERE NOT EXISTS (SELECT 1 FROM usage_reports u WHERE NOT u.adopted
         AND u.organization_id = t.organization_id AND u.reported_at = t.reported_at)
     ORDER BY organization_id, reported_at
@@ -90,6 +95,7 @@ pub(crate) async fn insert_new(
             column(reports, |r| r.report.content.user_count).into(),
             column(reports, |r| r.report.reported_at).into(),
             column(reports, |r| r.received_at).into(),
+            column(reports, |r| address_text(&r.report)).into(),
         ],
     );
     let rows = IdRow::find_by_statement(statement).all(db).await?;
@@ -99,7 +105,8 @@ pub(crate) async fn insert_new(
 /// The reports that wait longest, but for those that were put aside.
 pub(crate) async fn oldest(db: &impl ConnectionTrait, limit: i64) -> Result<Vec<Spooled>, DbErr> {
     const OLDEST: &str = "
-        SELECT id, organization_id, organization_name, instance_url, user_count, reported_at, received_at
+        SELECT id, organization_id, organization_name, instance_url, user_count, reported_at, received_at,
+            host(source_address) AS source_address
         FROM usage_report_spool WHERE parked_at IS NULL ORDER BY received_at, id LIMIT $1";
     let rows = SpoolRow::find_by_statement(sql(OLDEST, [limit.into()]))
         .all(db)
@@ -112,7 +119,8 @@ pub(crate) async fn oldest(db: &impl ConnectionTrait, limit: i64) -> Result<Vec<
 pub(crate) async fn take(db: &impl ConnectionTrait, ids: Vec<Uuid>) -> Result<Vec<Spooled>, DbErr> {
     const TAKE: &str = "
         DELETE FROM usage_report_spool WHERE id = ANY($1)
-        RETURNING id, organization_id, organization_name, instance_url, user_count, reported_at, received_at";
+        RETURNING id, organization_id, organization_name, instance_url, user_count, reported_at,
+            received_at, host(source_address) AS source_address";
     let rows = SpoolRow::find_by_statement(sql(TAKE, [ids.into()]))
         .all(db)
         .await?;

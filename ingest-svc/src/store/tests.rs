@@ -60,6 +60,7 @@ pub(super) fn new_report(id: Uuid, report: Report, state: DeliveryState) -> NewR
         state,
         first_attempt_at: first_attempt_at(report.reported_at, now()),
         hold: None,
+        makes_network_known: true,
         report,
     }
 }

@@ -15,6 +15,7 @@ mod feed;
 mod metrics;
 mod reconciliation;
 mod silence;
+mod sources;
 
 /// How many batches of reports are delivered at once, so that a slow one delays few others.
 const RELAY_LANES: usize = 4;
@@ -60,6 +61,7 @@ pub(crate) fn spawn_all(parts: &Parts, reconcile_interval: TimeDelta, life: &Lif
     });
     life.spawn_worker("audit", tell);
     life.spawn_worker("silence", silence::run(parts.clone(), life.clone()));
+    life.spawn_worker("sources", sources::run(parts.clone(), life.clone()));
     life.spawn_worker("feed", feed::follow(parts.clone(), life.clone()));
     life.spawn_worker("metrics", metrics::run(parts.clone(), life.clone()));
     life.spawn_worker("days", days::run(parts.clone(), life.clone()));

@@ -43,10 +43,11 @@ pub(crate) struct Told {
 }
 
 /// What another service may tell of.
-const TOLD_ACTIONS: [&str; 4] = [
+const TOLD_ACTIONS: [&str; 5] = [
     "held_reports.released",
     "held_reports.discarded",
     "report.retried",
+    "report.replaced",
     "finding.dismissed",
 ];
 

@@ -37,6 +37,8 @@ pub(crate) enum NoticeKind {
     InstancesSilent,
     /// A report is held until an admin releases or discards it.
     ReportHeld,
+    /// A report was refused because another count is recorded for its time.
+    ReportConflict,
     /// The invoice that held reports belong on is soon final.
     HoldEnding,
     /// Stripe refused a report.
@@ -46,12 +48,13 @@ pub(crate) enum NoticeKind {
 }
 
 impl NoticeKind {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::OrganizationsPending,
         Self::OperationRefused,
         Self::SubscriptionStatusChanged,
         Self::InstancesSilent,
         Self::ReportHeld,
+        Self::ReportConflict,
         Self::HoldEnding,
         Self::DeliveryRefused,
         Self::FindingOpened,
@@ -65,6 +68,7 @@ impl NoticeKind {
             Self::SubscriptionStatusChanged => "subscription.status_changed",
             Self::InstancesSilent => "instances.silent",
             Self::ReportHeld => "report.held",
+            Self::ReportConflict => "report.conflict",
             Self::HoldEnding => "hold.ending",
             Self::DeliveryRefused => "delivery.refused",
             Self::FindingOpened => "finding.opened",
@@ -76,6 +80,7 @@ impl NoticeKind {
         match self {
             Self::InstancesSilent
             | Self::ReportHeld
+            | Self::ReportConflict
             | Self::HoldEnding
             | Self::DeliveryRefused
             | Self::FindingOpened => true,
@@ -205,6 +210,7 @@ impl About {
             | NoticeKind::OperationRefused
             | NoticeKind::SubscriptionStatusChanged
             | NoticeKind::ReportHeld
+            | NoticeKind::ReportConflict
             | NoticeKind::HoldEnding
             | NoticeKind::DeliveryRefused
             | NoticeKind::FindingOpened => Ok(Self::One(OrganizationId::parse(id)?, facts)),

@@ -4,7 +4,7 @@ use super::Counted;
 
 /// The actions of the audit trail that have a name in each language, in the order of these names. One
 /// that is newer than this gateway is shown by its own word.
-pub(in crate::dashboard) const ACTIONS: [&str; 21] = [
+pub(in crate::dashboard) const ACTIONS: [&str; 22] = [
     "organization.link_requested",
     "organization.linked",
     "organization.link_refused",
@@ -25,16 +25,18 @@ pub(in crate::dashboard) const ACTIONS: [&str; 21] = [
     "held_reports.released",
     "held_reports.discarded",
     "report.retried",
+    "report.replaced",
     "finding.dismissed",
 ];
 
 /// What a notice tells of, as a word of the contract.
-pub(in crate::dashboard) const NOTICE_KINDS: [&str; 8] = [
+pub(in crate::dashboard) const NOTICE_KINDS: [&str; 9] = [
     "organizations.pending",
     "operation.refused",
     "subscription.status_changed",
     "instances.silent",
     "report.held",
+    "report.conflict",
     "hold.ending",
     "delivery.refused",
     "finding.opened",
@@ -395,6 +397,24 @@ pub(in crate::dashboard) struct Messages {
     pub(in crate::dashboard) dismissed: &'static str,
     pub(in crate::dashboard) resolved: &'static str,
     pub(in crate::dashboard) notice_dismissed: &'static str,
+    // Where reports come from, and conflicts.
+    pub(in crate::dashboard) intake: &'static str,
+    pub(in crate::dashboard) intake_not_known: &'static str,
+    pub(in crate::dashboard) last_refusal: &'static str,
+    pub(in crate::dashboard) colon: &'static str,
+    pub(in crate::dashboard) conflicts: &'static str,
+    pub(in crate::dashboard) conflicts_intro: &'static str,
+    pub(in crate::dashboard) refused_count: &'static str,
+    pub(in crate::dashboard) recorded_count: &'static str,
+    pub(in crate::dashboard) source: &'static str,
+    pub(in crate::dashboard) refused_last: &'static str,
+    pub(in crate::dashboard) is_replaced: &'static str,
+    pub(in crate::dashboard) replace: &'static str,
+    pub(in crate::dashboard) notice_replaced: &'static str,
+    pub(in crate::dashboard) no_network: &'static str,
+    pub(in crate::dashboard) network: &'static str,
+    pub(in crate::dashboard) network_known: &'static str,
+    pub(in crate::dashboard) network_new: &'static str,
     // Refused reports.
     pub(in crate::dashboard) refused_short: &'static str,
     pub(in crate::dashboard) refused_intro: &'static str,

@@ -13,6 +13,7 @@ use utoipa::openapi::{Object, Type, schema::ObjectBuilder, schema::SchemaType};
 use crate::{
     domain::{
         api_key::access_word,
+        intake::RefusalReason,
         notice::notice_state_word,
         organization::{LinkKind, LinkState},
         reconciliation::FindingKind,
@@ -98,6 +99,10 @@ pub(crate) fn reporting_states() -> Object {
 
 pub(crate) fn hold_reasons() -> Object {
     one_of(HoldReason::ALL.map(HoldReason::word))
+}
+
+pub(crate) fn refusal_reasons() -> Object {
+    one_of(RefusalReason::ALL.map(RefusalReason::word))
 }
 
 pub(crate) fn finding_kinds() -> Object {

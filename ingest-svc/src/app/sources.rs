@@ -1,0 +1,128 @@
+//! Judging the reports of a batch by the networks that they come from, as they are recorded.
+
+use std::collections::{HashMap, HashSet};
+
+use chrono::{DateTime, Utc};
+use ipnet::IpNet;
+use sea_orm::{DatabaseTransaction, DbErr};
+use uuid::Uuid;
+
+use crate::{
+    domain::{
+        hold::Hold,
+        report::Report,
+        source::{self, Day, DayCount, day_of, network_of},
+    },
+    store::{
+        reports::NewReport,
+        sources::{self, Found},
+    },
+};
+
+/// What is known of the days and networks of a batch's reports, under the locks of their organizations.
+#[derive(Debug, Default)]
+pub(super) struct Sources {
+    /// Whether reports are held for their network.
+    is_on: bool,
+    days: HashMap<Day, DayCount>,
+    /// The networks that reports counted from, of those that were looked up.
+    known: HashSet<(Uuid, IpNet)>,
+    /// The organizations of which any network is known. Of the others nothing can be told.
+    with_known: HashSet<Uuid>,
+}
+
+impl Sources {
+    /// Looks up, by one statement, what is known of the reports of linked organizations whose day may have
+    /// a report already: by the time of their organization's last report that counts, or because the
+    /// batch has another one. On an ordinary night there is none, and nothing is asked.
+    pub(super) async fn load<'a>(
+        txn: &DatabaseTransaction,
+        is_on: bool,
+        linked: impl Iterator<Item = &'a Report>,
+        last_counted: impl Fn(Uuid) -> Option<DateTime<Utc>>,
+    ) -> Result<Self, DbErr> {
+        let mut sources = Self {
+            is_on,
+            ..Self::default()
+        };
+        let mut days = HashSet::new();
+        let further: Vec<_> = linked
+            .filter(|report| {
+                let (organization_id, day) = day_of(report);
+                let last = last_counted(organization_id);
+                !days.insert((organization_id, day))
+                    || last.is_some_and(|last| last.date_naive() >= day)
+            })
+            .collect();
+        if !further.is_empty() {
+            for found in sources::find(txn, &further).await? {
+                sources.take(found);
+            }
+        }
+        Ok(sources)
+    }
+
+    fn take(&mut self, found: Found) {
+        let Found {
+            day,
+            count,
+            network,
+            is_known,
+            has_known,
+        } = found;
+        if let Some(count) = count {
+            self.days.insert(day, count);
+        }
+        if is_known {
+            self.known.extend(network.map(|network| (day.0, network)));
+        }
+        if has_known {
+            self.with_known.insert(day.0);
+        }
+    }
+
+    /// Holds a report of a linked organization that raises its day's count from a network that is not
+    /// known. The reports of an organization come here in the order of their times.
+    pub(super) fn judge(&self, report: &Report) -> Option<Hold> {
+        let day = self.days.get(&day_of(report)).filter(|_| self.is_on)?;
+        let network = network_of(report.source?);
+        if self.is_known(report.organization_id, network) {
+            return None;
+        }
+        source::judge(report, *day, network)
+    }
+
+    /// Takes note of what became of a report. The first one of a day makes its network a known one; a
+    /// further one does not, or a stranger would only have to repeat a count before raising it.
+    pub(super) fn follow(&mut self, new: &mut NewReport, is_linked: bool) {
+        if !is_linked {
+            new.makes_network_known = true;
+            return;
+        }
+        if new.hold.is_some() {
+            return;
+        }
+        let report = &new.report;
+        let day = day_of(report);
+        let network = report.source.map(network_of);
+        let earlier = self.days.get(&day);
+        new.makes_network_known =
+            network.is_some_and(|network| earlier.is_none() || self.is_known(day.0, network));
+        if earlier.is_none_or(|earlier| report.reported_at > earlier.reported_at) {
+            let count = DayCount {
+                user_count: report.content.user_count,
+                reported_at: report.reported_at,
+            };
+            self.days.insert(day, count);
+        }
+        if let Some(network) = network.filter(|_| new.makes_network_known) {
+            self.known.insert((day.0, network));
+            self.with_known.insert(day.0);
+        }
+    }
+
+    fn is_known(&self, organization_id: Uuid, network: IpNet) -> bool {
+        self.known.contains(&(organization_id, network))
+            || !self.with_known.contains(&organization_id)
+    }
+}
