@@ -13,6 +13,7 @@ mod dashboard;
 mod domain;
 mod doors;
 mod grpc;
+mod in_flight;
 mod limits;
 mod reference;
 mod rest;
@@ -103,7 +104,7 @@ pub async fn start(config: Config, deps: Deps, life: Lifecycle) -> Result<Runnin
         limits.clone(),
         deps.ids,
     );
-    let (doors, watched) = doors::open(web, app, &health)
+    let (doors, reporter) = doors::open(web, app, &health, life.stop.clone())
         .await
         .map_err(|fault| fault.to_string())?;
     let listener = billing_kit::health::bind("LISTEN_ADDR", listen_addr).await?;
@@ -113,7 +114,9 @@ pub async fn start(config: Config, deps: Deps, life: Lifecycle) -> Result<Runnin
     for _ in 0..SENDERS {
         life.spawn_worker("report sender", sender.clone().run());
     }
-    life.spawn(watched.end_at(life.stop.clone()));
+    let (told, stop) = (health.clone(), life.stop.clone());
+    // It lasts as long as the process: the drain does not wait for it.
+    tokio::spawn(async move { told.report(reporter, &grpc::HEALTH_NAMES, stop).await });
     life.spawn_worker("limits", limits.forget_until(life.stop.clone()));
     life.spawn_worker(
         "public port",

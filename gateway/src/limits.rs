@@ -8,15 +8,9 @@
 //! is full again is forgotten, and the buckets have a maximum; past it everybody is let through for a
 //! moment, because to lose a report is worse than to take one too many.
 
-use std::{
-    hash::Hash,
-    net::{IpAddr, Ipv6Addr},
-    num::NonZeroU32,
-    sync::Arc,
-    time::Duration,
-};
+use std::{hash::Hash, net::IpAddr, num::NonZeroU32, sync::Arc, time::Duration};
 
-use billing_kit::Fault;
+use billing_kit::{Fault, accept::client_of};
 use billing_proto::common::v1::ErrorReason;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter, clock::Clock};
 use tokio_util::sync::CancellationToken;
@@ -26,8 +20,6 @@ use uuid::Uuid;
 const KEYS_MAX: usize = 2_000_000;
 /// How often full buckets are forgotten.
 const FORGET_INTERVAL: Duration = Duration::from_secs(60);
-/// The bits of an IPv6 address that name a source: what one customer of a provider is given.
-const IPV6_SOURCE_BITS: u32 = 64;
 
 /// How many reports a minute are taken; `None` for any number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +60,7 @@ impl ReportLimits {
     pub(crate) fn admit_address(&self, address: IpAddr) -> Result<(), Fault> {
         let admitted = self.0.addresses.as_ref();
         admitted
-            .map_or(Ok(()), |buckets| buckets.take(&source_of(address)))
+            .map_or(Ok(()), |buckets| buckets.take(&client_of(address)))
             .map_err(|wait| too_many("This address sends too many reports.", wait))
     }
 
@@ -136,17 +128,6 @@ impl<K: Eq + Hash + Clone> Buckets<K> {
     }
 }
 
-/// The source that an address stands for.
-fn source_of(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => IpAddr::V4(v4),
-        IpAddr::V6(v6) => {
-            let mask = u128::MAX << (Ipv6Addr::BITS - IPV6_SOURCE_BITS);
-            IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & mask))
-        }
-    }
-}
-
 fn too_many(message: &str, wait: Duration) -> Fault {
     let mut fault = Fault::new(ErrorReason::RateLimited, message);
     fault.retry_after = Some(wait);
@@ -185,14 +166,6 @@ mod tests {
         // A second may have passed meanwhile, not half a minute.
         assert!((60..90).contains(&all), "{all}");
         assert!(limits.admit_organization(Uuid::from_u128(2)).is_ok());
-    }
-
-    #[test]
-    fn a_network_of_ipv6_is_one_source() {
-        let source = |text: &str| source_of(text.parse().unwrap()).to_string();
-        assert_eq!(source("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
-        assert_eq!(source("2001:db8:1:3::6"), "2001:db8:1:3::");
-        assert_eq!(source("::ffff:203.0.113.9"), "203.0.113.9");
     }
 
     #[test]

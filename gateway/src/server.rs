@@ -1,14 +1,12 @@
 //! The public port: HTTP/1.1 and HTTP/2 without TLS, with limits on what a client may hold.
 
 use std::{
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
 
+use billing_kit::accept::{Acceptor, Connection, Limits};
 use http::Request;
 use hyper::body::Incoming;
 use hyper_util::{
@@ -16,10 +14,7 @@ use hyper_util::{
     server::{conn::auto, graceful::GracefulShutdown},
     service::TowerToHyperService,
 };
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::Semaphore,
-};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower::{ServiceExt, util::MapRequest};
 
@@ -29,10 +24,14 @@ use crate::{
     web::{Peer, name_the_client},
 };
 
-/// The most connections that are open at once; more wait to be accepted.
-const CONNECTIONS_MAX: usize = 20_000;
-/// A connection's first request has come within this time, or the connection is closed: whoever
-/// says nothing, or says it letter by letter, holds nothing for long.
+/// The most connections that are open at once.
+const CONNECTIONS_MAX: usize = 10_000;
+/// The most connections of one peer. A proxy that `TRUSTED_PROXIES` names may have them all, and so may
+/// this machine.
+const CONNECTIONS_PER_PEER_MAX: usize = 1_000;
+/// The same for a peer in a private network, which may be a proxy that nobody named.
+const CONNECTIONS_PER_PRIVATE_PEER_MAX: usize = 5_000;
+/// A connection's first request has come within this time, or the connection is closed.
 const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long an HTTP/1.1 connection may be idle, or take to send the head of its next request.
 /// Longer than ingresses keep theirs (60 s), so that it is the ingress that closes them.
@@ -40,14 +39,14 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 /// An HTTP/2 connection whose other side is silent is asked after this time whether it lives.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How many requests of one HTTP/2 connection are worked on at once; an ingress sends many.
-const STREAMS_PER_CONNECTION_MAX: u32 = 1_000;
+/// How many requests of one HTTP/2 connection are worked on at once.
+const STREAMS_PER_CONNECTION_MAX: u32 = 128;
+/// The same of a proxy that `TRUSTED_PROXIES` names: it sends the requests of many.
+const STREAMS_PER_PROXY_CONNECTION_MAX: u32 = 1_000;
 /// The largest head of a request, in bytes.
 const HEADER_BYTES_MAX: u32 = 32 * 1024;
 /// The buffer of an HTTP/1.1 connection, in bytes.
-const BUFFER_BYTES_MAX: usize = 64 * 1024;
-/// Between two attempts to accept while the process has no file descriptor left.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+const BUFFER_BYTES_MAX: usize = 32 * 1024;
 
 /// Serves until `stop`; then lets the requests in flight end, and closes connections that are idle.
 pub(crate) async fn serve(
@@ -56,44 +55,53 @@ pub(crate) async fn serve(
     proxies: TrustedProxies,
     stop: CancellationToken,
 ) {
-    let http = Arc::new(http());
     let proxies = Arc::new(proxies);
-    let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut acceptor = Acceptor::new("public", listener, limits(Arc::clone(&proxies)));
+    let of_one = http(STREAMS_PER_CONNECTION_MAX);
+    let of_proxies = http(STREAMS_PER_PROXY_CONNECTION_MAX);
     let graceful = GracefulShutdown::new();
+    let begin = |(connection, peer): (Connection, SocketAddr)| {
+        let http = if proxies.contains(peer.ip().to_canonical()) {
+            &of_proxies
+        } else {
+            &of_one
+        };
+        tokio::spawn(serve_one(
+            connection,
+            doors.clone(),
+            http,
+            &proxies,
+            &graceful,
+        ));
+    };
     loop {
-        let accepted = tokio::select! {
+        tokio::select! {
             () = stop.cancelled() => break,
-            accepted = accept(&listener, &connections) => accepted,
-        };
-        let Some((stream, peer, permit)) = accepted else {
-            continue;
-        };
-        let served = connection(stream, peer, doors.clone(), &http, &proxies, &graceful);
-        tokio::spawn(async move {
-            served.await;
-            drop(permit);
-        });
+            accepted = acceptor.accept() => begin(accepted),
+        }
     }
-    drop((listener, doors));
+    while let Some(accepted) = acceptor.accept_last().await {
+        begin(accepted);
+    }
+    acceptor.close().await;
+    drop(doors);
     graceful.shutdown().await;
 }
 
-async fn accept(
-    listener: &TcpListener,
-    connections: &Arc<Semaphore>,
-) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
-    let permit = Arc::clone(connections).acquire_owned().await.ok()?;
-    match listener.accept().await {
-        Ok((stream, peer)) => Some((stream, peer, permit)),
-        Err(error) => {
-            tracing::warn!(%error, "a connection could not be accepted");
-            tokio::time::sleep(ACCEPT_PAUSE).await;
-            None
+fn limits(proxies: Arc<TrustedProxies>) -> Limits {
+    let share = move |peer: IpAddr| {
+        if peer.is_loopback() || proxies.contains(peer) {
+            CONNECTIONS_MAX
+        } else if proxies.is_unknown_proxy(peer) {
+            CONNECTIONS_PER_PRIVATE_PEER_MAX
+        } else {
+            CONNECTIONS_PER_PEER_MAX
         }
-    }
+    };
+    Limits::with_shares(CONNECTIONS_MAX, FIRST_REQUEST_TIMEOUT, share)
 }
 
-fn http() -> auto::Builder<TokioExecutor> {
+fn http(streams_max: u32) -> auto::Builder<TokioExecutor> {
     let mut http = auto::Builder::new(TokioExecutor::new());
     http.http1()
         .timer(TokioTimer::new())
@@ -103,47 +111,35 @@ fn http() -> auto::Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .keep_alive_interval(KEEP_ALIVE_INTERVAL)
         .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
-        .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
+        .max_concurrent_streams(streams_max)
         .max_header_list_size(HEADER_BYTES_MAX);
     http
 }
 
-fn connection(
-    stream: TcpStream,
-    peer: SocketAddr,
+fn serve_one(
+    connection: Connection,
     doors: Doors,
-    http: &Arc<auto::Builder<TokioExecutor>>,
+    http: &auto::Builder<TokioExecutor>,
     proxies: &Arc<TrustedProxies>,
     graceful: &GracefulShutdown,
 ) -> impl Future<Output = ()> + Send + 'static {
-    let _not_for_this_socket = stream.set_nodelay(true);
-    let asked = Arc::new(AtomicBool::new(false));
-    let seen = Arc::clone(&asked);
+    let info = connection.info();
     let proxies = Arc::clone(proxies);
     let service: MapRequest<Doors, _> = doors.map_request(move |mut request: Request<Incoming>| {
-        seen.store(true, Ordering::Relaxed);
-        let peer = Peer(peer.ip());
+        info.request_came();
+        let peer = Peer(info.peer.ip());
+        let client = name_the_client(request.headers_mut(), peer, &proxies);
         request.extensions_mut().insert(peer);
-        name_the_client(request.headers_mut(), peer, &proxies);
+        request.extensions_mut().insert(client);
+        request.extensions_mut().insert(info.clone());
         request
     });
     let served = http
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
+        .serve_connection(TokioIo::new(connection), TowerToHyperService::new(service))
         .into_owned();
     let served = graceful.watch(served);
     async move {
-        let mut served = std::pin::pin!(served);
-        let ended = tokio::select! {
-            ended = &mut served => ended,
-            () = tokio::time::sleep(FIRST_REQUEST_TIMEOUT) => {
-                if !asked.load(Ordering::Relaxed) {
-                    tracing::debug!("a connection asked nothing in time");
-                    return;
-                }
-                served.await
-            }
-        };
-        if let Err(error) = ended {
+        if let Err(error) = served.await {
             // Clients go away in the middle every day.
             tracing::debug!(%error, "a connection ended badly");
         }

@@ -17,6 +17,7 @@ use crate::{
         session_cookie::{CookieJar, SessionCookies, SessionToken},
         trusted_proxies::{TrustedProxies, session_form},
     },
+    in_flight::Client,
     limits::ReportLimits,
 };
 
@@ -220,12 +221,23 @@ fn client_address(peer: Peer, headers: &HeaderMap, proxies: &TrustedProxies) -> 
 }
 
 /// Writes where a request came from to where all our services read it, over whatever the client
-/// wrote there.
-pub(crate) fn name_the_client(headers: &mut HeaderMap, peer: Peer, proxies: &TrustedProxies) {
+/// wrote there. Who the limits count the request for.
+pub(crate) fn name_the_client(
+    headers: &mut HeaderMap,
+    peer: Peer,
+    proxies: &TrustedProxies,
+) -> Client {
     let address = client_address(peer, headers, proxies);
+    // A proxy that TRUSTED_PROXIES does not name must not be taken for one client.
+    let is_hidden = headers.contains_key(FORWARDED_FOR) && proxies.is_unknown_proxy(peer.0);
     headers.remove(CLIENT_ADDRESS);
     if let Ok(value) = HeaderValue::try_from(address.to_string()) {
         headers.insert(CLIENT_ADDRESS, value);
+    }
+    if is_hidden || address.is_loopback() || proxies.contains(address) {
+        Client::Many(address)
+    } else {
+        Client::one(address)
     }
 }
 

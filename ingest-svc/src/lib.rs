@@ -162,18 +162,19 @@ pub async fn start(config: Config, deps: Deps, life: Lifecycle) -> Result<Runnin
         .add_service(ReconciliationServiceServer::new(reconciliation))
         .add_service(ReportingServiceServer::new(reporting))
         .add_service(HeldReportServiceServer::new(held_reports));
+    let health = Health::new(move || {
+        let db = db.clone();
+        async move { billing_kit_db::is_reachable(&db).await }
+    });
     let (tls, stop) = (config.listen.tls.clone(), life.stop.clone());
+    let told = health.clone();
     life.spawn_worker("grpc", async move {
         if let Err(error) =
-            server::serve(listener, tls.as_ref(), routes, access::table(), stop).await
+            server::serve(listener, tls.as_ref(), routes, access::table(), told, stop).await
         {
             tracing::error!(%error, "the gRPC server stopped");
         }
     });
 
-    let health = Health::new(move || {
-        let db = db.clone();
-        async move { billing_kit_db::is_reachable(&db).await }
-    });
     Ok(Running { addr, health })
 }

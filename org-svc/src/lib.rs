@@ -149,11 +149,14 @@ pub async fn start(config: Config, deps: Deps, life: Lifecycle) -> Result<Runnin
         life.spawn_worker("notices", sending);
     }
     life.spawn_worker("subscriptions", worker::subscriptions::run(organizations));
-    life.spawn_worker("grpc", serve(config, listener, routes, life.clone()));
     let health = Health::new(move || {
         let db = db.clone();
         async move { billing_kit_db::is_reachable(&db).await }
     });
+    life.spawn_worker(
+        "grpc",
+        serve(config, listener, routes, health.clone(), life.clone()),
+    );
     Ok(Running { addr, health })
 }
 
@@ -209,10 +212,16 @@ fn routes(
         .add_service(NoticeServiceServer::new(notices)))
 }
 
-async fn serve(config: Config, listener: TcpListener, routes: Routes, life: Lifecycle) {
+async fn serve(
+    config: Config,
+    listener: TcpListener,
+    routes: Routes,
+    health: Health,
+    life: Lifecycle,
+) {
     let table = access::table(&config.org_readers);
     let tls = config.listen.tls.as_ref();
-    if let Err(error) = server::serve(listener, tls, routes, table, life.stop).await {
+    if let Err(error) = server::serve(listener, tls, routes, table, health, life.stop).await {
         tracing::error!(%error, "the gRPC port stopped");
     }
 }

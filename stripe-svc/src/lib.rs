@@ -131,19 +131,20 @@ pub async fn start(config: Config, deps: Deps, life: Lifecycle) -> Result<Runnin
             CustomerServiceServer::new(customers).max_decoding_message_size(MESSAGE_BYTES_MAX),
         )
         .add_service(WebhookServiceServer::new(inbox).max_decoding_message_size(MESSAGE_BYTES_MAX));
-    let (tls, stop) = (config.listen.tls, life.stop.clone());
-    life.spawn_worker("grpc", async move {
-        if let Err(error) =
-            server::serve(listener, tls.as_ref(), routes, access::table(), stop).await
-        {
-            tracing::error!(%error, "the gRPC server stopped");
-        }
-    });
-
     // Stripe's health is not ours: while it is away, every caller is told so and comes again.
     let health = Health::new(move || {
         let db = db.clone();
         async move { billing_kit_db::is_reachable(&db).await }
     });
+    let (tls, stop) = (config.listen.tls, life.stop.clone());
+    let told = health.clone();
+    life.spawn_worker("grpc", async move {
+        if let Err(error) =
+            server::serve(listener, tls.as_ref(), routes, access::table(), told, stop).await
+        {
+            tracing::error!(%error, "the gRPC server stopped");
+        }
+    });
+
     Ok(Running { addr, health })
 }

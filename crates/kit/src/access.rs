@@ -9,11 +9,10 @@ use std::{
 use billing_proto::common::v1::ErrorReason;
 use futures::future::{Either, Ready, ready};
 use http::{Request, Response};
-use tonic::transport::server::TlsConnectInfo;
-use tonic::{body::Body, transport::server::TcpConnectInfo};
+use tonic::{body::Body, transport::server::TlsConnectInfo};
 use tower::{Layer, Service};
 
-use crate::{fault::Fault, tls};
+use crate::{accept::ConnectionInfo, fault::Fault, tls};
 
 /// Who calls: put into every request that was let in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,11 +133,11 @@ where
 
 fn caller_of<B>(request: &Request<B>) -> Option<Caller> {
     let extensions = request.extensions();
-    if let Some(tls) = extensions.get::<TlsConnectInfo<TcpConnectInfo>>() {
+    if let Some(tls) = extensions.get::<TlsConnectInfo<ConnectionInfo>>() {
         let certificates = tls.peer_certs()?;
         return tls::identity_of(certificates.first()?).map(Caller::Service);
     }
-    let peer = extensions.get::<TcpConnectInfo>()?.remote_addr()?;
+    let peer = extensions.get::<ConnectionInfo>()?.peer;
     peer.ip().is_loopback().then_some(Caller::Loopback)
 }
 

@@ -8,6 +8,7 @@
 #[cfg(all(feature = "chaos", not(debug_assertions)))]
 compile_error!("the feature `chaos` moves the clock: no release build has it");
 
+pub mod accept;
 pub mod access;
 pub mod assertion;
 pub mod client;

@@ -2,6 +2,7 @@
 
 use std::{fmt::Display, future::Future, process::ExitCode, time::Duration};
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -14,8 +15,10 @@ use crate::{
     metrics, telemetry,
 };
 
-/// Between "not ready" and "no more requests": load balancers need a moment to look away.
-const UNREADY_PAUSE: Duration = Duration::from_millis(200);
+/// The most files and connections that a process opens, if the system allows so many.
+const FILES_MAX: u64 = 65_536;
+/// Between "not ready" and "no more connections": load balancers need a moment to look away.
+const UNREADY_PAUSE: Duration = Duration::from_secs(1);
 
 /// The tasks of a process and the two signals that end them.
 #[derive(Debug, Clone, Default)]
@@ -88,6 +91,7 @@ where
     let process = process(&config);
     telemetry::init(process.log_format, &process.log_filter);
     metrics::begin();
+    raise_file_limit();
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -124,6 +128,17 @@ where
     }
 }
 
+/// A connection is a file descriptor, and what a process may open at first is often only 1,024.
+fn raise_file_limit() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(soft, hard)| {
+        let wanted = hard.min(FILES_MAX).max(soft);
+        setrlimit(Resource::RLIMIT_NOFILE, wanted, hard)
+    });
+    if let Err(error) = raised {
+        tracing::warn!(%error, "the limit of open files cannot be raised");
+    }
+}
+
 async fn live(
     name: &'static str,
     lifecycle: Lifecycle,
@@ -131,16 +146,15 @@ async fn live(
     health_listener: TcpListener,
     grace: Duration,
 ) -> bool {
-    let drain = CancellationToken::new();
     let closed = CancellationToken::new();
-    let health_task = tokio::spawn(health.serve(health_listener, drain.clone(), closed.clone()));
+    let health_task = tokio::spawn(health.clone().serve(health_listener, closed.clone()));
     tracing::info!("{name} is up");
     let asked = tokio::select! {
         () = told_to_stop() => true,
         () = lifecycle.stop.cancelled() => false,
     };
     tracing::info!("{name} stops");
-    drain.cancel();
+    health.drain();
     tokio::time::sleep(UNREADY_PAUSE).await;
     // A second signal means now.
     let drained = tokio::select! {

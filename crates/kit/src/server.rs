@@ -1,6 +1,6 @@
 //! The server stack of a gRPC service.
 
-use std::{collections::BTreeSet, convert::Infallible, net::SocketAddr, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, pin::Pin, time::Duration};
 
 use futures::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, Request, Response};
@@ -8,27 +8,30 @@ use prost::Message;
 use prost_types::{FileDescriptorProto, FileDescriptorSet};
 use std::task::{Context, Poll};
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
-use tonic::{
-    body::Body,
-    service::Routes,
-    transport::{Server, server::TcpIncoming},
-};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tonic::{body::Body, service::Routes, transport::Server};
 use tonic_web::GrpcWebLayer;
 use tower::{Layer, Service, ServiceBuilder};
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument;
 
 use crate::{
+    accept::{Acceptor, ConnectionInfo, Limits},
     access::{AccessLayer, AccessTable},
     context::{REQUEST_ID, RequestContext},
     fault::Fault,
+    health::{self, Health},
     metrics,
     tls::TlsFiles,
 };
 
 /// How many requests of one connection are worked on at once; more wait in the connection.
 const STREAMS_PER_CONNECTION_MAX: u32 = 1_000;
+/// The callers are services of ours, each with a few connections.
+const CONNECTIONS_MAX: usize = 4_096;
+const CONNECTIONS_PER_CLIENT_MAX: usize = 512;
+/// The TLS handshake, HTTP/2's preface and a first request have come within this time.
+const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// No call takes longer, whatever its caller allows; streams are not bound by it.
 const REQUEST_DURATION_MAX: Duration = Duration::from_secs(60);
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
@@ -86,19 +89,24 @@ fn files_of(services: &[&str], all: FileDescriptorSet) -> FileDescriptorSet {
     }
 }
 
-/// Serves `routes`, and gRPC's health, until `stop`; then lets the requests in flight end.
+/// Serves `routes`, and gRPC's health, until `stop`; then lets the requests in flight end, and those of
+/// connections that have just been made.
 ///
 /// # Errors
-/// The certificates cannot be used, or the listener broke.
+/// The certificates cannot be used.
 pub async fn serve(
     listener: TcpListener,
     tls: Option<&TlsFiles>,
     routes: Routes,
     access: AccessTable,
+    health: Health,
     stop: CancellationToken,
 ) -> Result<(), tonic::transport::Error> {
+    let stopping = stop.clone();
     let layers = ServiceBuilder::new()
-        // Outermost, so that every line that is logged below, and every answer, has the request's id.
+        .map_request(move |request| arrived(request, &stopping))
+        // Outside of the rest, so that every line that is logged below, and every answer, has the
+        // request's id.
         .layer(ContextLayer::between_services())
         // A panic becomes an answer here, where the line that is logged of it still has that id.
         .layer(CatchPanicLayer::custom(panicked))
@@ -116,23 +124,72 @@ pub async fn serve(
     if let Some(files) = tls {
         server = server.tls_config(files.server())?;
     }
-    let (mut reporter, health) = tonic_health::server::health_reporter();
-    let routes = routes.add_service(health);
-    // An answer is several small writes, its trailers the last of them: none waits until the caller
-    // has acknowledged the one before, which it does only after 40 ms.
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let (reporter, grpc_health) = health::reporter().await;
+    let routes = routes.add_service(grpc_health);
+    let limits = Limits::new(
+        CONNECTIONS_MAX,
+        CONNECTIONS_PER_CLIENT_MAX,
+        FIRST_REQUEST_TIMEOUT,
+    );
+    let acceptor = Acceptor::new("gRPC", listener, limits);
+    let incoming = acceptor.into_incoming(stop.clone());
+    // The shutdown begins when there are no more connections to come, and not before.
     let serving = server
         .add_routes(routes)
-        .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
-    // A client that watches health holds a stream, which would hold up the drain.
-    let farewell = async {
-        stop.cancelled().await;
-        reporter.clear_service_status("").await;
-        std::future::pending::<Infallible>().await
-    };
+        .serve_with_incoming_shutdown(incoming, std::future::pending());
     tokio::select! {
         served = serving => served,
-        never = farewell => match never {},
+        never = health.report(reporter, &[""], stop) => match never {},
+    }
+}
+
+/// A request has come over its connection, and ends with the process if it could last for ever.
+fn arrived(request: Request<Body>, stop: &CancellationToken) -> Request<Body> {
+    if let Some(info) = request.extensions().get::<ConnectionInfo>() {
+        info.request_came();
+    }
+    if is_endless(request.uri().path()) {
+        let stop = stop.clone();
+        return request.map(|body| Body::new(EndingBody::new(body, stop)));
+    }
+    request
+}
+
+/// Whether a call lasts until its caller ends it: reflection, which answers what the caller sends.
+pub fn is_endless(path: &str) -> bool {
+    path.starts_with("/grpc.reflection.")
+}
+
+/// A request's body that ends when the process stops: a caller that keeps a stream open and asks
+/// nothing does not hold up the drain.
+#[derive(Debug)]
+pub struct EndingBody<B> {
+    body: B,
+    stop: Pin<Box<WaitForCancellationFutureOwned>>,
+}
+
+impl<B> EndingBody<B> {
+    /// Ends `body` at `stop`.
+    pub fn new(body: B, stop: CancellationToken) -> Self {
+        Self {
+            body,
+            stop: Box::pin(stop.cancelled_owned()),
+        }
+    }
+}
+
+impl<B: http_body::Body + Unpin> http_body::Body for EndingBody<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<B::Data>, B::Error>>> {
+        if self.stop.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(None);
+        }
+        Pin::new(&mut self.body).poll_frame(cx)
     }
 }
 

@@ -64,7 +64,8 @@ impl TrustedProxies {
         is_inside && !self.contains(peer)
     }
 
-    fn contains(&self, address: IpAddr) -> bool {
+    /// Whether an address is one of these proxies.
+    pub(crate) fn contains(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(&address))
     }
 }

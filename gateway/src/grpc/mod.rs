@@ -8,9 +8,12 @@ mod records;
 mod translate;
 
 use axum::response::Response;
-use billing_kit::{Fault, server::reflection};
+use billing_kit::{
+    Fault,
+    health::{self, Health},
+    server::reflection,
+};
 use billing_proto::admin::v1::admin_service_server::{AdminServiceServer, SERVICE_NAME};
-use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic_health::{ServingStatus, server::HealthReporter};
 use tower_http::catch_panic::CatchPanicLayer;
@@ -22,33 +25,21 @@ use admin_service::AdminFace;
 /// The largest request, in bytes: the same as a REST body.
 const REQUEST_BYTES_MAX: usize = crate::web::BODY_BYTES_MAX;
 /// The names under which health is told: the server's own is empty.
-const HEALTH_NAMES: [&str; 2] = ["", SERVICE_NAME];
+pub(crate) const HEALTH_NAMES: [&str; 2] = ["", SERVICE_NAME];
 
-/// The health that gRPC clients watch.
-#[derive(Clone)]
-pub(crate) struct WatchedHealth(HealthReporter);
-
-impl WatchedHealth {
-    /// Ends the streams of those who watch once `stop` is told: they would never end by themselves,
-    /// and the drain waits for every stream.
-    pub(crate) async fn end_at(mut self, stop: CancellationToken) {
-        stop.cancelled().await;
-        for name in HEALTH_NAMES {
-            self.0.clear_service_status(name).await;
-        }
-    }
-}
-
-/// All of gRPC.
+/// All of gRPC, and what its health is told by.
 ///
 /// # Errors
 /// The descriptors for reflection cannot be read.
-pub(crate) async fn routes(app: App) -> Result<(Routes, WatchedHealth), Fault> {
-    let (reporter, health) = tonic_health::server::health_reporter();
+pub(crate) async fn routes(app: App, ready: &Health) -> Result<(Routes, HealthReporter), Fault> {
+    let (reporter, health) = health::reporter().await;
+    let status = if ready.is_ready() {
+        ServingStatus::Serving
+    } else {
+        ServingStatus::NotServing
+    };
     for name in HEALTH_NAMES {
-        reporter
-            .set_service_status(name, ServingStatus::Serving)
-            .await;
+        reporter.set_service_status(name, status).await;
     }
     let admin =
         AdminServiceServer::new(AdminFace::new(app)).max_decoding_message_size(REQUEST_BYTES_MAX);
@@ -57,7 +48,7 @@ pub(crate) async fn routes(app: App) -> Result<(Routes, WatchedHealth), Fault> {
         .add_service(admin)
         .into_axum_router()
         .layer(CatchPanicLayer::custom(panicked));
-    Ok((Routes::from(router), WatchedHealth(reporter)))
+    Ok((Routes::from(router), reporter))
 }
 
 fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {

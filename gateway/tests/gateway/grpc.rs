@@ -280,18 +280,47 @@ async fn reflection_tells_nothing_of_the_services_behind() {
     }
 }
 
+/// An open reflection stream held the drain for 20 s, and the process exited with 1.
 #[tokio::test]
-async fn whoever_watches_health_does_not_hold_up_the_end() {
+async fn fm27_whoever_watches_health_or_reflects_does_not_hold_up_the_end() {
     use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
     let world = World::new().await;
     let mut health = HealthClient::new(channel(&world));
-    let request = HealthCheckRequest {
-        service: "billing.admin.v1.AdminService".to_owned(),
+    let mut watches = Vec::new();
+    for service in ["", "billing.admin.v1.AdminService"] {
+        let service = service.to_owned();
+        let request = HealthCheckRequest { service };
+        let mut watch = health.watch(request).await.unwrap().into_inner();
+        let first = watch.next().await.unwrap().unwrap();
+        assert_eq!(first.status, 1, "serving");
+        watches.push(watch);
+    }
+    let request = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::ListServices(String::new())),
     };
-    let mut watch = health.watch(request).await.unwrap().into_inner();
-    let first = watch.next().await.unwrap().unwrap();
-    assert_eq!(first.status, 1, "serving");
+    let requests = tokio_stream::iter([request]).chain(tokio_stream::pending());
+    let mut reflection = ServerReflectionClient::new(channel(&world));
+    let answers = reflection.server_reflection_info(requests).await;
+    let mut answers = answers.unwrap().into_inner();
+    answers.next().await.unwrap().unwrap();
     assert!(world.life.drain(Duration::from_secs(10)).await);
+}
+
+/// It said that it serves until the end of the process.
+#[tokio::test]
+async fn fm24_health_without_a_name_says_what_readiness_says() {
+    use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+    let world = World::new().await;
+    let mut health = HealthClient::new(channel(&world));
+    let mut watch = health.watch(HealthCheckRequest::default()).await;
+    let watch = watch.as_mut().unwrap().get_mut();
+    assert_eq!(watch.next().await.unwrap().unwrap().status, 1, "serving");
+    world.health.drain();
+    // What it said before may come once more.
+    while watch.next().await.unwrap().unwrap().status != 2 {}
+    let answer = Answer::of(world.get("/readyz")).await;
+    assert_eq!(answer.status, 503);
 }
 
 #[tokio::test]

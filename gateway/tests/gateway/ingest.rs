@@ -126,7 +126,7 @@ fn record(recorded: &mut Recorded, report: UsageReport) -> ReportOutcome {
     let key = (report.organization_id.clone(), seconds);
     let result = match recorded.get(&key) {
         None => ReportResult::Recorded,
-        Some(known) if *known == report => ReportResult::Duplicate,
+        Some(known) if known.user_count == report.user_count => ReportResult::Duplicate,
         Some(_) => ReportResult::Conflict,
     };
     let id = report_id(&report.organization_id, seconds);

@@ -12,6 +12,7 @@
 mod admin_rest;
 mod better_auth;
 mod dashboard;
+mod early_answers;
 mod grpc;
 mod ingest;
 mod limits;

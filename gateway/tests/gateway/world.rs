@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use billing_kit::{config::Env, process::Lifecycle};
+use billing_kit::{config::Env, health::Health, process::Lifecycle};
 use billing_proto::{
     ingest::v1::{
         reconciliation_service_server::ReconciliationServiceServer,
@@ -44,6 +44,7 @@ pub(crate) struct World {
     pub(crate) stripe: Stripe,
     pub(crate) addr: SocketAddr,
     pub(crate) life: Lifecycle,
+    pub(crate) health: Health,
     client: reqwest::Client,
 }
 
@@ -128,6 +129,7 @@ impl World {
             stripe,
             addr: running.addr,
             life,
+            health: running.health,
             client,
         }
     }

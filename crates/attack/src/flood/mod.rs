@@ -25,6 +25,7 @@ use crate::{Verdict, say};
 /// The pod's limit is 256 MiB.
 const MEMORY_MIB_MAX: u64 = 200;
 const SIGN_IN: &str = "/api/auth/sign-in/email";
+const LIST: &str = "/billing.admin.v1.AdminService/ListOrganizations";
 /// The requests of a round are opened at once, on each connection.
 const STREAMS: usize = 1_000;
 const ROUND_EVERY: Duration = Duration::from_secs(2);
@@ -37,6 +38,7 @@ const AFTER: Duration = Duration::from_secs(2);
 /// Streams that never send a body, or that carry too many fields.
 struct Streams {
     what: &'static str,
+    path: &'static str,
     connections: usize,
     content_type: &'static str,
     cookies: usize,
@@ -45,18 +47,21 @@ struct Streams {
 const ATTACKS: [Streams; 3] = [
     Streams {
         what: "requests without their body",
+        path: SIGN_IN,
         connections: 13,
         content_type: "application/json",
         cookies: 0,
     },
     Streams {
         what: "gRPC calls without their message",
+        path: LIST,
         connections: 13,
         content_type: "application/grpc",
         cookies: 0,
     },
     Streams {
         what: "requests with 800 cookie fields",
+        path: SIGN_IN,
         connections: 8,
         content_type: "application/json",
         cookies: 800,
@@ -123,12 +128,13 @@ impl GrpcPorts {
 async fn flood(target: &Target, attack: &Streams, rounds: usize) {
     let Streams {
         what,
+        path,
         connections,
         content_type,
         cookies,
     } = *attack;
     let answers = Arc::new(Answers::default());
-    let request = Request::post(SIGN_IN, content_type, cookies);
+    let request = Request::post(path, content_type, cookies);
     let mut open: Vec<Option<Connection>> = Vec::new();
     open.resize_with(connections, || None);
     for _ in 0..rounds {
