@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use http_body_util::BodyExt;
 
 use crate::{
-    app::{Admin, App},
+    app::{Admin, App, SignInClient},
     domain::{
         api_tokens::ApiTokens,
         origin::{OriginFacts, OriginFault, TrustedOrigins},
@@ -190,23 +190,48 @@ impl Web {
     /// The address that a report comes from; `None` where it came through a proxy that nobody told
     /// us of: to count it for that proxy would turn all instances away at once.
     pub(crate) fn report_source(&self, peer: Peer, headers: &HeaderMap) -> Option<IpAddr> {
-        let is_hidden =
-            headers.contains_key(FORWARDED_FOR) && self.0.trusted_proxies.is_unknown_proxy(peer.0);
-        if is_hidden {
-            tracing::debug!(peer = %peer.0, "a proxy that TRUSTED_PROXIES does not name");
-        }
-        (!is_hidden).then(|| self.client_address(peer, headers))
+        (!self.is_hidden(peer, headers)).then(|| self.client_address(peer, headers))
+    }
+
+    /// Whether the request came through a proxy that nobody told us of, whose address stands for all
+    /// its clients.
+    fn is_hidden(&self, peer: Peer, headers: &HeaderMap) -> bool {
+        headers.contains_key(FORWARDED_FOR) && self.0.trusted_proxies.is_unknown_proxy(peer.0)
     }
 
     fn client_address(&self, peer: Peer, headers: &HeaderMap) -> IpAddr {
         client_address(peer, headers, &self.0.trusted_proxies)
     }
 
-    /// The client's address and user agent, as they are kept with a session.
-    pub(crate) fn client(&self, peer: Peer, headers: &HeaderMap) -> (String, String) {
-        let address = self.client_address(peer, headers);
+    /// The client that a password comes from.
+    pub(crate) fn client(&self, peer: Peer, headers: &HeaderMap) -> SignInClient {
         let user_agent = text(headers, &header::USER_AGENT).unwrap_or_default();
-        (session_form(address), user_agent.to_owned())
+        SignInClient {
+            ip_address: session_form(self.client_address(peer, headers)),
+            is_shared: self.is_hidden(peer, headers),
+            user_agent: user_agent.to_owned(),
+            device_tokens: self.0.cookies.device_tokens(&cookie_jar(headers)),
+        }
+    }
+
+    /// The `Set-Cookie`s of a session that begins.
+    pub(crate) fn start_session(
+        &self,
+        session: &SessionToken,
+        remember: bool,
+        device_token: &str,
+        headers: &HeaderMap,
+    ) -> Vec<String> {
+        let jar = cookie_jar(headers);
+        let mut cookies = self.0.cookies.start_session(session, remember, &jar);
+        cookies.extend(self.remember_device(device_token, headers));
+        cookies
+    }
+
+    /// The `Set-Cookie` of a browser that showed the right password.
+    pub(crate) fn remember_device(&self, token: &str, headers: &HeaderMap) -> Option<String> {
+        let jar = cookie_jar(headers);
+        (!token.is_empty()).then(|| self.0.cookies.remember_device(token, &jar))
     }
 }
 
@@ -230,6 +255,13 @@ pub(crate) fn name_the_client(
     let address = client_address(peer, headers, proxies);
     // A proxy that TRUSTED_PROXIES does not name must not be taken for one client.
     let is_hidden = headers.contains_key(FORWARDED_FOR) && proxies.is_unknown_proxy(peer.0);
+    if is_hidden && proxies.is_first_unknown_proxy(peer.0) {
+        tracing::warn!(
+            peer = %peer.0,
+            "a proxy forwards requests that TRUSTED_PROXIES does not name: its clients cannot be told \
+             apart, and are not limited by their addresses. Set TRUSTED_PROXIES to its network"
+        );
+    }
     headers.remove(CLIENT_ADDRESS);
     if let Ok(value) = HeaderValue::try_from(address.to_string()) {
         headers.insert(CLIENT_ADDRESS, value);

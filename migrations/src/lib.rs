@@ -83,6 +83,7 @@ const FILES: &[SqlFile] = sql_files![
     "0031_hold_reasons",
     "0033_report_sources",
     "0034_report_source_index",
+    "0039_sign_in_budgets",
 ];
 
 /// The text of every migration, in order: by it a test tells whether a migrated database that it may

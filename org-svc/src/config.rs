@@ -44,6 +44,8 @@ pub struct Config {
     pub org_readers: Vec<String>,
     /// How often one address may try a password.
     pub attempt_limit: AttemptLimit,
+    /// How often the password of one account may be tried.
+    pub account_limit: AttemptLimit,
     /// How long what was reported may take to be delivered before a cancellation at once is given up.
     pub cancel_drain: TimeDelta,
     /// The operator's own channel; `None` for none.
@@ -82,6 +84,11 @@ impl Config {
                 "AUTH_ATTEMPT_LIMIT",
                 AttemptLimit::default(),
                 "ATTEMPTS/SECONDS, for example 3/10, or to off",
+            ),
+            account_limit: env.parsed(
+                "AUTH_ACCOUNT_LIMIT",
+                AttemptLimit::of_an_account(),
+                "ATTEMPTS/SECONDS, for example 10/900, or to off",
             ),
             cancel_drain: read_cancel_drain(&mut env),
             notices: read_notices(&mut env),
@@ -217,6 +224,7 @@ mod tests {
             ("CANCEL_DRAIN_SECONDS", "a day", "CANCEL_DRAIN_SECONDS"),
             ("DATABASE_URL", "mysql://x", "DATABASE_URL"),
             ("AUTH_ATTEMPT_LIMIT", "3", "AUTH_ATTEMPT_LIMIT"),
+            ("AUTH_ACCOUNT_LIMIT", "10", "AUTH_ACCOUNT_LIMIT"),
             (
                 "STRIPE_SVC_URL",
                 "http://stripe-svc:50053",

@@ -43,7 +43,7 @@ use tokio::{net::TcpListener, sync::Notify};
 use tonic::service::Routes;
 
 use crate::{
-    app::{Admins, Organizations, count_organizations::KeptCounts},
+    app::{Admins, Organizations, PasswordRules, count_organizations::KeptCounts},
     channel::Channel,
     grpc::{AdminSessions, ApiKeys, Audit, Notices, OrganizationsService},
     store::better_auth::DetectError,
@@ -100,7 +100,11 @@ pub async fn start(config: Config, deps: Deps, life: Lifecycle) -> Result<Runnin
         db.clone(),
         clock.clone(),
         ids.clone(),
-        config.attempt_limit,
+        PasswordRules {
+            address_limit: config.attempt_limit,
+            account_limit: config.account_limit,
+            notices: config.notices.is_some(),
+        },
     ));
     check_tables(&admins).await?;
     let organizations = Arc::new(Organizations {

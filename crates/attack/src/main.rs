@@ -8,6 +8,7 @@
 )]
 
 mod flood;
+mod guess;
 mod target;
 
 use std::path::PathBuf;
@@ -37,6 +38,8 @@ struct Arguments {
 enum Attack {
     /// Fill the gateway with requests that never end, beside ordinary traffic.
     Flood,
+    /// Guess at the password of one account from many addresses.
+    Guess,
 }
 
 /// What became of an attack.
@@ -57,10 +60,12 @@ async fn main() -> ExitCode {
     } = Arguments::parse();
     let name = match attack {
         Attack::Flood => "flood",
+        Attack::Guess => "guess",
     };
     let verdict = match Target::read(&ready_file) {
         Ok(target) => match attack {
             Attack::Flood => flood::run(&target, short).await,
+            Attack::Guess => guess::run(&target, short).await,
         },
         Err(error) => Err(error),
     };

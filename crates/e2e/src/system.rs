@@ -54,6 +54,8 @@ pub struct System {
     time: Option<watch::Sender<DateTime<Utc>>>,
     /// The operator's own channel, where there is one.
     notice_url: Option<String>,
+    /// What services are configured with in one test alone.
+    more_variables: Vec<(Service, String, String)>,
     pki: DevPki,
     signing_key: SigningKey,
     // Last: the services let go of it first.
@@ -87,6 +89,18 @@ impl System {
     pub async fn start_telling(notice_url: &str) -> Self {
         let mut system = Self::without_services(TestDatabase::migrated().await).await;
         system.notice_url = Some(notice_url.to_owned());
+        system.start_services();
+        system
+    }
+
+    /// A whole system with other variables than usual for some services.
+    pub async fn start_with(variables: &[(Service, &str, &str)]) -> Self {
+        let mut system = Self::without_services(TestDatabase::migrated().await).await;
+        let owned = variables.iter().map(|(service, name, value)| {
+            let (name, value) = ((*name).to_owned(), (*value).to_owned());
+            (*service, name, value)
+        });
+        system.more_variables = owned.collect();
         system.start_services();
         system
     }
@@ -136,6 +150,7 @@ impl System {
             clock: Clock::system(),
             time: None,
             notice_url: None,
+            more_variables: Vec::new(),
             pki,
             signing_key,
             database,
@@ -286,10 +301,15 @@ impl System {
                 ("REPORTS_PER_MINUTE_PER_ORGANIZATION", "0".to_owned()),
             ],
         });
-        variables
+        let more = self.more_variables.iter();
+        let more = more.filter(|(of, _, _)| *of == service);
+        let more = more.map(|(_, name, value)| (name.clone(), value.clone()));
+        let mut all: BTreeMap<_, _> = variables
             .into_iter()
             .map(|(name, value)| (name.to_owned(), value))
-            .collect()
+            .collect();
+        all.extend(more);
+        all.into_iter().collect()
     }
 }
 

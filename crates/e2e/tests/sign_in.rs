@@ -1,9 +1,18 @@
 //! Goal: what an admin has ended stays ended at every door, and nobody is signed out or locked out by
 //! somebody else.
-//! Method: a whole system; cookies, bearer tokens and API keys as browsers and scripts send them.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+//! Method: a whole system; cookies, bearer tokens and API keys as browsers and scripts send them, from
+//! addresses as a proxy forwards them.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
-use std::time::Duration;
+use std::{
+    io::{self, Write},
+    sync::{Arc, Mutex, OnceLock},
+    time::Duration,
+};
 
 use billing_e2e::actors::{Admin, http};
 use billing_e2e::{ADMIN_EMAIL, ADMIN_PASSWORD, Service, System};
@@ -19,6 +28,8 @@ use tonic::{Code, Request};
 const SIGN_IN: &str = "/api/auth/sign-in/email";
 const SIGN_OUT: &str = "/api/auth/sign-out";
 const GET_SESSION: &str = "/api/auth/get-session";
+const DEVICE: &str = "billing.device=";
+const FORWARDED_FOR: &str = "x-forwarded-for";
 const SESSION: &str = "better-auth.session_token";
 const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -26,18 +37,33 @@ fn request(system: &System, method: Method, path: &str) -> RequestBuilder {
     http().request(method, format!("{}{path}", system.base_url()))
 }
 
+/// An attempt to sign in, with these headers.
+async fn try_sign_in(
+    system: &System,
+    (email, password): (&str, &str),
+    headers: &[(&str, &str)],
+) -> reqwest::Response {
+    let body = json!({ "email": email, "password": password });
+    let mut asked = request(system, Method::POST, SIGN_IN).json(&body);
+    for (name, value) in headers {
+        asked = asked.header(*name, *value);
+    }
+    asked.send().await.unwrap()
+}
+
+/// The cookies that an answer sets, as a browser sends them back.
+fn cookies_of(answer: &reqwest::Response) -> Vec<String> {
+    let cookies = answer.headers().get_all(header::SET_COOKIE).iter();
+    let cookies = cookies.filter_map(|cookie| cookie.to_str().ok()?.split(';').next());
+    cookies.map(str::to_owned).collect()
+}
+
 /// A new session: its token, and its cookie as a browser sends it back.
 async fn sign_in(system: &System) -> (String, String) {
-    let body = json!({ "email": ADMIN_EMAIL, "password": ADMIN_PASSWORD });
-    let answer = request(system, Method::POST, SIGN_IN).json(&body);
-    let answer = answer.send().await.unwrap();
+    let answer = try_sign_in(system, (ADMIN_EMAIL, ADMIN_PASSWORD), &[]).await;
     assert_eq!(answer.status(), StatusCode::OK);
-    let cookies = answer.headers().get_all(header::SET_COOKIE).iter();
-    let cookie = cookies
-        .filter_map(|cookie| cookie.to_str().ok()?.split(';').next())
-        .find(|cookie| cookie.starts_with(SESSION))
-        .unwrap()
-        .to_owned();
+    let mut cookies = cookies_of(&answer).into_iter();
+    let cookie = cookies.find(|cookie| cookie.starts_with(SESSION)).unwrap();
     let json: Value = answer.json().await.unwrap();
     let token = json.pointer("/token").and_then(Value::as_str).unwrap();
     (token.to_owned(), cookie)
@@ -171,4 +197,114 @@ async fn api_keys_end_with_their_admin_at_every_door() {
             assert_eq!(doors(&system, secret).await, closed, "{is_disabled}");
         }
     }
+}
+
+/// A stranger cannot lock the owner of an account out of a browser that signed in before: over JSON,
+/// over the page's form, and after the owner signed out there.
+#[tokio::test(flavor = "multi_thread")]
+async fn guesses_from_everywhere_do_not_lock_the_owner_out() {
+    let system = System::start_with(&[
+        (Service::Gateway, "TRUSTED_PROXIES", "127.0.0.1"),
+        (Service::Org, "AUTH_ATTEMPT_LIMIT", "3/10"),
+        (Service::Org, "AUTH_ACCOUNT_LIMIT", "5/900"),
+    ])
+    .await;
+    let good = (ADMIN_EMAIL, ADMIN_PASSWORD);
+    let home = (FORWARDED_FOR, "192.0.2.1");
+    let begun = try_sign_in(&system, good, &[home]).await;
+    let cookies = cookies_of(&begun);
+    let device = cookies.iter().find(|cookie| cookie.starts_with(DEVICE));
+    let device = device.unwrap().clone();
+    let out = request(&system, Method::POST, SIGN_OUT)
+        .header(header::COOKIE, cookies.join("; "))
+        .header(header::ORIGIN, system.base_url());
+    let out = out.send().await.unwrap();
+    assert_eq!(out.status(), StatusCode::OK);
+    let cleared = cookies_of(&out);
+    assert!(!cleared.iter().any(|cookie| cookie.starts_with(DEVICE)));
+
+    let mut throttled = 0;
+    for guess in 0..40 {
+        let address = format!("198.51.{guess}.7");
+        let wrong = (ADMIN_EMAIL, "a guess");
+        let answer = try_sign_in(&system, wrong, &[(FORWARDED_FOR, &address)]).await;
+        if answer.status() == StatusCode::TOO_MANY_REQUESTS {
+            throttled += 1;
+            let wait = answer.headers().get(header::RETRY_AFTER).unwrap();
+            assert_eq!(Some(wait), answer.headers().get("x-retry-after"));
+            assert!(wait.to_str().unwrap().parse::<u64>().unwrap() <= 900);
+            let text = answer.text().await.unwrap();
+            assert_eq!(
+                text,
+                r#"{"message":"Too many requests. Please try again later."}"#
+            );
+        } else {
+            assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
+        }
+    }
+    assert_eq!(throttled, 35);
+
+    let new = try_sign_in(&system, good, &[home]).await;
+    assert_eq!(new.status(), StatusCode::TOO_MANY_REQUESTS);
+    let origin = system.base_url();
+    let known = [home, ("cookie", &*device), ("origin", &*origin)];
+    let again = try_sign_in(&system, good, &known).await;
+    assert_eq!(again.status(), StatusCode::OK);
+}
+
+/// What is logged by all services of this process.
+fn log() -> Arc<Mutex<Vec<u8>>> {
+    #[derive(Clone)]
+    struct Kept(Arc<Mutex<Vec<u8>>>);
+    impl Write for Kept {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    static LOG: OnceLock<Arc<Mutex<Vec<u8>>>> = OnceLock::new();
+    let kept = LOG.get_or_init(|| {
+        let kept: Arc<Mutex<Vec<u8>>> = Arc::default();
+        let writer = Kept(Arc::clone(&kept));
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        tracing::subscriber::set_global_default(subscriber).unwrap();
+        kept
+    });
+    Arc::clone(kept)
+}
+
+/// Behind a proxy that TRUSTED_PROXIES does not name all clients have one address.
+#[tokio::test(flavor = "multi_thread")]
+async fn fm35_behind_an_unnamed_proxy_wrong_passwords_lock_nobody_else_out() {
+    let log = log();
+    let limits = [
+        (Service::Org, "AUTH_ATTEMPT_LIMIT", "3/10"),
+        (Service::Org, "AUTH_ACCOUNT_LIMIT", "5/900"),
+    ];
+    let system = System::start_with(&limits).await;
+    let forwarded = [(FORWARDED_FOR, "203.0.113.7")];
+    let mut statuses = Vec::new();
+    for _ in 0..6 {
+        let wrong = ("nobody@example.com", "a guess");
+        let answer = try_sign_in(&system, wrong, &forwarded).await;
+        statuses.push(answer.status().as_u16());
+    }
+    assert_eq!(statuses, [401, 401, 401, 401, 401, 429]);
+    let good = (ADMIN_EMAIL, ADMIN_PASSWORD);
+    let answer = try_sign_in(&system, good, &forwarded).await;
+    assert_eq!(answer.status(), StatusCode::OK);
+
+    let log = String::from_utf8(log.lock().unwrap().clone()).unwrap();
+    let warned = log.lines().filter(|line| line.contains("TRUSTED_PROXIES"));
+    let warned: Vec<_> = warned.collect();
+    let [warning] = &*warned else {
+        panic!("it is told once: {warned:?}");
+    };
+    assert!(warning.contains("WARN") && warning.contains("peer=127.0.0.1"));
 }

@@ -16,19 +16,22 @@ use crate::stop::StopSignals;
 
 const PACKAGE: &str = "billing-attack";
 /// All attacks, in the order in which CI makes them.
-const ALL: [Attack; 1] = [Attack::Flood];
+const ALL: [Attack; 2] = [Attack::Flood, Attack::Guess];
 
 /// What is tried.
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum Attack {
     /// A few connections that ask for much and send little.
     Flood,
+    /// Many guesses at one password.
+    Guess,
 }
 
 impl Attack {
     fn name(self) -> &'static str {
         match self {
             Self::Flood => "flood",
+            Self::Guess => "guess",
         }
     }
 
@@ -37,6 +40,12 @@ impl Attack {
         match self {
             // The attacker and the ordinary traffic have one address: this is the hardest case.
             Self::Flood => &[],
+            // The attacker names an address with each guess, as a proxy would. The window is short,
+            // so that the attack can wait for its end.
+            Self::Guess => &[
+                ("TRUSTED_PROXIES", "127.0.0.1"),
+                ("AUTH_ACCOUNT_LIMIT", "10/30"),
+            ],
         }
     }
 }

@@ -4,7 +4,7 @@ use billing_kit::Fault;
 use billing_proto::org::v1::{self as org, ChangePasswordRequest, PasswordRefusal};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{App, Session, User, translate};
+use super::{App, Session, SignInClient, User, translate};
 use crate::domain::session_cookie::SessionToken;
 
 /// What a user shows, and what for.
@@ -16,10 +16,8 @@ pub(crate) struct NewPassword {
     pub new: SecretString,
     /// Whether the user's sessions end; then a new one begins.
     pub revoke_other_sessions: bool,
-    /// The client's address, counted and kept with a new session.
-    pub ip_address: String,
-    /// The client's user agent, kept with a new session.
-    pub user_agent: String,
+    /// Where it comes from.
+    pub client: SignInClient,
 }
 
 /// A password that was changed.
@@ -29,6 +27,8 @@ pub(crate) struct PasswordChange {
     pub user: User,
     /// The session that goes on, where all others ended.
     pub session: Option<Session>,
+    /// What the browser shows from now on.
+    pub device_token: String,
 }
 
 impl App {
@@ -45,8 +45,13 @@ impl App {
             current,
             new,
             revoke_other_sessions,
-            ip_address,
-            user_agent,
+            client:
+                SignInClient {
+                    ip_address,
+                    is_shared,
+                    user_agent,
+                    device_tokens,
+                },
         } = asked;
         let request = ChangePasswordRequest {
             session_token: token.expose().to_owned(),
@@ -55,6 +60,8 @@ impl App {
             revoke_other_sessions,
             ip_address,
             user_agent,
+            shared_address: is_shared,
+            device_tokens,
         };
         let response = self
             .upstream
@@ -75,10 +82,12 @@ impl App {
             refusal: _,
             user,
             session,
+            device_token,
         } = response;
         Ok(Ok(PasswordChange {
             user: translate::user(user.unwrap_or_default())?,
             session: session.map(translate::session).transpose()?,
+            device_token,
         }))
     }
 }

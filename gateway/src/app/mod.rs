@@ -65,7 +65,7 @@ pub(crate) use list_refused_reports::RefusedReportPage;
 pub(crate) use list_usage_reports::UsageReportPage;
 pub(crate) use list_webhook_events::WebhookEventPage;
 pub(crate) use report_usage::Recorded;
-pub(crate) use sign_in::{Credentials, SignedIn};
+pub(crate) use sign_in::{Credentials, SignInClient, SignedIn};
 pub(crate) use update_subscription::Change;
 
 /// What every verb needs.

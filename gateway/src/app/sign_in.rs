@@ -18,10 +18,21 @@ pub(crate) struct Credentials {
     pub password: SecretString,
     /// Whether the session lasts seven days instead of one.
     pub remember: bool,
-    /// The client's address, kept with the session.
+    /// Where they come from.
+    pub client: SignInClient,
+}
+
+/// The client that a password comes from.
+#[derive(Debug)]
+pub(crate) struct SignInClient {
+    /// Its address, counted and kept with the session.
     pub ip_address: String,
-    /// The client's user agent, kept with the session.
+    /// Whether that is a proxy's, which stands for many clients.
+    pub is_shared: bool,
+    /// Its user agent, kept with the session.
     pub user_agent: String,
+    /// What it got when it signed in before.
+    pub device_tokens: Vec<String>,
 }
 
 /// A session that has begun.
@@ -31,6 +42,8 @@ pub(crate) struct SignedIn {
     pub session: Session,
     /// Its user.
     pub user: User,
+    /// What the browser shows from now on.
+    pub device_token: String,
 }
 
 impl App {
@@ -43,8 +56,13 @@ impl App {
             email,
             password,
             remember,
-            ip_address,
-            user_agent,
+            client:
+                SignInClient {
+                    ip_address,
+                    is_shared,
+                    user_agent,
+                    device_tokens,
+                },
         } = credentials;
         if password.expose_secret().is_empty() {
             return Err(wrong());
@@ -55,8 +73,14 @@ impl App {
             remember,
             ip_address,
             user_agent,
+            shared_address: is_shared,
+            device_tokens,
         };
-        let org::SignInResponse { session, user } = self
+        let org::SignInResponse {
+            session,
+            user,
+            device_token,
+        } = self
             .upstream
             .sign_in
             .clone()
@@ -67,6 +91,7 @@ impl App {
         Ok(SignedIn {
             session: translate::session(session.unwrap_or_default())?,
             user: translate::user(user.unwrap_or_default())?,
+            device_token,
         })
     }
 }

@@ -41,6 +41,8 @@ const OF_ORGANIZATION: i32 = 10;
 const REQUESTED: &str = "_requested";
 /// What is done to an admin is recorded with that admin, and not with who did it.
 const ON_ADMINS: &str = "admin.";
+/// So is an attempt at a password that failed, where there is such an account.
+const FAILED: &str = ".failed";
 
 /// What an address asks for.
 #[derive(Debug)]
@@ -236,6 +238,9 @@ fn row(ui: &Ui, event: AuditEvent, name: impl Fn(&str) -> String) -> Row {
     let admin = admin_email.or(admin_user_id);
     let (who, subject) = if action.starts_with(ON_ADMINS) {
         (ui.t.nothing.to_owned(), admin)
+    } else if action.ends_with(FAILED) {
+        let account = admin.unwrap_or_else(|| ui.t.unknown_account.to_owned());
+        (ui.t.nothing.to_owned(), Some(account))
     } else {
         (admin.unwrap_or_else(|| "Stripe".to_owned()), None)
     };

@@ -11,7 +11,7 @@ use axum::{
 };
 use billing_kit::Fault;
 use billing_proto::common::v1::ErrorReason;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::json;
 
 use super::{
@@ -20,10 +20,10 @@ use super::{
     ui::{Frame, Ui},
 };
 use crate::{
-    app::Credentials,
+    app::{Credentials, SignedIn},
     domain::sign_in_body::SignInBody,
     rest::{answer::status_of, auth::set_cookies, query::Query},
-    web::{Peer, Web, cookie_jar, origin_facts, origin_fault},
+    web::{Peer, Web, origin_facts, origin_fault},
 };
 
 #[derive(Template)]
@@ -87,33 +87,45 @@ pub(super) async fn sign_in(
     else {
         return Ok(again(StatusCode::BAD_REQUEST, ui.t.invalid_email));
     };
-    let (ip_address, user_agent) = web.client(peer, &headers);
     let credentials = Credentials {
         email,
         password,
         remember,
-        ip_address,
-        user_agent,
+        client: web.client(peer, &headers),
     };
-    let signed_in = match web.app().sign_in(credentials).await {
+    let SignedIn {
+        session,
+        user: _,
+        device_token,
+    } = match web.app().sign_in(credentials).await {
         Ok(signed_in) => signed_in,
-        Err(fault) => return Ok(again(status_of(fault.reason), refusal(&ui, &fault))),
+        Err(fault) => {
+            let mut response = again(status_of(fault.reason), &refusal(&ui, &fault));
+            if let Some(wait) = fault.retry_after {
+                let wait = HeaderValue::from(wait.as_secs());
+                response.headers_mut().insert(header::RETRY_AFTER, wait);
+            }
+            return Ok(response);
+        }
     };
     let mut response = Redirect::to(next.unwrap_or("/")).into_response();
-    let cookies =
-        web.cookies()
-            .start_session(&signed_in.session.token, remember, &cookie_jar(&headers));
+    let cookies = web.start_session(&session.token, remember, &device_token, &headers);
     set_cookies(response.headers_mut(), cookies);
     Ok(response)
 }
 
-fn refusal(ui: &Ui, fault: &Fault) -> &'static str {
+fn refusal(ui: &Ui, fault: &Fault) -> String {
     fault.log();
-    if fault.reason == ErrorReason::Unauthenticated {
-        ui.t.wrong_credentials
-    } else {
-        let (_, text) = ui.t.fault(fault.reason);
-        text
+    match (fault.reason, fault.retry_after) {
+        (ErrorReason::Unauthenticated, _) => ui.t.wrong_credentials.to_owned(),
+        (ErrorReason::RateLimited, Some(wait)) => {
+            let minutes = i64::try_from(wait.as_secs().div_ceil(60)).unwrap_or(i64::MAX);
+            ui.count(&ui.t.sign_in_throttled, &minutes)
+        }
+        (reason, _) => {
+            let (_, text) = ui.t.fault(reason);
+            text.to_owned()
+        }
     }
 }
 

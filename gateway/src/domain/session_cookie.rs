@@ -25,6 +25,15 @@ const CHUNKS_MAX: usize = 100;
 /// The most session cookies of a request that are tried; each costs a query.
 const SESSIONS_MAX: usize = 5;
 
+/// How long a browser keeps what shows that it signed in here before, in seconds: 400 days, the most
+/// that browsers keep anything.
+const DEVICE_SECONDS: u32 = 34_560_000;
+/// How many accounts of one browser are remembered.
+const DEVICES_MAX: usize = 3;
+/// Between two of them; no token has it.
+const DEVICE_SEPARATOR: char = '~';
+
+const DEVICE: &str = "billing.device";
 const SESSION_TOKEN: &str = "better-auth.session_token";
 const SESSION_DATA: &str = "better-auth.session_data";
 const DONT_REMEMBER: &str = "better-auth.dont_remember";
@@ -128,6 +137,29 @@ impl SessionCookies {
         }
         cookies.extend(self.clear_session_data(jar));
         cookies
+    }
+
+    /// What this browser got when it signed in before, an entry for each account. It survives a
+    /// sign-out.
+    pub(crate) fn device_tokens(&self, jar: &CookieJar<'_>) -> Vec<String> {
+        let texts = self.signed(jar, DEVICE).take(1);
+        texts
+            .flat_map(|text| {
+                let tokens = text.split(DEVICE_SEPARATOR).map(str::to_owned);
+                tokens.take(DEVICES_MAX).collect::<Vec<_>>()
+            })
+            .collect()
+    }
+
+    /// The `Set-Cookie` that remembers one more of them, in the place of the browser's older one.
+    pub(crate) fn remember_device(&self, token: &str, jar: &CookieJar<'_>) -> String {
+        let name_of = |token: &str| token.split('.').next().map(str::to_owned);
+        let mut tokens = self.device_tokens(jar);
+        tokens.retain(|older| name_of(older) != name_of(token));
+        tokens.insert(0, token.to_owned());
+        tokens.truncate(DEVICES_MAX);
+        let text = tokens.join(&DEVICE_SEPARATOR.to_string());
+        self.set(DEVICE, &text, Some(DEVICE_SECONDS))
     }
 
     /// The `Set-Cookie`s that end a session in the browser.
@@ -407,6 +439,34 @@ mod tests {
         assert!(set.contains(
             &"better-auth.dont_remember=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax".to_owned()
         ));
+    }
+
+    #[test]
+    fn a_browser_is_remembered_for_its_latest_accounts() {
+        let cookies = cookies(true);
+        let mut sent = String::new();
+        for (token, expected) in [
+            ("a.1.x", &["a.1.x"][..]),
+            ("b.2.x", &["b.2.x", "a.1.x"]),
+            ("a.3.x", &["a.3.x", "b.2.x"]),
+            ("c.4.x", &["c.4.x", "a.3.x", "b.2.x"]),
+            ("d.5.x", &["d.5.x", "c.4.x", "a.3.x"]),
+        ] {
+            let jar = CookieJar::read([sent.as_bytes()].into_iter());
+            let set = cookies.remember_device(token, &jar);
+            assert!(set.starts_with("__Secure-billing.device="), "{set}");
+            let attributes = "; Max-Age=34560000; Path=/; HttpOnly; Secure; SameSite=Lax";
+            assert!(set.ends_with(attributes), "{set}");
+            sent = set.split(';').next().unwrap().to_owned();
+            let jar = CookieJar::read([sent.as_bytes()].into_iter());
+            assert_eq!(cookies.device_tokens(&jar), expected);
+            // To sign out leaves it as it is.
+            let cleared = cookies.end_session(&jar);
+            assert!(!cleared.iter().any(|cookie| cookie.contains("device")));
+        }
+        let forged = "__Secure-billing.device=a.1.x";
+        let jar = CookieJar::read([forged.as_bytes()].into_iter());
+        assert!(cookies.device_tokens(&jar).is_empty());
     }
 
     #[test]

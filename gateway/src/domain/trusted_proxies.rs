@@ -1,12 +1,22 @@
 //! Whose word on a client's address is taken.
 
-use std::net::IpAddr;
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use ipnet::IpNet;
 
-/// The networks of the proxies in front of the gateway.
+/// The networks of the proxies in front of the gateway. A clone has the same memory.
 #[derive(Debug, Clone, Default)]
-pub struct TrustedProxies(Vec<IpNet>);
+pub struct TrustedProxies {
+    networks: Vec<IpNet>,
+    /// Whether another proxy was seen.
+    unknown_seen: Arc<AtomicBool>,
+}
 
 impl TrustedProxies {
     /// Reads networks (`10.0.0.0/8`) and single addresses.
@@ -25,7 +35,10 @@ impl TrustedProxies {
                     .ok_or_else(|| entry.clone())
             })
             .collect::<Result<_, _>>()
-            .map(Self)
+            .map(|networks| Self {
+                networks,
+                unknown_seen: Arc::default(),
+            })
     }
 
     /// The client's address: the peer's own, or, where the peer is one of these proxies, the
@@ -64,9 +77,16 @@ impl TrustedProxies {
         is_inside && !self.contains(peer)
     }
 
+    /// Whether this is the first peer that is such a proxy: the operator is told of it once.
+    pub fn is_first_unknown_proxy(&self, peer: IpAddr) -> bool {
+        self.is_unknown_proxy(peer) && !self.unknown_seen.swap(true, Ordering::Relaxed)
+    }
+
     /// Whether an address is one of these proxies.
     pub(crate) fn contains(&self, address: IpAddr) -> bool {
-        self.0.iter().any(|network| network.contains(&address))
+        self.networks
+            .iter()
+            .any(|network| network.contains(&address))
     }
 }
 

@@ -47,7 +47,8 @@ const COLUMNS: [&str; 11] = [
     "id",
 ];
 
-/// A change: never altered, never deleted.
+/// A change: never altered, never deleted. Attempts at passwords that failed are one event for each
+/// hour, account and network, with their number so far in `after`; they are deleted after 90 days.
 #[derive(Serialize, ToSchema)]
 #[schema(as = AuditEvent)]
 struct EventJson {
@@ -57,7 +58,8 @@ struct EventJson {
     /// What was done, for example `organization.linked`.
     action: String,
     organization_id: Option<String>,
-    /// The admin who did it; null where Stripe told us.
+    /// The admin who did it, or at whose password an attempt failed; null where Stripe told us, or
+    /// where no account has the address that was tried.
     admin_user_id: Option<String>,
     /// That admin's address now.
     admin_email: Option<String>,

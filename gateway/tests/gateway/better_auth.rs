@@ -519,6 +519,7 @@ async fn too_many_sign_ins_are_told_in_better_auths_way() {
         r#"{"message":"Too many requests. Please try again later."}"#
     );
     assert_eq!(answer.header("x-retry-after"), "7");
+    assert_eq!(answer.header("retry-after"), "7");
 }
 
 #[tokio::test]

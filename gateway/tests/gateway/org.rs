@@ -138,6 +138,8 @@ impl AdminSessionService for Org {
             remember,
             ip_address,
             user_agent,
+            shared_address: _,
+            device_tokens: _,
         } = request.into_inner();
         let email = email.to_lowercase();
         if *self.rate_limited.lock().unwrap() {
@@ -172,6 +174,7 @@ impl AdminSessionService for Org {
         Ok(Response::new(SignInResponse {
             session: Some(session),
             user: Some(user(&email)),
+            device_token: String::new(),
         }))
     }
 
@@ -211,6 +214,8 @@ impl AdminSessionService for Org {
             revoke_other_sessions,
             ip_address,
             user_agent,
+            shared_address: _,
+            device_tokens: _,
         } = request.into_inner();
         let refused =
             |reason| Status::from(Fault::new(reason, "There is no session, or it has ended."));
@@ -244,6 +249,7 @@ impl AdminSessionService for Org {
             refusal: refusal.into(),
             user: Some(user),
             session,
+            device_token: String::new(),
         }))
     }
 

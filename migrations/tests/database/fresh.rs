@@ -76,6 +76,8 @@ async fn each_table_is_one_rooms() {
         ("admins", "billing_org"),
         ("notices", "billing_org"),
         ("user", "billing_org"),
+        ("sign_in_budgets", "billing_org"),
+        ("sign_in_failures", "billing_org"),
         ("session", "billing_org"),
         ("usage_reports", "billing_ingest"),
         ("notices_to_tell", "billing_ingest"),

@@ -11,15 +11,21 @@ use super::{
     Admins,
     count_attempt::count_attempt,
     get_session::get_session,
-    sign_in::{new_session, recognise},
+    note_failure::note_failure,
+    sign_in::{Client, device_token, new_session, recognise},
+    spend_attempt::{give_back, spend_attempt},
 };
 use crate::{
     domain::{
         account::{Session, SessionToken, User, to_millis},
-        attempts::Attempt,
+        attempts::{Attempt, BudgetKey},
         password::{self, NewPasswordFault},
+        sign_in_failure::FailedAction,
     },
-    store::audit_events::{self, Action, AuditEvent},
+    store::{
+        audit_events::{self, Action, AuditEvent},
+        better_auth::Tables,
+    },
 };
 
 /// Who wants another password, and from where.
@@ -29,8 +35,7 @@ pub(crate) struct ChangePassword {
     pub(crate) current: SecretString,
     pub(crate) new: SecretString,
     pub(crate) revoke_other_sessions: bool,
-    pub(crate) ip_address: String,
-    pub(crate) user_agent: String,
+    pub(crate) client: Client,
 }
 
 /// A password that was changed.
@@ -39,6 +44,7 @@ pub(crate) struct Changed {
     pub(crate) user: User,
     /// The session that goes on, where all others ended.
     pub(crate) session: Option<Session>,
+    pub(crate) device_token: String,
 }
 
 /// Why a password stays as it was.
@@ -69,11 +75,12 @@ pub(crate) async fn change_password(
         current,
         new,
         revoke_other_sessions,
-        ip_address,
-        user_agent,
+        client,
     } = asked;
-    count_attempt(app, Attempt::ChangePassword, &ip_address).await?;
-    let Some(found) = get_session(app, &token, false).await? else {
+    let found = get_session(app, &token, false).await?;
+    let known = found.as_ref().map(|found| &found.user);
+    count_attempt(app, Attempt::ChangePassword, &client, known).await?;
+    let Some(found) = found else {
         return Err(Fault::new(
             ErrorReason::Unauthenticated,
             "There is no session, or it has ended. Sign in again.",
@@ -86,7 +93,11 @@ pub(crate) async fn change_password(
         return Ok(Err(Refusal::TooLong));
     }
     let tables = app.known_tables().await?;
+    let action = FailedAction::PasswordChange;
     let user = found.user;
+    // By the session: a stranger who tries to sign in cannot keep its user from a new password.
+    let key = BudgetKey::of_session(&user.id, &found.session.id);
+    let spent = spend_attempt(app, action, key, Some(&user)).await?;
     let Some(known) = tables.password_hash(&app.db, &user.id).await? else {
         return Ok(Err(Refusal::NoneSet));
     };
@@ -95,26 +106,53 @@ pub(crate) async fn change_password(
         None => false,
     };
     if !matches {
+        note_failure(app, action, Some(&user), false).await;
         return Ok(Err(Refusal::CurrentWrong));
     }
+    give_back(app, spent).await?;
     let hash = app.passwords.hash(new).await?;
+    let next = revoke_other_sessions.then_some(&client);
+    let replaced = replace(app, tables, &user, (&known, &hash), next).await?;
+    let Some(session) = replaced else {
+        // Somebody else replaced it meanwhile: what was shown is not the current one any more.
+        return Ok(Err(Refusal::CurrentWrong));
+    };
+    // The browser's token ended with the old password.
+    let now = app.clock.now();
+    let device_token = device_token(None, &user.id, &hash.into(), now);
+    Ok(Ok(Changed {
+        user,
+        session,
+        device_token,
+    }))
+}
+
+/// Replaces one hash by another, and all sessions by a new one of the client `next`; `None` where the
+/// hash is another one by now.
+async fn replace(
+    app: &Admins,
+    tables: Tables,
+    user: &User,
+    (known, hash): (&str, &str),
+    next: Option<&Client>,
+) -> Result<Option<Option<Session>>, Fault> {
     let now = to_millis(app.clock.now());
     let transaction = app.db.begin().await.map_err(db_fault)?;
     let replaced = tables
-        .replace_password_hash(&transaction, &user.id, &known, &hash, now)
+        .replace_password_hash(&transaction, &user.id, known, hash, now)
         .await?;
     if !replaced {
-        // Somebody else replaced it meanwhile: what was shown is not the current one any more.
         transaction.rollback().await.map_err(db_fault)?;
-        return Ok(Err(Refusal::CurrentWrong));
+        return Ok(None);
     }
-    let session = if revoke_other_sessions {
-        tables.delete_sessions_of(&transaction, &user.id).await?;
-        let session = new_session(&user.id, now, true, ip_address, &user_agent);
-        let id = app.new_id(tables.session_ids());
-        Some(tables.insert_session(&transaction, id, session).await?)
-    } else {
-        None
+    let session = match next {
+        Some(client) => {
+            tables.delete_sessions_of(&transaction, &user.id).await?;
+            let session = new_session(&user.id, now, true, client);
+            let id = app.new_id(tables.session_ids());
+            Some(tables.insert_session(&transaction, id, session).await?)
+        }
+        None => None,
     };
     let event = AuditEvent {
         id: app.ids.next(),
@@ -127,5 +165,5 @@ pub(crate) async fn change_password(
     };
     audit_events::insert(&transaction, event).await?;
     transaction.commit().await.map_err(db_fault)?;
-    Ok(Ok(Changed { user, session }))
+    Ok(Some(session))
 }

@@ -2,29 +2,38 @@
 
 use billing_kit::Fault;
 use billing_kit_db::db_fault;
-use billing_proto::common::v1::ErrorReason;
 use sea_orm::TransactionTrait;
-use std::time::Duration;
 
-use super::Admins;
-use crate::domain::attempts::{Attempt, Counted, Verdict};
+use super::{Admins, note_failure::note_failure, sign_in::Client, spend_attempt::too_many};
+use crate::domain::{
+    account::User,
+    attempts::{Attempt, Counted, Verdict},
+    sign_in_failure::FailedAction,
+};
 
 /// Counters at which nobody tried for so long are forgotten, in milliseconds: longer than any window
 /// of a Better Auth that counts in the same table.
 const FORGOTTEN_AFTER_MS: i64 = 24 * 60 * 60 * 1_000;
 
-/// Counts an attempt from an address before anything of it is looked at: whoever guesses is stopped
-/// before a password is hashed for them.
+/// Counts an attempt from an address before a password is hashed for it.
+///
+/// # Errors
+/// RATE_LIMITED; then it is counted as a failure.
 pub(super) async fn count_attempt(
     app: &Admins,
     attempt: Attempt,
-    ip_address: &str,
+    client: &Client,
+    user: Option<&User>,
 ) -> Result<(), Fault> {
-    let Some(rule) = app.limit.rule() else {
+    // An address that stands for many clients would keep all of them out at once.
+    if client.is_shared {
+        return Ok(());
+    }
+    let Some(rule) = app.rules.address_limit.rule() else {
         return Ok(());
     };
     let tables = app.known_tables().await?;
-    let key = attempt.key(ip_address);
+    let key = attempt.key(&client.ip_address);
     let now_ms = app.clock.now().timestamp_millis();
     let transaction = app.db.begin().await.map_err(db_fault)?;
     let counted = tables.lock_counter(&transaction, &key).await?;
@@ -47,13 +56,12 @@ pub(super) async fn count_attempt(
         Verdict::Refused(wait_ms) => {
             // At once: whoever comes next under this key waits for the lock.
             transaction.rollback().await.map_err(db_fault)?;
-            let mut fault = Fault::new(
-                ErrorReason::RateLimited,
-                "Too many attempts. Try again in a few seconds.",
-            );
-            let seconds = u64::try_from(wait_ms).unwrap_or(0).div_ceil(1_000);
-            fault.retry_after = Some(Duration::from_secs(seconds));
-            Err(fault)
+            let action = match attempt {
+                Attempt::SignIn => FailedAction::SignIn,
+                Attempt::ChangePassword => FailedAction::PasswordChange,
+            };
+            note_failure(app, action, user, true).await;
+            Err(too_many(wait_ms))
         }
     }
 }

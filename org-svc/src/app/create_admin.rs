@@ -10,12 +10,14 @@ use super::Admins;
 use crate::{
     domain::{
         account::{NewUser, UserId, UserName, to_millis},
+        attempts::BudgetKey,
         email::EmailAddress,
     },
     store::{
         admins, api_keys,
         audit_events::{self, Action, AuditEvent},
         better_auth::Tables,
+        sign_in_budgets,
     },
 };
 
@@ -62,6 +64,8 @@ pub(crate) async fn create_admin(
     // Sessions and API keys from before must not become an admin's.
     tables.delete_sessions_of(&transaction, &user.id).await?;
     let revoked = api_keys::revoke_all_of(&transaction, &user.id, now).await?;
+    // Attempts at the old password keep nobody from trying the new one.
+    sign_in_budgets::delete(&transaction, &BudgetKey::of_account(email.as_str())).await?;
     admins::insert(&transaction, &user.id, now).await?;
     let action = match created {
         Created::NewUser => Action::AdminCreated,

@@ -1,6 +1,6 @@
-//! ListAuditEvents: who changed what, the latest first.
+//! ListAuditEvents: who changed what, and who tried to sign in, the latest first.
 
-use std::collections::HashMap;
+use std::{cmp::Reverse, collections::HashMap};
 
 use billing_kit::Fault;
 
@@ -12,7 +12,10 @@ use crate::{
         keyset::Keyset,
         page::PageSize,
     },
-    store::audit_events::{self, Picked},
+    store::{
+        audit_events::{self, Picked},
+        sign_in_failures,
+    },
 };
 
 /// A page, each change with the e-mail address that its admin has now, and where the next page
@@ -54,7 +57,11 @@ pub(crate) async fn list_audit_events(
         since: *since,
         until: *until,
     };
-    let (found, more) = audit_events::list(&app.db, &picked, after, size).await?;
+    let (mut found, mut more) = audit_events::list(&app.db, &picked, after, size).await?;
+    found.extend(sign_in_failures::list(&app.db, &picked, after, size).await?);
+    found.sort_unstable_by_key(|event| Reverse((event.occurred_at, event.id)));
+    more |= found.len() > usize::from(size.get());
+    found.truncate(size.get().into());
     let next = found.last().filter(|_| more).map(|last| Keyset {
         at: last.occurred_at,
         id: last.id,

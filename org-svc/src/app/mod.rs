@@ -21,6 +21,7 @@ pub(crate) mod list_api_keys;
 pub(crate) mod list_audit_events;
 pub(crate) mod list_notices;
 pub(crate) mod list_organizations;
+mod note_failure;
 pub(crate) mod observe_organizations;
 mod operation;
 mod passwords;
@@ -32,6 +33,7 @@ pub(crate) mod run_link_operation;
 pub(crate) mod send_notice;
 pub(crate) mod sign_in;
 pub(crate) mod sign_out;
+mod spend_attempt;
 mod tell;
 pub(crate) mod unlink_organization;
 pub(crate) mod update_subscription;
@@ -80,24 +82,38 @@ pub(crate) struct Described {
     pub(crate) operation: Option<LinkOperation>,
 }
 
+/// How attempts at passwords are counted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PasswordRules {
+    pub(crate) address_limit: AttemptLimit,
+    pub(crate) account_limit: AttemptLimit,
+    /// Whether the operator has a channel that a run of attempts is told.
+    pub(crate) notices: bool,
+}
+
 /// What the use cases of admins work with.
 #[derive(Debug)]
 pub(crate) struct Admins {
     pub(crate) db: DatabaseConnection,
     pub(crate) clock: Clock,
     pub(crate) ids: Ids,
-    limit: AttemptLimit,
+    rules: PasswordRules,
     tables: OnceCell<Tables>,
     passwords: Passwords,
 }
 
 impl Admins {
-    pub(crate) fn new(db: DatabaseConnection, clock: Clock, ids: Ids, limit: AttemptLimit) -> Self {
+    pub(crate) fn new(
+        db: DatabaseConnection,
+        clock: Clock,
+        ids: Ids,
+        rules: PasswordRules,
+    ) -> Self {
         Self {
             db,
             clock,
             ids,
-            limit,
+            rules,
             tables: OnceCell::new(),
             passwords: Passwords::new(),
         }

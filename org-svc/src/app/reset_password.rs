@@ -8,10 +8,11 @@ use serde_json::json;
 
 use super::{Admins, create_admin::set_password};
 use crate::{
-    domain::{account::to_millis, email::EmailAddress},
+    domain::{account::to_millis, attempts::BudgetKey, email::EmailAddress},
     store::{
         api_keys,
         audit_events::{self, Action, AuditEvent},
+        sign_in_budgets,
     },
 };
 
@@ -32,6 +33,8 @@ pub(crate) async fn reset_password(
     let now = to_millis(app.clock.now());
     tables.delete_sessions_of(&transaction, &user.id).await?;
     let revoked = api_keys::revoke_all_of(&transaction, &user.id, now).await?;
+    // Attempts at the old password keep nobody from trying the new one.
+    sign_in_budgets::delete(&transaction, &BudgetKey::of_account(email.as_str())).await?;
     let event = AuditEvent {
         id: app.ids.next(),
         occurred_at: now,

@@ -18,7 +18,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
     app::{
-        Admins,
+        Admins, PasswordRules,
         adopt_admins::{Whom, adopt_admins},
         create_admin::{Created, create_admin},
         disable_admin::{Disabled, Who, disable_admin},
@@ -159,8 +159,12 @@ fn database() -> Result<DatabaseConfig, Problem> {
 async fn connect(database: &DatabaseConfig) -> Result<Admins, Problem> {
     let db = crate::connect(database).await.map_err(Problem::Failed)?;
     // The operator signs nobody in: nothing is counted here.
-    let limit = AttemptLimit::default();
-    let admins = Admins::new(db, Clock::system(), Ids::random(), limit);
+    let rules = PasswordRules {
+        address_limit: AttemptLimit::default(),
+        account_limit: AttemptLimit::of_an_account(),
+        notices: false,
+    };
+    let admins = Admins::new(db, Clock::system(), Ids::random(), rules);
     admins.tables().await?;
     Ok(admins)
 }

@@ -3,6 +3,20 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+/// The network that an address stands for where attempts are counted: its /24, or its /48 of IPv6.
+pub(crate) fn network_of(address: IpAddr) -> String {
+    match address.to_canonical() {
+        IpAddr::V4(address) => {
+            let [a, b, c, _] = address.octets();
+            format!("{a}.{b}.{c}.0/24")
+        }
+        IpAddr::V6(address) => {
+            let [a, b, c, ..] = address.segments();
+            format!("{}/48", Ipv6Addr::new(a, b, c, 0, 0, 0, 0, 0))
+        }
+    }
+}
+
 /// Whether an address is nobody's own: not this machine, not this network, not set aside for a
 /// purpose. One that carries an IPv4 address inside is judged by that one too.
 pub(crate) fn is_public(address: IpAddr) -> bool {
@@ -49,6 +63,17 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_stands_for_its_network() {
+        for (address, network) in [
+            ("203.0.113.7", "203.0.113.0/24"),
+            ("::ffff:203.0.113.7", "203.0.113.0/24"),
+            ("2001:db8:1:2::7", "2001:db8:1::/48"),
+        ] {
+            assert_eq!(network_of(address.parse().unwrap()), network);
+        }
+    }
 
     #[test]
     fn only_the_internets_addresses_are_public() {

@@ -3,18 +3,26 @@
 
 use std::str::FromStr;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
+use sha2::{Digest, Sha256};
+
+use super::{account::UserId, device::DeviceId};
 
 /// Three attempts, and after ten seconds without one three more.
 const ATTEMPTS_DEFAULT: u32 = 3;
 const WINDOW_DEFAULT: TimeDelta = TimeDelta::seconds(10);
+/// Ten attempts at one account, and after a quarter of an hour without one ten more: 960 a day.
+const ACCOUNT_ATTEMPTS_DEFAULT: u32 = 10;
+const ACCOUNT_WINDOW_DEFAULT: TimeDelta = TimeDelta::minutes(15);
+/// A run of attempts at an account ends after so long without any: the operator is told of it once.
+pub(crate) const EPISODE_REST: TimeDelta = TimeDelta::hours(1);
 const ATTEMPTS_LIMIT: u32 = 10_000;
 /// A day.
 const WINDOW_SECONDS_LIMIT: u32 = 86_400;
 /// What an attempt from an address that nobody knows counts under.
 const UNKNOWN_ADDRESS: &str = "no-trusted-ip";
 
-/// How many attempts one address has, and after how long a rest it has as many again.
+/// How many attempts one address or account has, and after how long a rest it has as many again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AttemptLimit(Option<Rule>);
 
@@ -34,6 +42,14 @@ impl Default for AttemptLimit {
 }
 
 impl AttemptLimit {
+    /// The default for one account.
+    pub fn of_an_account() -> Self {
+        Self(Some(Rule {
+            attempts: ACCOUNT_ATTEMPTS_DEFAULT,
+            window: ACCOUNT_WINDOW_DEFAULT,
+        }))
+    }
+
     /// The rule; `None` where attempts are not counted.
     pub(crate) fn rule(self) -> Option<Rule> {
         self.0
@@ -104,7 +120,84 @@ pub(crate) enum Verdict {
     Refused(i64),
 }
 
+/// Under what attempts at a password are counted: a hash, so that an address that no account has is
+/// kept no more than one that has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BudgetKey([u8; 32]);
+
+impl BudgetKey {
+    /// An account, as anybody may try it.
+    pub(crate) fn of_account(email: &str) -> Self {
+        Self::of("account", &[email.trim().to_lowercase().as_bytes()])
+    }
+
+    /// An account, as a browser that signed in to it before may try it.
+    pub(crate) fn of_browser(user_id: &UserId, device: DeviceId) -> Self {
+        Self::of("browser", &[user_id.0.as_bytes(), device.bytes()])
+    }
+
+    /// An account's password, as one of its sessions may try it to change it.
+    pub(crate) fn of_session(user_id: &UserId, session_id: &str) -> Self {
+        Self::of("session", &[user_id.0.as_bytes(), session_id.as_bytes()])
+    }
+
+    fn of(kind: &str, parts: &[&[u8]]) -> Self {
+        let mut hash = Sha256::new_with_prefix(kind);
+        for part in parts {
+            hash.update(b"\n");
+            hash.update(part);
+        }
+        Self(hash.finalize().into())
+    }
+
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        self.0.to_vec()
+    }
+}
+
+/// What was tried under a key so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tried {
+    pub(crate) count: i64,
+    /// When the latest attempt was allowed.
+    pub(crate) allowed_at: DateTime<Utc>,
+    /// When the latest attempt was made, allowed or not.
+    pub(crate) tried_at: DateTime<Utc>,
+    /// When the operator was told of this run of attempts.
+    pub(crate) told_at: Option<DateTime<Utc>>,
+}
+
+impl Tried {
+    /// The same with one more attempt. The first one that is refused in a run of attempts is told.
+    pub(crate) fn after(self, verdict: Verdict, now: DateTime<Utc>) -> Self {
+        let told_at = self.told_at.filter(|_| now - self.tried_at < EPISODE_REST);
+        match verdict {
+            Verdict::Allowed(count) => Self {
+                count,
+                allowed_at: now,
+                tried_at: now,
+                told_at,
+            },
+            Verdict::Refused(_) => Self {
+                tried_at: now,
+                told_at: told_at.or(Some(now)),
+                ..self
+            },
+        }
+    }
+}
+
 impl Rule {
+    /// So many attempts are allowed.
+    pub(crate) fn attempts(self) -> u32 {
+        self.attempts
+    }
+
+    /// After so long without one.
+    pub(crate) fn window(self) -> TimeDelta {
+        self.window
+    }
+
     /// Judges an attempt now. A refused one counts for nothing, or whoever goes on trying would keep
     /// somebody else of the same address out for ever.
     pub(crate) fn judge(self, counted: Option<Counted>, now_ms: i64) -> Verdict {
@@ -148,6 +241,50 @@ mod tests {
                 "{counted:?} {now_ms}"
             );
         }
+    }
+
+    #[test]
+    fn a_run_of_attempts_is_told_once() {
+        let start = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        let at = |minutes| start + TimeDelta::minutes(minutes);
+        let mut tried = Tried {
+            count: 10,
+            allowed_at: start,
+            tried_at: start,
+            told_at: None,
+        };
+        for (minute, verdict, told_at) in [
+            (0, Verdict::Allowed(10), None),
+            (1, Verdict::Refused(1), Some(at(1))),
+            (2, Verdict::Refused(1), Some(at(1))),
+            (15, Verdict::Allowed(1), Some(at(1))),
+            (16, Verdict::Refused(1), Some(at(1))),
+            (75, Verdict::Refused(1), Some(at(1))),
+            (135, Verdict::Allowed(1), None),
+            (136, Verdict::Refused(1), Some(at(136))),
+        ] {
+            tried = tried.after(verdict, at(minute));
+            assert_eq!(tried.told_at, told_at, "{minute}");
+        }
+        assert_eq!(tried.allowed_at, at(135));
+    }
+
+    #[test]
+    fn accounts_browsers_and_sessions_are_counted_apart() {
+        let user = UserId("u1".to_owned());
+        let keys = [
+            BudgetKey::of_account("a@example.com"),
+            BudgetKey::of_account("b@example.com"),
+            BudgetKey::of_browser(&user, DeviceId::new([1; 16])),
+            BudgetKey::of_browser(&user, DeviceId::new([2; 16])),
+            BudgetKey::of_session(&user, "s1"),
+            BudgetKey::of_session(&UserId("u1\ns".to_owned()), "1"),
+        ];
+        for (at, key) in keys.iter().enumerate() {
+            assert!(!keys[..at].contains(key), "{at}");
+        }
+        let one = BudgetKey::of_account(" A@Example.com");
+        assert_eq!(one, keys[0]);
     }
 
     #[test]

@@ -45,10 +45,12 @@ pub(crate) enum NoticeKind {
     DeliveryRefused,
     /// Stripe's books differ from ours.
     FindingOpened,
+    /// Somebody tries passwords at an account.
+    SignInBurst,
 }
 
 impl NoticeKind {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::OrganizationsPending,
         Self::OperationRefused,
         Self::SubscriptionStatusChanged,
@@ -58,6 +60,7 @@ impl NoticeKind {
         Self::HoldEnding,
         Self::DeliveryRefused,
         Self::FindingOpened,
+        Self::SignInBurst,
     ];
 
     /// The word on the wire and in the table.
@@ -72,6 +75,7 @@ impl NoticeKind {
             Self::HoldEnding => "hold.ending",
             Self::DeliveryRefused => "delivery.refused",
             Self::FindingOpened => "finding.opened",
+            Self::SignInBurst => "sign_in.burst",
         }
     }
 
@@ -86,7 +90,8 @@ impl NoticeKind {
             | Self::FindingOpened => true,
             Self::OrganizationsPending
             | Self::OperationRefused
-            | Self::SubscriptionStatusChanged => false,
+            | Self::SubscriptionStatusChanged
+            | Self::SignInBurst => false,
         }
     }
 
@@ -213,7 +218,8 @@ impl About {
             | NoticeKind::ReportConflict
             | NoticeKind::HoldEnding
             | NoticeKind::DeliveryRefused
-            | NoticeKind::FindingOpened => Ok(Self::One(OrganizationId::parse(id)?, facts)),
+            | NoticeKind::FindingOpened
+            | NoticeKind::SignInBurst => Ok(Self::One(OrganizationId::parse(id)?, facts)),
         }
     }
 

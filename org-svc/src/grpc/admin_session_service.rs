@@ -14,7 +14,7 @@ use crate::{
         authenticate_admin::{Vouched, authenticate_admin},
         change_password::{ChangePassword, Changed, change_password},
         get_session::get_session,
-        sign_in::{SignIn, sign_in},
+        sign_in::{Client, SignIn, SignedIn, sign_in},
         sign_out::sign_out,
     },
     domain::{account::SessionToken, api_key::Access},
@@ -39,18 +39,29 @@ impl AdminSessionService for AdminSessions {
             remember,
             ip_address,
             user_agent,
+            shared_address,
+            device_tokens,
         } = request.into_inner();
         let asked = SignIn {
             email,
             password: password.into(),
             remember,
-            ip_address,
-            user_agent,
+            client: Client {
+                ip_address,
+                is_shared: shared_address,
+                user_agent,
+                device_tokens,
+            },
         };
-        let (session, user) = sign_in(&self.app, asked).await?;
+        let SignedIn {
+            session,
+            user,
+            device_token,
+        } = sign_in(&self.app, asked).await?;
         Ok(Response::new(proto::SignInResponse {
             session: Some(messages::session(session)),
             user: Some(messages::user(user)),
+            device_token,
         }))
     }
 
@@ -94,25 +105,37 @@ impl AdminSessionService for AdminSessions {
             revoke_other_sessions,
             ip_address,
             user_agent,
+            shared_address,
+            device_tokens,
         } = request.into_inner();
         let asked = ChangePassword {
             token: SessionToken::new(session_token),
             current: current_password.into(),
             new: new_password.into(),
             revoke_other_sessions,
-            ip_address,
-            user_agent,
+            client: Client {
+                ip_address,
+                is_shared: shared_address,
+                user_agent,
+                device_tokens,
+            },
         };
         let response = match change_password(&self.app, asked).await? {
-            Ok(Changed { user, session }) => proto::ChangePasswordResponse {
+            Ok(Changed {
+                user,
+                session,
+                device_token,
+            }) => proto::ChangePasswordResponse {
                 refusal: proto::PasswordRefusal::Unspecified.into(),
                 user: Some(messages::user(user)),
                 session: session.map(messages::session),
+                device_token,
             },
             Err(refusal) => proto::ChangePasswordResponse {
                 refusal: messages::password_refusal(refusal).into(),
                 user: None,
                 session: None,
+                device_token: String::new(),
             },
         };
         Ok(Response::new(response))

@@ -36,6 +36,7 @@ pub(crate) enum Action {
     AdminPasswordSet,
     ApiKeyCreated,
     ApiKeyRevoked,
+    SignInSucceeded,
 }
 
 impl Action {
@@ -58,6 +59,7 @@ impl Action {
             Self::AdminPasswordSet => "admin.password_set",
             Self::ApiKeyCreated => "api_key.created",
             Self::ApiKeyRevoked => "api_key.revoked",
+            Self::SignInSucceeded => "sign_in.succeeded",
         }
     }
 }

@@ -16,6 +16,8 @@ pub(crate) mod notices;
 pub(crate) mod organization_changes;
 mod organization_list;
 pub(crate) mod organizations;
+pub(crate) mod sign_in_budgets;
+pub(crate) mod sign_in_failures;
 pub(crate) mod unclaimed_subscriptions;
 
 use billing_kit::Fault;

@@ -44,6 +44,7 @@ async fn sign_in(
         remember,
         ip_address: "203.0.113.7".to_owned(),
         user_agent: "probe/1.0".to_owned(),
+        ..SignInRequest::default()
     };
     Ok(org_svc
         .sessions

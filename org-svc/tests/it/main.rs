@@ -12,6 +12,7 @@ mod changes;
 mod command_line;
 mod doors;
 mod feed;
+mod guesses;
 mod links;
 mod lists;
 mod notices;

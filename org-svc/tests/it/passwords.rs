@@ -33,6 +33,7 @@ async fn sign_in(org_svc: &OrgSvc, password: &str, address: &str) -> Result<Sess
         remember: true,
         ip_address: address.to_owned(),
         user_agent: "probe/1.0".to_owned(),
+        ..SignInRequest::default()
     };
     let answer = org_svc.sessions.clone().sign_in(request).await?;
     Ok(answer.into_inner().session.unwrap())
@@ -51,6 +52,7 @@ async fn change(
         revoke_other_sessions,
         ip_address: ADDRESS.to_owned(),
         user_agent: "probe/2.0".to_owned(),
+        ..ChangePasswordRequest::default()
     };
     let answer = org_svc.sessions.clone().change_password(request).await?;
     Ok(answer.into_inner())

@@ -4,7 +4,7 @@ use super::Counted;
 
 /// The actions of the audit trail that have a name in each language, in the order of these names. One
 /// that is newer than this gateway is shown by its own word.
-pub(in crate::dashboard) const ACTIONS: [&str; 22] = [
+pub(in crate::dashboard) const ACTIONS: [&str; 25] = [
     "organization.link_requested",
     "organization.linked",
     "organization.link_refused",
@@ -27,10 +27,13 @@ pub(in crate::dashboard) const ACTIONS: [&str; 22] = [
     "report.retried",
     "report.replaced",
     "finding.dismissed",
+    "sign_in.succeeded",
+    "sign_in.failed",
+    "password_change.failed",
 ];
 
 /// What a notice tells of, as a word of the contract.
-pub(in crate::dashboard) const NOTICE_KINDS: [&str; 9] = [
+pub(in crate::dashboard) const NOTICE_KINDS: [&str; 10] = [
     "organizations.pending",
     "operation.refused",
     "subscription.status_changed",
@@ -40,6 +43,7 @@ pub(in crate::dashboard) const NOTICE_KINDS: [&str; 9] = [
     "hold.ending",
     "delivery.refused",
     "finding.opened",
+    "sign_in.burst",
 ];
 
 /// Every sentence and word of the pages. A language that lacks one does not compile.
@@ -71,6 +75,8 @@ pub(in crate::dashboard) struct Messages {
     pub(in crate::dashboard) password: &'static str,
     pub(in crate::dashboard) remember: &'static str,
     pub(in crate::dashboard) wrong_credentials: &'static str,
+    pub(in crate::dashboard) sign_in_throttled: Counted,
+    pub(in crate::dashboard) unknown_account: &'static str,
     pub(in crate::dashboard) invalid_email: &'static str,
     // Overview.
     pub(in crate::dashboard) organizations: &'static str,

@@ -109,7 +109,10 @@ fn rate_limited(wait: Option<HeaderValue>) -> Response {
     };
     let mut response = json(StatusCode::TOO_MANY_REQUESTS, &body);
     if let Some(wait) = wait {
-        response.headers_mut().insert(RETRY_AFTER, wait);
+        // Better Auth's own, and everybody else's.
+        for name in [RETRY_AFTER, header::RETRY_AFTER] {
+            response.headers_mut().insert(name, wait.clone());
+        }
     }
     response
 }

@@ -71,26 +71,31 @@ pub(super) async fn change_password(
     } = ChangePasswordBody::read(body.as_ref())?;
     let jar = cookie_jar(&headers);
     let token = web.session_token(&headers).await.map_err(no_session)?;
-    let (ip_address, user_agent) = web.client(peer, &headers);
     let asked = NewPassword {
         current,
         new,
         revoke_other_sessions,
-        ip_address,
-        user_agent,
+        client: web.client(peer, &headers),
     };
     let changed = web.app().change_password(&token, asked).await;
-    let PasswordChange { user, session } = changed.map_err(no_session)?.map_err(refused)?;
+    let PasswordChange {
+        user,
+        session,
+        device_token,
+    } = changed.map_err(no_session)?.map_err(refused)?;
     let body = Answer {
         token: session.as_ref().map(|session| session.token.expose()),
         user: user.into(),
     };
     let mut response = json(StatusCode::OK, &body);
-    if let Some(session) = &session {
-        let remember = !web.cookies().dont_remember(&jar);
-        let cookies = web.cookies().start_session(&session.token, remember, &jar);
-        set_cookies(response.headers_mut(), cookies);
-    }
+    let cookies = match &session {
+        Some(session) => {
+            let remember = !web.cookies().dont_remember(&jar);
+            web.start_session(&session.token, remember, &device_token, &headers)
+        }
+        None => Vec::from_iter(web.remember_device(&device_token, &headers)),
+    };
+    set_cookies(response.headers_mut(), cookies);
     Ok(response)
 }
 

@@ -16,7 +16,7 @@ use crate::{
     app::{Credentials, SignedIn},
     domain::sign_in_body::SignInBody,
     rest::{answer::json, openapi},
-    web::{Peer, Web, cookie_jar, origin_facts},
+    web::{Peer, Web, origin_facts},
 };
 
 /// What a user signs in with.
@@ -63,6 +63,9 @@ pub(super) struct Answer<'a> {
             headers(("Set-Cookie" = String, description = "The session's cookie."))),
         (status = 401, description = "The address or the password is wrong.", body = openapi::AuthErrorAnswer,
             example = json!({"message": "Invalid email or password", "code": "INVALID_EMAIL_OR_PASSWORD"})),
+        (status = 429, description = "The address or the account was tried too often.", body = openapi::AuthErrorAnswer,
+            headers(("X-Retry-After" = u64, description = "Seconds until the next attempt."), ("Retry-After" = u64, description = "The same.")),
+            example = json!({"message": "Too many requests. Please try again later."})),
     ),
 )]
 pub(super) async fn sign_in(
@@ -81,13 +84,11 @@ pub(super) async fn sign_in(
         remember,
         callback_url,
     } = SignInBody::read(body.as_ref())?;
-    let (ip_address, user_agent) = web.client(peer, &headers);
     let credentials = Credentials {
         email,
         password,
         remember,
-        ip_address,
-        user_agent,
+        client: web.client(peer, &headers),
     };
     let signed_in = web.app().sign_in(credentials).await.map_err(refusal)?;
     Ok(answer(&web, &headers, signed_in, remember, callback_url))
@@ -100,7 +101,11 @@ fn answer(
     remember: bool,
     callback_url: Option<String>,
 ) -> Response {
-    let SignedIn { session, user } = signed_in;
+    let SignedIn {
+        session,
+        user,
+        device_token,
+    } = signed_in;
     let body = Answer {
         redirect: callback_url.is_some(),
         token: session.token.expose(),
@@ -112,9 +117,7 @@ fn answer(
     if let Some(Ok(location)) = location {
         response.headers_mut().insert(header::LOCATION, location);
     }
-    let cookies = web
-        .cookies()
-        .start_session(&session.token, remember, &cookie_jar(headers));
+    let cookies = web.start_session(&session.token, remember, &device_token, headers);
     set_cookies(response.headers_mut(), cookies);
     response
 }
