@@ -24,6 +24,7 @@ mod worker;
 use std::{net::SocketAddr, sync::Arc};
 
 use billing_kit::{Clock, Ids, client, health, health::Health, process::Lifecycle, server};
+use billing_kit_db::Readiness;
 use billing_proto::{
     ingest::v1::{
         held_report_service_server::{self, HeldReportServiceServer},
@@ -162,9 +163,10 @@ pub async fn start(config: Config, deps: Deps, life: Lifecycle) -> Result<Runnin
         .add_service(ReconciliationServiceServer::new(reconciliation))
         .add_service(ReportingServiceServer::new(reporting))
         .add_service(HeldReportServiceServer::new(held_reports));
+    let readiness = Readiness::new(db, DB_ROLE);
     let health = Health::new(move || {
-        let db = db.clone();
-        async move { billing_kit_db::is_reachable(&db).await }
+        let readiness = readiness.clone();
+        async move { readiness.is_ready().await }
     });
     let (tls, stop) = (config.listen.tls.clone(), life.stop.clone());
     let told = health.clone();

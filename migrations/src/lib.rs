@@ -30,6 +30,7 @@
 //!
 //! Architecture invariant: no service links this crate. Only its own binary and tests do.
 
+mod preconditions;
 mod session;
 mod statements;
 
@@ -195,6 +196,15 @@ pub async fn up(db: &DatabaseConnection) -> Result<Vec<String>, DbErr> {
     session.end(run).await
 }
 
+/// As [`up`], in a schema that the search path of `db` begins with. It is made where it is missing.
+///
+/// # Errors
+/// As [`up`]; or another schema of this database has our tables, while this one has none.
+pub async fn up_in(db: &DatabaseConnection, schema: &str) -> Result<Vec<String>, DbErr> {
+    preconditions::check_schema(db, schema).await?;
+    up(db).await
+}
+
 async fn up_alone(db: &DatabaseConnection) -> Result<Vec<String>, DbErr> {
     let all = Migrator::get_migration_with_status_read_only(db).await?;
     let pending: Vec<&SqlFile> = FILES
@@ -204,6 +214,7 @@ async fn up_alone(db: &DatabaseConnection) -> Result<Vec<String>, DbErr> {
         .map(|(file, _)| file)
         .collect();
     if pending.len() == FILES.len() {
+        preconditions::check_roles(db).await?;
         up_in_one_transaction(db).await?;
     } else {
         for file in &pending {

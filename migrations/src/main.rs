@@ -7,12 +7,14 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use billing_database::{
+    ALLOW_PLAINTEXT, Address, EXIT_CONFIG, Policy, SCHEMA, StartError, check_session,
+};
 use clap::{Parser, Subcommand};
-use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbErr};
+use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sea_orm::{DatabaseConnection, DbErr, SqlxPostgresConnector};
 
-/// `EX_USAGE` of sysexits.h: what was asked for, or its configuration, is wrong.
-const EXIT_USAGE: u8 = 64;
-const FIX: &str = "Set DATABASE_URL to postgresql://USER:PASSWORD@HOST:PORT/DATABASE, of a user who may create tables and roles there.";
+const URL: &str = "DATABASE_URL";
 const RETRY_EVERY: Duration = Duration::from_millis(500);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -23,6 +25,12 @@ struct Arguments {
     /// The database, as a postgresql:// URL.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     database_url: Option<String>,
+    /// 'true' allows a connection without TLS to another machine.
+    #[arg(long, env = ALLOW_PLAINTEXT, value_name = "true|false")]
+    database_allow_plaintext: Option<String>,
+    /// The schema of the tables; the services need the same.
+    #[arg(long, env = SCHEMA, value_name = "NAME")]
+    database_schema: Option<String>,
     #[command(subcommand)]
     command: Command,
 }
@@ -53,17 +61,24 @@ async fn main() -> ExitCode {
         Err(error) => {
             // When a message cannot be printed there is nobody left to tell.
             drop(error.print());
-            return ExitCode::from(if error.use_stderr() { EXIT_USAGE } else { 0 });
+            return ExitCode::from(if error.use_stderr() { EXIT_CONFIG } else { 0 });
         }
     };
-    let url = match checked_url(arguments.database_url) {
-        Ok(url) => url,
-        Err(problem) => {
-            eprintln!("error: {problem} {FIX}");
-            return ExitCode::from(EXIT_USAGE);
+    let policy = Policy {
+        allow_plaintext: arguments.database_allow_plaintext,
+        schema: arguments.database_schema,
+    };
+    let url = arguments.database_url.unwrap_or_default();
+    let address = match Address::parse(URL, &url, &policy) {
+        Ok(address) => address,
+        Err(problems) => {
+            for problem in problems {
+                eprintln!("error: {problem}");
+            }
+            return ExitCode::from(EXIT_CONFIG);
         }
     };
-    match run(&arguments.command, url).await {
+    match run(&arguments.command, &address).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -72,25 +87,13 @@ async fn main() -> ExitCode {
     }
 }
 
-/// The URL, or what is wrong with it. Never says what it holds: a password is in it.
-fn checked_url(value: Option<String>) -> Result<String, String> {
-    let value = value.unwrap_or_default();
-    if value.trim().is_empty() {
-        return Err("DATABASE_URL is not set.".to_owned());
-    }
-    let url = url::Url::parse(value.trim())
-        .map_err(|error| format!("DATABASE_URL is no URL: {error}."))?;
-    if !matches!(url.scheme(), "postgres" | "postgresql") {
-        return Err("DATABASE_URL does not start with postgresql://.".to_owned());
-    }
-    Ok(value.trim().to_owned())
-}
-
-async fn run(command: &Command, url: String) -> anyhow::Result<()> {
+async fn run(command: &Command, address: &Address) -> anyhow::Result<()> {
     match command {
         Command::Up { wait } => {
-            let db = connect(url, Duration::from_secs(*wait)).await?;
-            let applied = migrations::up(&db).await.map_err(plain)?;
+            let db = connect(address, Duration::from_secs(*wait)).await?;
+            let applied = migrations::up_in(&db, address.schema())
+                .await
+                .map_err(plain)?;
             if applied.is_empty() {
                 println!("nothing to do: every migration is applied");
             }
@@ -99,13 +102,13 @@ async fn run(command: &Command, url: String) -> anyhow::Result<()> {
             }
         }
         Command::Down { steps } => {
-            let db = connect(url, Duration::ZERO).await?;
+            let db = connect(address, Duration::ZERO).await?;
             for name in migrations::down(&db, Some(*steps)).await.map_err(plain)? {
                 println!("took back {name}");
             }
         }
         Command::Status => {
-            let db = connect(url, Duration::ZERO).await?;
+            let db = connect(address, Duration::ZERO).await?;
             for (name, status) in migrations::status(&db).await.map_err(plain)? {
                 println!("{:8} {name}", status.to_string().to_lowercase());
             }
@@ -123,29 +126,33 @@ fn plain(error: DbErr) -> anyhow::Error {
     }
 }
 
-/// Connects, trying again for as long as `wait` says.
-async fn connect(url: String, wait: Duration) -> anyhow::Result<DatabaseConnection> {
-    let mut options = ConnectOptions::new(url);
-    options
-        .max_connections(1)
-        .connect_timeout(CONNECT_TIMEOUT)
-        .sqlx_logging(false);
+/// Connects, trying again for as long as `wait` says. Every session uses the schema that the services use.
+async fn connect(address: &Address, wait: Duration) -> anyhow::Result<DatabaseConnection> {
+    let options = address
+        .connect_options()
+        .options([("search_path", address.schema())]);
     let started = Instant::now();
     loop {
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "migrations run as the owner of the tables, not in a service's role"
-        )]
-        let attempt = Database::connect(options.clone()).await;
-        match attempt {
+        match connect_once(&options).await {
             Ok(db) => return Ok(db),
-            Err(error) if started.elapsed() < wait => {
+            Err(StartError::Refused(problem)) => anyhow::bail!("{URL} {problem}"),
+            Err(StartError::Away(error)) if started.elapsed() < wait => {
                 eprintln!("waiting for the database: {error}");
                 tokio::time::sleep(RETRY_EVERY).await;
             }
-            Err(error) => anyhow::bail!(
-                "The database did not answer: {error}. Check that it runs and that DATABASE_URL is right; --wait SECONDS waits for it."
+            Err(StartError::Away(error)) => anyhow::bail!(
+                "The database did not answer: {error}. Check that it runs and that {URL} is right; --wait SECONDS waits for it."
             ),
         }
     }
+}
+
+async fn connect_once(options: &PgConnectOptions) -> Result<DatabaseConnection, StartError> {
+    check_session(options).await?;
+    let pool = PgPoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(CONNECT_TIMEOUT)
+        .connect_with(options.clone())
+        .await?;
+    Ok(SqlxPostgresConnector::from_sqlx_postgres_pool(pool))
 }

@@ -32,6 +32,7 @@ use billing_kit::{
     process::Lifecycle,
     server,
 };
+use billing_kit_db::Readiness;
 use billing_proto::org::v1::{
     admin_session_service_server::AdminSessionServiceServer,
     api_key_service_server::ApiKeyServiceServer, audit_service_server::AuditServiceServer,
@@ -153,9 +154,10 @@ pub async fn start(config: Config, deps: Deps, life: Lifecycle) -> Result<Runnin
         life.spawn_worker("notices", sending);
     }
     life.spawn_worker("subscriptions", worker::subscriptions::run(organizations));
+    let readiness = Readiness::new(db, ROLE);
     let health = Health::new(move || {
-        let db = db.clone();
-        async move { billing_kit_db::is_reachable(&db).await }
+        let readiness = readiness.clone();
+        async move { readiness.is_ready().await }
     });
     life.spawn_worker(
         "grpc",

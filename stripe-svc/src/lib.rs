@@ -33,6 +33,7 @@ use std::{net::SocketAddr, sync::Arc};
 use billing_kit::{
     Clock, Ids, client::MESSAGE_BYTES_MAX, health, health::Health, process::Lifecycle, server,
 };
+use billing_kit_db::Readiness;
 use billing_proto::stripe::v1::{
     customer_service_server::{self, CustomerServiceServer},
     meter_event_service_server::{self, MeterEventServiceServer},
@@ -132,9 +133,10 @@ pub async fn start(config: Config, deps: Deps, life: Lifecycle) -> Result<Runnin
         )
         .add_service(WebhookServiceServer::new(inbox).max_decoding_message_size(MESSAGE_BYTES_MAX));
     // Stripe's health is not ours: while it is away, every caller is told so and comes again.
+    let readiness = Readiness::new(db, DB_ROLE);
     let health = Health::new(move || {
-        let db = db.clone();
-        async move { billing_kit_db::is_reachable(&db).await }
+        let readiness = readiness.clone();
+        async move { readiness.is_ready().await }
     });
     let (tls, stop) = (config.listen.tls, life.stop.clone());
     let told = health.clone();

@@ -78,6 +78,31 @@ impl TestDatabase {
         postgres::run_sql(&self.server_url, &open).expect("the database opens");
     }
 
+    /// Makes sessions begin read-only, and ends those that there are: a failover after which its clients
+    /// reach a server that may not be written to.
+    ///
+    /// # Panics
+    /// The server does not answer.
+    pub fn make_read_only(&self) {
+        let name = &self.name;
+        let fail_over = format!(
+            "ALTER DATABASE {name} SET default_transaction_read_only = on; SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+        );
+        postgres::run_sql(&self.server_url, &fail_over).expect("the database is read-only");
+    }
+
+    /// Makes new sessions begin writable. Those that there are stay read-only.
+    ///
+    /// # Panics
+    /// The server does not answer.
+    pub fn make_writable(&self) {
+        let writable = format!(
+            "ALTER DATABASE {} RESET default_transaction_read_only",
+            self.name
+        );
+        postgres::run_sql(&self.server_url, &writable).expect("the database is writable");
+    }
+
     /// A connection as that user, for a test that looks beneath the services.
     ///
     /// # Panics

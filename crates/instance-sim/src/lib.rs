@@ -11,6 +11,7 @@
 pub mod cli;
 mod clock;
 pub mod cron;
+pub mod database;
 pub mod demo;
 pub mod deterministic;
 pub mod fleet;

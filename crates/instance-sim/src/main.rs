@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use instance_sim::cli::{self, Cli};
+use instance_sim::database::WrongAddress;
 use tracing_subscriber::EnvFilter;
 
 #[tokio::main]
@@ -19,7 +20,11 @@ async fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             tracing::error!("{error:#}");
-            ExitCode::FAILURE
+            if error.is::<WrongAddress>() {
+                ExitCode::from(billing_database::EXIT_CONFIG)
+            } else {
+                ExitCode::FAILURE
+            }
         }
     }
 }

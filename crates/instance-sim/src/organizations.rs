@@ -3,10 +3,11 @@
 //! for that many instances.
 use anyhow::{Context as _, bail};
 use sea_orm::{
-    ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection, DbBackend, Statement,
-    TransactionTrait as _,
+    ConnectionTrait as _, DatabaseConnection, DbBackend, Statement, TransactionTrait as _,
 };
 use uuid::Uuid;
+
+use crate::database;
 
 /// The most organizations that one simulator stands for.
 pub const MAX_ORGANIZATIONS: usize = 10_000;
@@ -53,13 +54,7 @@ pub struct OrganizationStore {
 impl OrganizationStore {
     /// Connects to the instance's own database, and makes the tables that are missing.
     pub async fn open(database_url: &str) -> anyhow::Result<Self> {
-        let mut options = ConnectOptions::new(database_url);
-        options.max_connections(4).sqlx_logging(false);
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "an instance's own database knows no roles of billing's services"
-        )]
-        let connected = Database::connect(options).await;
+        let connected = database::connect(database_url).await;
         let db = connected.context("cannot connect to the instance's database (DATABASE_URL)")?;
         // The lock is there because CREATE TABLE IF NOT EXISTS fails when two do it at once.
         let transaction = db.begin().await?;

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use billing_database::{ALLOW_PLAINTEXT, Address, Policy, SCHEMA};
 use billing_devkit::files;
 use billing_devkit::pki::{DevPki, SigningKey, ensure_signing_key};
 use billing_devkit::wiring::IDENTITIES;
@@ -125,6 +126,18 @@ fn ensure_admin(path: &Path) -> anyhow::Result<Admin> {
     };
     files::write_atomically(path, &serde_json::to_vec_pretty(&admin)?, files::PRIVATE)?;
     Ok(admin)
+}
+
+/// What is wrong with the caller's database, before a service is built for it.
+pub(crate) fn database_problems() -> Vec<String> {
+    const URL: &str = "DATABASE_URL";
+    let policy = Policy {
+        allow_plaintext: given(ALLOW_PLAINTEXT),
+        schema: given(SCHEMA),
+    };
+    given(URL)
+        .and_then(|url| Address::parse(URL, &url, &policy).err())
+        .unwrap_or_default()
 }
 
 /// A variable of the caller's environment, unless it is empty.

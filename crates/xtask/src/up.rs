@@ -38,6 +38,13 @@ pub(crate) struct Options {
 
 /// Brings everything up, stays until told to stop, and takes everything down again.
 pub(crate) async fn up(options: &Options, stop: &mut StopSignals) -> anyhow::Result<ExitCode> {
+    let problems = settings::database_problems();
+    if !problems.is_empty() {
+        for problem in problems {
+            eprintln!("error: {problem}");
+        }
+        return Ok(ExitCode::from(billing_database::EXIT_CONFIG));
+    }
     let _claim = settings::claim(&options.data_dir)?;
     remove_ready_file(options)?;
     let mut processes = Processes::default();

@@ -9,4 +9,6 @@ mod adoption;
 mod better_auth;
 mod binary;
 mod fresh;
+mod roles;
 mod support;
+mod upgrade;

@@ -349,3 +349,38 @@ fn a_service_without_its_variables_says_which_and_how() {
         assert!(told.contains(variable), "{told}");
     }
 }
+
+/// sqlx#1624, certificates#1522: a generated password broke the address, and was printed.
+#[test]
+fn fm26_no_part_of_a_password_is_shown() {
+    for (url, part) in [
+        (
+            "postgresql://org_svc:Tr0ub4dor#3@127.0.0.1:5432/billing",
+            "%23",
+        ),
+        (
+            "postgresql://org_svc:42?Tr0ub4dor@127.0.0.1:5432/billing",
+            "%3F",
+        ),
+        (
+            "postgresql://u:Tr0ub4dor@127.0.0.1/billing?channel_binding=require",
+            "channel_binding",
+        ),
+    ] {
+        for arguments in [vec!["serve"], vec!["admin", "list"]] {
+            let output = Command::new(env!("CARGO_BIN_EXE_org-svc"))
+                .args(arguments)
+                .env_clear()
+                .env("DATABASE_URL", url)
+                .output()
+                .unwrap();
+            let told = said(&output);
+            assert_eq!(output.status.code(), Some(64), "{told}");
+            assert!(
+                told.contains("DATABASE_URL") && told.contains(part),
+                "{told}"
+            );
+            assert!(!told.contains("Tr0") && !told.contains("4dor"), "{told}");
+        }
+    }
+}

@@ -11,10 +11,11 @@
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use sea_orm::{
-    ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection, DbBackend, Statement,
-    TransactionTrait as _,
+    ConnectionTrait as _, DatabaseConnection, DbBackend, Statement, TransactionTrait as _,
 };
 use uuid::Uuid;
+
+use crate::database;
 
 /// What an organization's row is to say.
 #[derive(Debug)]
@@ -33,13 +34,7 @@ pub(super) struct BillingDatabase {
 
 impl BillingDatabase {
     pub(super) async fn open(database_url: &str) -> anyhow::Result<Self> {
-        let mut options = ConnectOptions::new(database_url);
-        options.max_connections(4).sqlx_logging(false);
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "the demo backdates as the database's owner, not as a service"
-        )]
-        let connected = Database::connect(options).await;
+        let connected = database::connect(database_url).await;
         Ok(Self {
             db: connected.context("cannot connect to the billing database (DATABASE_URL)")?,
         })
