@@ -443,3 +443,113 @@ async fn fm20_after_a_switch_of_prices_each_day_is_billed_at_the_price_it_had() 
     // 40 seat-days at 26.5 cents, and 20 at 33.
     assert_eq!(invoiced_total(&system), 1_720);
 }
+
+/// keycloak#24493, influxdb_iox#5570: after a failover the database was read-only; every write failed until
+/// the service was restarted, and health stayed green.
+#[tokio::test(flavor = "multi_thread")]
+async fn fm22_while_the_database_is_read_only_reports_come_again_later_and_nothing_is_restarted() {
+    let system = System::start().await;
+    let admin = Admin::sign_in(&system).await;
+    let instance = Instance::of(&system);
+    let before = instance.report(45, now() - TimeDelta::hours(1)).await;
+    assert_eq!(before.status, StatusCode::OK, "{:?}", before.json);
+
+    system.database().make_read_only();
+    let at = now();
+    let refused = instance.report(46, at).await;
+    assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(refused.headers.contains_key("retry-after"));
+    let link = admin.link(instance.organization, &terms()).await;
+    assert_eq!(link.status, StatusCode::SERVICE_UNAVAILABLE);
+
+    system.database().make_writable();
+    eventually("the same report again is taken", async || {
+        let answer = instance.report(46, at).await;
+        (answer.status == StatusCode::OK).then_some(())
+    })
+    .await;
+    eventually("both reports are listed", async || {
+        (admin.reports(instance.organization).await.len() == 2).then_some(())
+    })
+    .await;
+}
+
+/// sqlx#1250, sea-orm#1162: a migration added columns to tables under running services; lists answered 500
+/// and reports stayed queued until every service was restarted.
+#[tokio::test(flavor = "multi_thread")]
+async fn fm21_columns_are_added_to_every_table_under_running_services() {
+    let system = System::start().await;
+    let admin = Admin::sign_in(&system).await;
+    let instance = linked_days_ago(&system, &admin, 2).await;
+    let pending = Instance::of(&system);
+    // Twice, so that every statement has been prepared.
+    let mut before = Vec::new();
+    for day in [1, 0] {
+        let at = now() - TimeDelta::days(day) - TimeDelta::minutes(1);
+        sent(&admin, &instance, 45, at).await;
+        let answer = pending.report(3, at).await;
+        assert_eq!(answer.status, StatusCode::OK, "{:?}", answer.json);
+        before = walk(&admin, &instance).await;
+    }
+
+    let owner = system.database().connect().await;
+    let add = "DO $$ DECLARE tab regclass; BEGIN
+        FOR tab IN SELECT oid FROM pg_class WHERE relkind IN ('r', 'p')
+            AND relnamespace = 'public'::regnamespace LOOP
+            EXECUTE format('ALTER TABLE %s ADD COLUMN added_later text', tab);
+        END LOOP; END $$";
+    owner.execute_unprepared(add).await.unwrap();
+    owner.close().await.unwrap();
+
+    for _ in 0..2 {
+        assert_eq!(walk(&admin, &instance).await, before);
+    }
+    sent(&admin, &instance, 46, now()).await;
+    let answer = pending.report(4, now()).await;
+    assert_eq!(answer.status, StatusCode::OK, "{:?}", answer.json);
+    let link = admin.link(pending.organization, &terms()).await;
+    assert_eq!(link.status, StatusCode::OK, "{:?}", link.json);
+    // By a webhook: Stripe ends the trial, and the list shows it.
+    let listed = admin.listed("linked", pending.organization).await.unwrap();
+    let subscription = listed["stripe_subscription_id"].as_str().unwrap();
+    let path = format!("/v1/subscriptions/{subscription}");
+    stripe_post(&system, &path, &[("trial_end", "now")]).await;
+    eventually("the webhook arrives", async || {
+        let row = admin.listed("linked", pending.organization).await?;
+        (row["subscription_status"] == "active").then_some(())
+    })
+    .await;
+}
+
+/// The status of every list and page that an admin can read.
+async fn walk(admin: &Admin, instance: &Instance) -> Vec<(String, StatusCode)> {
+    let document = admin.get("/api/openapi.json").await.json;
+    let paths = document["paths"].as_object().unwrap();
+    let read = paths
+        .iter()
+        .filter(|(path, verbs)| path.starts_with("/api/admin/") && verbs.get("get").is_some());
+    let id = instance.organization.to_string();
+    let mut paths: Vec<String> = read.map(|(path, _)| path.replace("{id}", &id)).collect();
+    let lists = ["/pending", "/billed"].map(str::to_owned);
+    let orders = [
+        "",
+        "?sort=name",
+        "?sort=status",
+        "?q=Acme",
+        "?q=Acme&sort=name",
+    ];
+    let ordered = |list: &String| orders.map(|order| format!("{list}{order}"));
+    paths.extend(lists.iter().flat_map(ordered));
+    paths.extend(["/".to_owned(), format!("/organizations/{id}")]);
+    let mut statuses = Vec::new();
+    for path in paths {
+        let answer = admin.get(&path).await;
+        assert!(
+            !answer.status.is_server_error(),
+            "{path}: {:?}",
+            answer.json
+        );
+        statuses.push((path, answer.status));
+    }
+    statuses
+}

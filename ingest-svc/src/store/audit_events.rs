@@ -66,7 +66,12 @@ pub(crate) struct ToRecord {
 }
 
 impl Leased for ToRecord {
-    const OUTBOX: Outbox = outbox!("audit_events_to_tell", "id::text");
+    const OUTBOX: Outbox = outbox!(
+        "audit_events_to_tell",
+        "id::text",
+        "t.id, t.occurred_at, t.action, t.organization_id, t.admin_user_id, t.api_key_id,
+            t.client_address, t.request_id, t.before, t.after, t.attempt_count"
+    );
 
     fn key(&self) -> String {
         self.id.to_string()

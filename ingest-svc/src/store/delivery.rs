@@ -160,7 +160,9 @@ pub(crate) async fn first_queued(
         SELECT u.id, u.organization_id, u.user_count, u.reported_at, u.attempt_count, u.resend_count,
             coalesce(u.sent_customer_id, r.stripe_customer_id) AS stripe_customer_id
         FROM organization_reporting r
-        CROSS JOIN LATERAL (SELECT * FROM usage_reports q
+        CROSS JOIN LATERAL (SELECT q.id, q.organization_id, q.user_count, q.reported_at, q.attempt_count,
+                q.resend_count, q.sent_customer_id, q.next_attempt_at
+            FROM usage_reports q
             WHERE q.organization_id = r.organization_id AND q.delivery_state = 'queued'
                 AND coalesce(q.sent_customer_id, r.stripe_customer_id) IS NOT NULL
             ORDER BY q.reported_at LIMIT 1) u

@@ -100,7 +100,8 @@ async fn record(
             (dismissed_at, dismissed_by, dismiss_reason) = (SELECT f.dismissed_at, f.dismissed_by,
                 f.dismiss_reason WHERE f.resolved_at IS NULL
                     AND (f.expected, f.found) = (excluded.expected, excluded.found))
-        RETURNING f.*) ",
+        RETURNING f.id, f.organization_id, f.kind, f.day, f.stripe_invoice_id, f.expected, f.found,
+            f.dismissed_at) ",
         tell_opened!()
     );
     fn column<T>(found: &[Found], of: impl Fn(&Found) -> T) -> Vec<T> {

@@ -47,7 +47,8 @@ pub(crate) async fn settle(
             last_seen_at = greatest(f.last_seen_at, excluded.last_seen_at), resolved_at = NULL,
             dismissed_at = NULL, dismissed_by = NULL, dismiss_reason = NULL
         WHERE (f.expected, f.found) IS DISTINCT FROM (excluded.expected, excluded.found)
-        RETURNING f.*) ",
+        RETURNING f.id, f.organization_id, f.kind, f.day, f.stripe_invoice_id, f.expected, f.found,
+            f.dismissed_at) ",
         tell_opened!()
     );
     if organizations.is_empty() {

@@ -136,7 +136,8 @@ pub(crate) async fn mark_silent(
             UPDATE organization_reporting r SET silence_told_since = s.since
             FROM silent s WHERE r.organization_id = s.organization_id
             RETURNING r.organization_id, s.since, r.last_reported_at, r.user_count)
-        SELECT * FROM marked ORDER BY since, organization_id";
+        SELECT organization_id, since, last_reported_at, user_count FROM marked
+        ORDER BY since, organization_id";
     let (since, id) = after.unwrap_or((DateTime::UNIX_EPOCH, Uuid::nil()));
     let values = [silent.into(), since.into(), id.into(), limit.into()];
     let rows = SilentRow::find_by_statement(sql(MARK_SILENT, values));
@@ -289,7 +290,11 @@ pub(crate) struct ToTell {
 }
 
 impl Leased for ToTell {
-    const OUTBOX: Outbox = outbox!("notices_to_tell", "key");
+    const OUTBOX: Outbox = outbox!(
+        "notices_to_tell",
+        "key",
+        "t.key, t.kind, t.organization_id, t.occurred_at, t.data, t.attempt_count"
+    );
 
     fn key(&self) -> String {
         self.key.clone()

@@ -18,9 +18,10 @@ pub(crate) struct Outbox {
     pub(super) postpone: &'static str,
 }
 
-/// The outbox of a table, whose key is this column, as a text.
+/// The outbox of a table, whose key is this column, as a text; and the columns that the one who hands a
+/// row over reads.
 macro_rules! outbox {
-    ($table:literal, $key:literal) => {
+    ($table:literal, $key:literal, $columns:literal) => {
         $crate::store::outbox::Outbox {
             lease: concat!(
                 "WITH due AS (SELECT ",
@@ -33,7 +34,8 @@ macro_rules! outbox {
                 $table,
                 " t SET lease_token = $2, lease_until = $3 FROM due WHERE t.",
                 $key,
-                " = due.key RETURNING t.*"
+                " = due.key RETURNING ",
+                $columns
             ),
             forget: concat!(
                 "DELETE FROM ",

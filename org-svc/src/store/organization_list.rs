@@ -14,9 +14,10 @@
 //! this module's own fragments; texts, ids and times are values.
 
 use chrono::{DateTime, Datelike, Utc};
-use sea_orm::{DbBackend, Statement, Value};
+use sea_orm::{DbBackend, IdenStatic, Iterable, Statement, Value};
 use uuid::Uuid;
 
+use super::organizations::entity::Column;
 use crate::domain::{
     organization::{DeploymentType, PlanType, SubscriptionStatus},
     page::{Filter, LinkFilter, List, Order, Position, RANK_PENDING, Search, status_rank},
@@ -30,7 +31,14 @@ const WALKED: i64 = 1_000;
 /// Later than every row.
 const END_OF_TIME_YEAR: i32 = 9999;
 
-/// A page, with one column more: the row's rank in the order by status.
+/// The columns of an organization. They are listed, because the plan of a statement with `*` breaks when a
+/// migration adds a column.
+fn column_list() -> String {
+    let columns: Vec<_> = Column::iter().map(|column| column.as_str()).collect();
+    columns.join(", ")
+}
+
+/// A page.
 pub(super) fn page_sql(list: &List, after: Option<&Position>, limit: i64) -> Statement {
     let mut sql = Sql {
         text: String::new(),
@@ -41,7 +49,7 @@ pub(super) fn page_sql(list: &List, after: Option<&Position>, limit: i64) -> Sta
         Some(LinkFilter::Pending) => &[LinkFilter::Pending],
         Some(LinkFilter::Linked) => &[LinkFilter::Linked],
     };
-    sql.push("SELECT * FROM (");
+    sql.push(&format!("SELECT {} FROM (", column_list()));
     for (at, side) in sides.iter().enumerate() {
         if at > 0 {
             sql.push(" UNION ALL ");
@@ -115,8 +123,11 @@ impl Sql {
 
     /// A page of those of one side that have a text.
     fn walked(&mut self, side: LinkFilter, list: &List, after: Option<&Position>, limit: i64) {
-        self.push("WITH walked AS MATERIALIZED (SELECT * FROM (");
-        self.of_side(side, "*");
+        let columns = column_list();
+        self.push(&format!(
+            "WITH walked AS MATERIALIZED (SELECT {columns}, rank FROM ("
+        ));
+        self.of_side(side, &format!("{columns}, search_text"));
         if let Some(after) = after {
             self.behind(list.order, after);
         }
@@ -127,11 +138,11 @@ impl Sql {
         self.order(list.order, limit);
         self.push("), enough AS (SELECT count(*) >= ");
         self.value(limit);
-        self.push(
+        self.push(&format!(
             " AS is_full FROM walked)
-            SELECT * FROM walked WHERE (SELECT is_full FROM enough)
-            UNION ALL (SELECT organizations.*, found.rank FROM (SELECT id, rank FROM (",
-        );
+            SELECT {columns}, rank FROM walked WHERE (SELECT is_full FROM enough)
+            UNION ALL (SELECT {columns}, found.rank FROM (SELECT id, rank FROM ("
+        ));
         self.of_side(side, "id, search_name, created_at");
         self.push(" AND NOT (SELECT is_full FROM enough)");
         if let Some(after) = after {
@@ -165,7 +176,8 @@ impl Sql {
             deployments,
         } = &list.filter;
         self.push(&format!(
-            "SELECT *, {RANK_PENDING} AS rank FROM organizations WHERE stripe_customer_id IS NULL"
+            "SELECT {}, {RANK_PENDING} AS rank FROM organizations WHERE stripe_customer_id IS NULL",
+            column_list()
         ));
         let leaves_out_the_usual = !plans.is_empty()
             || !deployments.is_empty()
@@ -188,7 +200,7 @@ impl Sql {
     }
 
     fn linked(&mut self, list: &List, after: Option<&Position>, limit: i64) {
-        self.push("SELECT *, ");
+        self.push(&format!("SELECT {}, ", column_list()));
         self.rank();
         self.push(" AS rank FROM organizations WHERE stripe_customer_id IS NOT NULL");
         self.facets(&list.filter);
@@ -226,7 +238,8 @@ impl Sql {
             times,
             ids,
         } = columns;
-        self.push("SELECT page.*, arm.rank FROM unnest(");
+        let columns = column_list();
+        self.push(&format!("SELECT {columns}, arm.rank FROM unnest("));
         let values: [Value; 6] = [
             ranks.into(),
             statuses.into(),
@@ -241,12 +254,12 @@ impl Sql {
             self.value(value);
             self.push(&format!("::{name}[]"));
         }
-        self.push(
+        self.push(&format!(
             ") AS arm (rank, status, plan, deployment, after_at, after_id) CROSS JOIN LATERAL (
-               SELECT * FROM organizations WHERE stripe_customer_id IS NOT NULL
+               SELECT {columns} FROM organizations WHERE stripe_customer_id IS NOT NULL
                  AND subscription_status = arm.status AND coalesce(plan_type, '') = arm.plan
-                 AND coalesce(deployment_type, '') = arm.deployment",
-        );
+                 AND coalesce(deployment_type, '') = arm.deployment"
+        ));
         match (list.order, after) {
             (Order::NewestFirst | Order::Status, _) => {
                 self.push(" AND (created_at, id) < (arm.after_at, arm.after_id)");

@@ -120,7 +120,9 @@ pub(crate) async fn store(
                 FROM (VALUES (e.state <> 'open' AND excluded.resend_count > e.resend_count))
                     AS v (opens)),
             resend_count = greatest(e.resend_count, excluded.resend_count)
-        RETURNING e.*";
+        RETURNING e.identifier, e.stripe_customer_id, e.event_name, e.value, e.event_at, e.state,
+            e.attempt_count, e.first_sent_at, e.last_sent_at, e.stripe_request_id, e.error_code,
+            e.error_message, e.created_at, e.settled_at, e.resend_count";
     let values = [
         column(events, |it| it.event.identifier.to_string()).into(),
         column(events, |it| it.event.customer_id.to_string()).into(),
