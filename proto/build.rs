@@ -2,11 +2,12 @@
 
 use std::{env, error::Error, fs, path::PathBuf};
 
-const PROTO_FILES: [&str; 22] = [
+const PROTO_FILES: [&str; 23] = [
     "billing/admin/v1/admin_service.proto",
     "billing/admin/v1/api_key.proto",
     "billing/admin/v1/audit_event.proto",
     "billing/admin/v1/notice.proto",
+    "billing/admin/v1/signing_key.proto",
     "billing/admin/v1/webhook_event.proto",
     "billing/common/v1/error_reason.proto",
     "billing/common/v1/field_violation.proto",

@@ -140,6 +140,7 @@ pub(crate) fn internal_fault(status: Status) -> Fault {
         | ErrorReason::Unavailable
         | ErrorReason::DeadlineExceeded
         | ErrorReason::RateLimited
+        | ErrorReason::ReportSignatureInvalid
         | ErrorReason::SignatureInvalid
         | ErrorReason::Internal => fault,
     }

@@ -3,7 +3,7 @@
 use billing_kit::access::AccessTable;
 
 pub(crate) fn table() -> AccessTable {
-    AccessTable::new()
+    let table = AccessTable::new()
         // What instances report.
         .allow(
             "/billing.ingest.v1.UsageReportService/ReportUsage",
@@ -44,10 +44,19 @@ pub(crate) fn table() -> AccessTable {
         )
         .allow("/billing.ingest.v1.ReportingService/GetIntake", ["gateway"])
         .allow(
-            "/billing.ingest.v1.HeldReportService/ListHeldReports",
+            "/billing.ingest.v1.ReportingService/GetSigningKeys",
             ["gateway"],
         )
-        // What admins decide, likewise.
+        .allow(
+            "/billing.ingest.v1.HeldReportService/ListHeldReports",
+            ["gateway"],
+        );
+    decisions(table)
+}
+
+/// What admins decide, likewise.
+fn decisions(table: AccessTable) -> AccessTable {
+    table
         .allow(
             "/billing.ingest.v1.HeldReportService/ReleaseReports",
             ["gateway"],
@@ -62,6 +71,14 @@ pub(crate) fn table() -> AccessTable {
         )
         .allow(
             "/billing.ingest.v1.ReportingService/ReplaceReport",
+            ["gateway"],
+        )
+        .allow(
+            "/billing.ingest.v1.ReportingService/PinSigningKey",
+            ["gateway"],
+        )
+        .allow(
+            "/billing.ingest.v1.ReportingService/ResetSigningKey",
             ["gateway"],
         )
         .allow(

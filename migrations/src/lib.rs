@@ -84,6 +84,7 @@ const FILES: &[SqlFile] = sql_files![
     "0031_hold_reasons",
     "0033_report_sources",
     "0034_report_source_index",
+    "0035_signing_keys",
     "0039_sign_in_budgets",
 ];
 

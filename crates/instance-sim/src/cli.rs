@@ -1,6 +1,7 @@
 //! The command line. Every option can also come from the environment; the names are those of the
 //! specification where it has one.
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use crate::organizations::OrganizationStore;
 use crate::report::{UsageReport, instance_url};
 use crate::reporter::{BILLING_API_TOKEN, Outcome, Reporter};
 use crate::retry::RetryPolicy;
+use crate::signing::SigningKey;
 use crate::{now, out, target};
 
 /// One VaultAI instance, or a fleet of them, as the billing service sees them.
@@ -55,6 +57,9 @@ struct Billing {
     /// Attempts for each report, the first included.
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=100))]
     max_attempts: u32,
+    /// A file with an Ed25519 private key (PKCS#8, PEM): reports are signed with it.
+    #[arg(long, env = "BILLING_SIGNING_KEY_FILE")]
+    signing_key_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -226,7 +231,10 @@ impl Billing {
             max_attempts: self.max_attempts,
             ..RetryPolicy::default()
         };
-        Reporter::new(&self.billing_url, &self.billing_api_token, policy)
+        let key = self.signing_key_file.as_deref();
+        let key = key.map(SigningKey::read).transpose()?;
+        let reporter = Reporter::new(&self.billing_url, &self.billing_api_token, policy)?;
+        Ok(reporter.signing_with(key))
     }
 }
 

@@ -9,7 +9,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::routing::get;
 use axum::{Json, Router};
-use chrono::{DateTime, NaiveTime, SubsecRound as _, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, NaiveTime, SubsecRound as _, TimeDelta, Utc};
 use rand::Rng as _;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use crate::now;
-use crate::organizations::OrganizationStore;
+use crate::organizations::{OrganizationStore, StoredCount};
 use crate::report::UsageReport;
 use crate::reporter::{Outcome, Reporter};
 
@@ -50,6 +50,11 @@ pub struct CronResult {
     pub organization_id: Uuid,
     /// Number of users reported.
     pub user_count: i64,
+    /// The moment of the count.
+    pub timestamp: DateTime<Utc>,
+    /// The days that the billing service lacks.
+    #[serde(skip)]
+    pub missing_days: Option<Vec<NaiveDate>>,
     /// Whether the billing service has it.
     pub success: bool,
     /// Its id there.
@@ -64,25 +69,55 @@ pub struct CronResult {
 }
 
 impl Cron {
-    /// Counts now, and reports for every organization. Fails when the users cannot be counted.
+    /// Counts now, stores the counts, and reports what is not reported yet; then the days that the
+    /// billing service lacks, where something was counted on them. Fails when the users cannot be
+    /// counted.
     pub async fn run(&self) -> anyhow::Result<Vec<CronResult>> {
         let timestamp = now().trunc_subsecs(0);
-        let organizations = self.store.count_users().await?;
+        self.store.store_counts(timestamp).await?;
+        let mut results = self
+            .report_all(self.store.to_report(timestamp).await?)
+            .await;
+        let mut gaps = Vec::new();
+        for result in &results {
+            let days = result.missing_days.clone().unwrap_or_default();
+            gaps.extend(self.store.counted_on(result.organization_id, days).await?);
+        }
+        let is_new = |count: &StoredCount| {
+            !results.iter().any(|result| {
+                (result.organization_id, result.timestamp) == (count.id, count.timestamp)
+            })
+        };
+        gaps.retain(is_new);
+        // Each answer names them.
+        gaps.sort_by_key(|count| (count.id, count.timestamp));
+        gaps.dedup();
+        let filled = self.report_all(gaps).await;
+        results.extend(filled);
+        for result in results.iter().filter(|result| result.success) {
+            self.store
+                .settle(result.organization_id, result.timestamp)
+                .await?;
+        }
+        Ok(results)
+    }
+
+    async fn report_all(&self, counts: Vec<StoredCount>) -> Vec<CronResult> {
         let permits = Arc::new(Semaphore::new(MAX_CONCURRENT_REPORTS));
         let mut tasks = JoinSet::new();
-        for organization in organizations {
+        for count in counts {
             let report = UsageReport {
-                organization_id: organization.id,
-                organization_name: organization.name,
+                organization_id: count.id,
+                organization_name: count.name,
                 instance_url: self.instance_url.clone(),
-                user_count: organization.user_count,
-                timestamp,
+                user_count: count.user_count,
+                timestamp: count.timestamp,
             };
             tasks.spawn(report_one(self.clone(), report, Arc::clone(&permits)));
         }
         let mut results = tasks.join_all().await;
-        results.sort_by_key(|result| result.organization_id);
-        Ok(results)
+        results.sort_by_key(|result| (result.organization_id, result.timestamp));
+        results
     }
 
     /// Runs every day at 03:00 UTC, for ever. A run that fails is logged; the next day is another.
@@ -165,6 +200,8 @@ async fn report_one(cron: Cron, report: UsageReport, permits: Arc<Semaphore>) ->
     let mut result = CronResult {
         organization_id: report.organization_id,
         user_count: report.user_count,
+        timestamp: report.timestamp,
+        missing_days: None,
         success: false,
         report_id: None,
         organization_status: None,
@@ -176,6 +213,7 @@ async fn report_one(cron: Cron, report: UsageReport, permits: Arc<Semaphore>) ->
             attempts: _,
         }) => {
             result.success = true;
+            result.missing_days = answer.missing_days;
             result.report_id = Some(answer.report_id);
             result.organization_status = Some(answer.organization_status);
         }

@@ -22,6 +22,7 @@ mod out;
 pub mod report;
 pub mod reporter;
 pub mod retry;
+pub mod signing;
 mod target;
 
 pub use clock::now;

@@ -2,6 +2,7 @@
 //! users that are counted. A row is an instance's organization; a database with many rows stands
 //! for that many instances.
 use anyhow::{Context as _, bail};
+use chrono::{DateTime, NaiveDate, Utc};
 use sea_orm::{
     ConnectionTrait as _, DatabaseConnection, DbBackend, Statement, TransactionTrait as _,
 };
@@ -32,6 +33,13 @@ CREATE TABLE IF NOT EXISTS "User" (
   created_at TIMESTAMP DEFAULT NOW()
 );
 CREATE INDEX IF NOT EXISTS "User_organization_id_idx" ON "User" (organization_id);
+CREATE TABLE IF NOT EXISTS "UsageCount" (
+  organization_id UUID NOT NULL REFERENCES "Organization" (id) ON DELETE CASCADE,
+  counted_at TIMESTAMPTZ NOT NULL,
+  user_count BIGINT NOT NULL,
+  reported BOOLEAN NOT NULL DEFAULT false,
+  PRIMARY KEY (organization_id, counted_at)
+);
 "#;
 
 /// An organization and how many users it has right now.
@@ -43,6 +51,19 @@ pub struct CountedOrganization {
     pub name: String,
     /// Rows of `"User"` that are its.
     pub user_count: i64,
+}
+
+/// A count that was stored when it was taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredCount {
+    /// The organization.
+    pub id: Uuid,
+    /// Its name now.
+    pub name: String,
+    /// How many users it had.
+    pub user_count: i64,
+    /// When.
+    pub timestamp: DateTime<Utc>,
 }
 
 /// The instance's tables.
@@ -114,6 +135,85 @@ impl OrganizationStore {
         );
         self.db.execute_raw(statement).await?;
         Ok(())
+    }
+
+    /// Counts the users of every organization, and stores the counts before anybody is told of them.
+    pub async fn store_counts(&self, timestamp: DateTime<Utc>) -> anyhow::Result<()> {
+        let (ids, counts): (Vec<_>, Vec<_>) = self
+            .count_users()
+            .await?
+            .into_iter()
+            .map(|counted| (counted.id, counted.user_count))
+            .unzip();
+        let statement = Statement::from_sql_and_values(
+            DbBackend::Postgres,
+            r#"INSERT INTO "UsageCount" (organization_id, counted_at, user_count)
+               SELECT id, $3, user_count FROM unnest($1::uuid[], $2::bigint[]) AS t (id, user_count)
+               ON CONFLICT DO NOTHING"#,
+            [ids.into(), counts.into(), timestamp.into()],
+        );
+        self.db.execute_raw(statement).await?;
+        Ok(())
+    }
+
+    /// The counts of the last 35 days that the billing service has not acknowledged, and those of this
+    /// moment; the oldest first.
+    pub async fn to_report(&self, at: DateTime<Utc>) -> anyhow::Result<Vec<StoredCount>> {
+        let statement = Statement::from_sql_and_values(
+            DbBackend::Postgres,
+            r#"SELECT c.organization_id, o.name, c.user_count, c.counted_at
+               FROM "UsageCount" c JOIN "Organization" o ON o.id = c.organization_id
+               WHERE NOT c.reported AND c.counted_at > $1 - interval '35 days' OR c.counted_at = $1
+               ORDER BY c.counted_at, c.organization_id"#,
+            [at.into()],
+        );
+        self.stored(statement).await
+    }
+
+    /// What was counted of an organization on these UTC days: of each the last count.
+    pub async fn counted_on(
+        &self,
+        organization_id: Uuid,
+        days: Vec<NaiveDate>,
+    ) -> anyhow::Result<Vec<StoredCount>> {
+        if days.is_empty() {
+            return Ok(Vec::new());
+        }
+        let statement = Statement::from_sql_and_values(
+            DbBackend::Postgres,
+            r#"SELECT DISTINCT ON ((c.counted_at AT TIME ZONE 'UTC')::date)
+                 c.organization_id, o.name, c.user_count, c.counted_at
+               FROM "UsageCount" c JOIN "Organization" o ON o.id = c.organization_id
+               WHERE c.organization_id = $1 AND (c.counted_at AT TIME ZONE 'UTC')::date = ANY($2)
+               ORDER BY (c.counted_at AT TIME ZONE 'UTC')::date, c.counted_at DESC"#,
+            [organization_id.into(), days.into()],
+        );
+        self.stored(statement).await
+    }
+
+    /// Takes note that a count is acknowledged.
+    pub async fn settle(&self, organization_id: Uuid, at: DateTime<Utc>) -> anyhow::Result<()> {
+        let statement = Statement::from_sql_and_values(
+            DbBackend::Postgres,
+            r#"UPDATE "UsageCount" SET reported = true WHERE organization_id = $1 AND counted_at = $2"#,
+            [organization_id.into(), at.into()],
+        );
+        self.db.execute_raw(statement).await?;
+        Ok(())
+    }
+
+    async fn stored(&self, statement: Statement) -> anyhow::Result<Vec<StoredCount>> {
+        let rows = self.db.query_all_raw(statement).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(StoredCount {
+                    id: row.try_get("", "organization_id")?,
+                    name: row.try_get("", "name")?,
+                    user_count: row.try_get("", "user_count")?,
+                    timestamp: row.try_get("", "counted_at")?,
+                })
+            })
+            .collect()
     }
 
     /// Every organization with its number of users, the oldest first.

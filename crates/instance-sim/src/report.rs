@@ -1,6 +1,6 @@
 //! The body of `POST /api/usage-report`, to the letter of the specification.
 use anyhow::{Context as _, bail};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize, Serializer};
 use uuid::Uuid;
 
@@ -31,6 +31,9 @@ pub struct ReportAnswer {
     pub report_id: String,
     /// How the organization stands: `pending` until it is linked.
     pub organization_status: String,
+    /// UTC days without a report; only where the billing service knows who asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing_days: Option<Vec<NaiveDate>>,
 }
 
 fn to_the_second<S: Serializer>(at: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {

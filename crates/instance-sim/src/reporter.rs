@@ -15,6 +15,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::report::{ReportAnswer, UsageReport};
 use crate::retry::{RetryPolicy, parse_retry_after};
+use crate::signing::SigningKey;
 use crate::{http_client, now, target};
 
 /// The token that all instances share, hard-coded as the specification asks.
@@ -58,6 +59,7 @@ pub struct Reporter {
     url: Url,
     headers: HeaderMap,
     policy: RetryPolicy,
+    key: Option<SigningKey>,
 }
 
 /// What one attempt came to.
@@ -91,7 +93,15 @@ impl Reporter {
             url,
             headers,
             policy,
+            key: None,
         })
+    }
+
+    /// Signs what it sends with this key.
+    #[must_use]
+    pub fn signing_with(mut self, key: Option<SigningKey>) -> Self {
+        self.key = key;
+        self
     }
 
     /// Sends the report until it is answered for good, or the attempts are used up.
@@ -140,6 +150,12 @@ impl Reporter {
             .post(self.url.clone())
             .headers(self.headers.clone())
             .body(body.clone());
+        if let Some(key) = &self.key {
+            // The time of the signature is that of the attempt.
+            for (name, value) in key.headers(body, now()) {
+                request = request.header(name, value);
+            }
+        }
         if let Some(address) = forwarded_for {
             request = request.header(HeaderName::from_static("x-forwarded-for"), address);
         }

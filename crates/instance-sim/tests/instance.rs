@@ -227,3 +227,81 @@ async fn the_cron_is_guarded_and_reports_every_organization() {
     drop(store);
     database.drop_database().await;
 }
+
+/// A billing service that is away first, then asks for a day and records.
+#[tokio::test]
+async fn what_was_counted_is_reported_later_and_gaps_are_filled_with_it() {
+    type Answers = Arc<Mutex<Vec<(u16, Value)>>>;
+    async fn answer(
+        State((bodies, answers)): State<(Bodies, Answers)>,
+        Json(body): Json<Value>,
+    ) -> (axum::http::StatusCode, Json<Value>) {
+        bodies.lock().unwrap().push(body);
+        let mut answers = answers.lock().unwrap();
+        let (status, answer) = if answers.len() > 1 {
+            answers.remove(0)
+        } else {
+            answers[0].clone()
+        };
+        (status.try_into().unwrap(), Json(answer))
+    }
+    let database = TestDatabase::create().await;
+    let store = OrganizationStore::open(&database.url).await.unwrap();
+    store.add_first("Acme Corp", 45).await.unwrap();
+    let recorded = |missing: Value| {
+        let answer = json!({
+            "success": true, "message": "", "report_id": "r1", "organization_status": "pending",
+            "missing_days": missing,
+        });
+        (200, answer)
+    };
+    let now = chrono::Utc::now();
+    let days_ago = |days| now - chrono::TimeDelta::days(days);
+    let day = |days| days_ago(days).date_naive().to_string();
+    store.store_counts(days_ago(3)).await.unwrap();
+    let id = store.count_users().await.unwrap()[0].id;
+    store
+        .settle(id, store.to_report(now).await.unwrap()[0].timestamp)
+        .await
+        .unwrap();
+    let bodies = Bodies::default();
+    let answers: Answers = Arc::new(Mutex::new(vec![
+        (503, json!({})),
+        recorded(Value::Null),
+        recorded(json!([day(3), day(2)])),
+        recorded(json!([day(2)])),
+    ]));
+    let router = Router::new()
+        .route("/api/usage-report", post(answer))
+        .with_state((bodies.clone(), answers));
+    let billing = listen(router).await;
+    let policy = RetryPolicy {
+        max_attempts: 1,
+        ..RetryPolicy::default()
+    };
+    let token = SecretString::from(BILLING_API_TOKEN);
+    let cron = Cron {
+        store: store.clone(),
+        reporter: Reporter::new(&format!("http://{billing}"), &token, policy).unwrap(),
+        instance_url: "acme.vaultai.eu".to_owned(),
+        jitter: Duration::ZERO,
+    };
+    store.store_counts(days_ago(1)).await.unwrap();
+    // Only yesterday's count is open; the service is away for it, and for today's it is not.
+    let results = cron.run().await.unwrap();
+    let successes = |results: &[instance_sim::cron::CronResult]| {
+        let successes = results.iter().map(|result| result.success);
+        successes.collect::<Vec<_>>()
+    };
+    let mut first = successes(&results);
+    first.sort_unstable();
+    assert_eq!(first, [false, true]);
+    let results = cron.run().await.unwrap();
+    assert!(successes(&results).iter().all(|success| *success));
+    let sent = bodies.lock().unwrap().clone();
+    let filled = sent.last().unwrap()["timestamp"].as_str().unwrap();
+    assert!(filled.starts_with(&day(3)), "{sent:?}");
+    assert_eq!(sent.last().unwrap()["user_count"], 45);
+    drop(store);
+    database.drop_database().await;
+}

@@ -268,6 +268,7 @@ fn severity(reason: ErrorReason) -> Severity {
         | ErrorReason::ReportConflict
         | ErrorReason::ReportNotReplaceable
         | ErrorReason::ReportNotRetryable
+        | ErrorReason::ReportSignatureInvalid
         | ErrorReason::LinkConflict
         | ErrorReason::RateLimited => Severity::Callers,
     }
@@ -280,6 +281,7 @@ fn code_of(reason: ErrorReason) -> Code {
         | ErrorReason::MalformedBody
         | ErrorReason::UnsupportedEncoding
         | ErrorReason::BodyTooLarge
+        | ErrorReason::ReportSignatureInvalid
         | ErrorReason::SignatureInvalid => Code::InvalidArgument,
         ErrorReason::Unauthenticated => Code::Unauthenticated,
         ErrorReason::PermissionDenied
@@ -354,6 +356,7 @@ fn message_of(reason: ErrorReason) -> &'static str {
         | ErrorReason::LinkConflict
         | ErrorReason::StripeRefused
         | ErrorReason::PriceNotFound
+        | ErrorReason::ReportSignatureInvalid
         | ErrorReason::SignatureInvalid
         | ErrorReason::CallerNotAdmitted
         | ErrorReason::UserBanned

@@ -12,6 +12,7 @@ use tokio::process::Command;
 
 use crate::attack;
 use crate::chaos;
+use crate::client;
 use crate::end_to_end;
 use crate::failures;
 use crate::layout;
@@ -33,6 +34,7 @@ enum Step {
     ProtoLint,
     Manifests,
     Dependencies,
+    Client,
     Conformance,
     Tests,
     BetterAuth,
@@ -43,12 +45,13 @@ enum Step {
     Attack,
 }
 
-const STEPS: [(&str, Step); 13] = [
+const STEPS: [(&str, Step); 14] = [
     ("fmt", Step::Format),
     ("clippy", Step::Clippy),
     ("buf", Step::ProtoLint),
     ("k8s", Step::Manifests),
     ("deps", Step::Dependencies),
+    ("client", Step::Client),
     ("conformance", Step::Conformance),
     ("test", Step::Tests),
     ("better-auth", Step::BetterAuth),
@@ -150,6 +153,7 @@ async fn perform(step: Step, stop: &mut StopSignals) -> anyhow::Result<()> {
         Step::ProtoLint => proto_lint(stop).await,
         Step::Manifests => manifests(stop).await,
         Step::Dependencies => dependencies().await,
+        Step::Client => client::check(stop).await,
         Step::Conformance => stripe_conformance::check(stop).await,
         Step::Tests => {
             let mut command = Command::new(layout::own()?);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::process::{Child, Command};
 
+use crate::client;
 use crate::layout;
 use crate::ready::Ready;
 use crate::run::{self, Stopped};
@@ -26,9 +27,14 @@ const REPLACING: [&str; 7] = [
     "BILLING_API_TOKENS",
 ];
 
-/// The product's four steps.
+/// The product's four steps, and the instance's client.
 pub(crate) async fn end_to_end(stop: &mut StopSignals) -> anyhow::Result<()> {
-    against_up("ci", &[], four_steps, stop).await
+    let dir = client::install(stop).await?;
+    let steps = async |ready: Ready, _: &Path| {
+        four_steps(&ready).await?;
+        client::against(&ready, &dir).await
+    };
+    against_up("ci", &[], steps, stop).await
 }
 
 /// What is documented for programs: the OpenAPI document, and the lines of docs/ADMIN.md.
@@ -110,7 +116,7 @@ async fn documented(ready: Ready, buf: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn four_steps(ready: Ready, _: &Path) -> anyhow::Result<()> {
+async fn four_steps(ready: &Ready) -> anyhow::Result<()> {
     let script = layout::root().join("../shared/accept/seed_flow.py");
     if !script.is_file() {
         return Ok(());

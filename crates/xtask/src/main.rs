@@ -12,6 +12,7 @@ mod attack;
 mod bench_pages;
 mod chaos;
 mod ci;
+mod client;
 mod clock;
 mod end_to_end;
 mod environment;

@@ -319,6 +319,7 @@ pub(super) fn is_away(fault: &Fault) -> bool {
         | ErrorReason::ReportNotFound
         | ErrorReason::StripeRefused
         | ErrorReason::PriceNotFound
+        | ErrorReason::ReportSignatureInvalid
         | ErrorReason::SignatureInvalid
         | ErrorReason::Internal => false,
     }

@@ -7,12 +7,13 @@ use billing_proto::{
     common::v1::{ErrorReason, SubscriptionStatus},
     ingest::v1::{ReportOutcome, ReportResult, UsageReport},
 };
-
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::App;
 use crate::{
-    domain::report_draft::ReportDraft, upstream::REPORT_DEADLINE,
+    domain::{report_draft::ReportDraft, report_signature::Signed},
+    upstream::REPORT_DEADLINE,
     worker::report_queue::ReportFailure,
 };
 
@@ -23,6 +24,12 @@ pub(crate) struct Recorded {
     pub report_id: String,
     /// How the organization stands, or the last that was known of it.
     pub organization_status: SubscriptionStatus,
+    /// When the organization's next report is expected.
+    pub next_report_expected_at: Option<DateTime<Utc>>,
+    /// Whether a key is pinned for the organization.
+    pub key_pinned: bool,
+    /// UTC days without a report; `None` for a sender that is not to be told.
+    pub missing_days: Option<Vec<String>>,
 }
 
 impl App {
@@ -35,12 +42,13 @@ impl App {
         &self,
         draft: ReportDraft,
         source: Option<IpAddr>,
+        signed: Option<Signed>,
     ) -> Result<Recorded, Fault> {
         // A draft that is at fault goes to ingest-svc too, which rejects it and names what is wrong
         // with the fields that could be read.
         let answer = tokio::time::timeout(
             REPORT_DEADLINE,
-            self.reports.record(message(&draft, source)),
+            self.reports.record(message(&draft, source, signed)),
         )
         .await
         .unwrap_or(Err(ReportFailure::Unknown));
@@ -76,7 +84,7 @@ fn address_text(source: Option<IpAddr>) -> String {
     source.map_or_else(String::new, |address| address.to_string())
 }
 
-fn message(draft: &ReportDraft, source: Option<IpAddr>) -> UsageReport {
+fn message(draft: &ReportDraft, source: Option<IpAddr>, signed: Option<Signed>) -> UsageReport {
     let ReportDraft {
         organization_id,
         organization_name,
@@ -94,6 +102,11 @@ fn message(draft: &ReportDraft, source: Option<IpAddr>) -> UsageReport {
         source_address: address_text(source),
         unreadable_fields: violations.iter().cloned().map(Into::into).collect(),
         unreadable_body: String::new(),
+        signing_key: signed.map(|it| it.key.to_vec()).unwrap_or_default(),
+        replaced_signing_key: signed
+            .and_then(|it| it.replaces)
+            .map(|key| key.to_vec())
+            .unwrap_or_default(),
     }
 }
 
@@ -105,6 +118,9 @@ fn conclude(draft: ReportDraft, outcome: ReportOutcome) -> Result<Recorded, Faul
         report_id,
         organization_status: _,
         field_violations,
+        next_report_time,
+        key_pinned,
+        missing_days,
     } = outcome;
     match result {
         ReportResult::Recorded | ReportResult::Duplicate if draft.violations.is_empty() => {
@@ -122,6 +138,9 @@ fn conclude(draft: ReportDraft, outcome: ReportOutcome) -> Result<Recorded, Faul
                     | SubscriptionStatus::Paused
                     | SubscriptionStatus::Canceled) => known,
                 },
+                next_report_expected_at: next_report_time.as_ref().and_then(proto_time::from_proto),
+                key_pinned,
+                missing_days: missing_days.map(|missing| missing.days),
             })
         }
         ReportResult::Conflict if draft.violations.is_empty() => Err(Fault::new(

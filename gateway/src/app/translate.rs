@@ -14,6 +14,7 @@ use crate::domain::{
     reconciliation::{Dismissal, Finding, FindingKind, Reconciliation},
     reporting::{HeldReport, HoldReason, ReportingState, ReportingSummary, UsageDay, Watch},
     session_cookie::SessionToken,
+    signing_key::{SigningKey, SigningKeys},
     usage_report::{Delivery, UsageReport},
     webhook_event::{MeterError, WebhookEvent, state_word},
 };
@@ -169,6 +170,7 @@ pub(super) fn reporting_summary(
         queued_report_count,
         oldest_queued_age,
         urgent_held_report_count,
+        unsigned_organization_count,
     } = message;
     let age = oldest_queued_age.as_ref();
     let age = age.map(|age| proto_time::duration_from_proto(age).to_std());
@@ -181,9 +183,39 @@ pub(super) fn reporting_summary(
         held_report_count,
         held_organization_count,
         urgent_held_report_count,
+        unsigned_organization_count,
         refused_report_count,
         queued_report_count,
         oldest_queued_age: age.map(Result::unwrap_or_default),
+    })
+}
+
+pub(super) fn signing_keys(message: ingest::SigningKeys) -> Result<SigningKeys, Fault> {
+    let ingest::SigningKeys {
+        keys,
+        awaited_fingerprint,
+        pin_time,
+    } = message;
+    let key = |message: ingest::SigningKey| {
+        let ingest::SigningKey {
+            fingerprint,
+            first_see_time,
+            last_see_time,
+            day_count,
+            pinned,
+        } = message;
+        Ok(SigningKey {
+            fingerprint,
+            first_seen_at: time(first_see_time, "first_see_time")?,
+            last_seen_at: time(last_see_time, "last_see_time")?,
+            day_count,
+            is_pinned: pinned,
+        })
+    };
+    Ok(SigningKeys {
+        keys: keys.into_iter().map(key).collect::<Result<_, Fault>>()?,
+        awaited_fingerprint: Some(awaited_fingerprint).filter(|text| !text.is_empty()),
+        pinned_at: optional_time(pin_time),
     })
 }
 

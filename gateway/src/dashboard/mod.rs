@@ -35,6 +35,7 @@ mod refused;
 mod row;
 mod sign_in;
 mod sign_out;
+mod signing_key;
 mod subscription;
 mod ui;
 mod unlink;
@@ -76,6 +77,14 @@ pub(crate) fn routes(web: Web) -> Router {
         .route(
             "/organizations/{id}/cancel",
             get(cancel::form).post(cancel::cancel),
+        )
+        .route(
+            "/organizations/{id}/signing-key",
+            get(signing_key::keys).post(signing_key::pin),
+        )
+        .route(
+            "/organizations/{id}/signing-key/reset",
+            post(signing_key::reset),
         )
         .route(held::PATH, get(held::held))
         .route(refused::PATH, get(refused::refused))

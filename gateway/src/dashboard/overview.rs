@@ -236,6 +236,15 @@ fn figures(
         trend: Trend::of(&known.days, now),
         class: "",
     }));
+    figures.extend(reporting.map(|known| Figure {
+        note: Some(ui.t.last_days),
+        ..figure(
+            ui.t.unsigned_organizations,
+            &known.unsigned_organization_count,
+            None,
+            "",
+        )
+    }));
     figures
 }
 
@@ -387,6 +396,7 @@ mod tests {
             held_report_count: 25,
             held_organization_count: 2,
             urgent_held_report_count: 1,
+            unsigned_organization_count: 2,
             refused_report_count: 23,
             queued_report_count: 9,
             oldest_queued_age: Some(Duration::from_secs(7_200)),

@@ -258,6 +258,7 @@ pub(super) fn details(fault: &Fault) -> Option<&str> {
         | ErrorReason::MalformedBody
         | ErrorReason::UnsupportedEncoding
         | ErrorReason::BodyTooLarge
+        | ErrorReason::ReportSignatureInvalid
         | ErrorReason::SignatureInvalid
         | ErrorReason::ReportConflict
         | ErrorReason::ReportNotReplaceable

@@ -79,6 +79,8 @@ pub(crate) struct ReportingSummary {
     pub held_organization_count: i64,
     /// How many of them are urgent.
     pub urgent_held_report_count: i64,
+    /// How many organizations did not sign their latest report.
+    pub unsigned_organization_count: i64,
     /// How many reports Stripe refused.
     pub refused_report_count: i64,
     /// How many reports are to be sent.

@@ -8,19 +8,21 @@ use billing_proto::{
         DiscardReportsRequest, DiscardReportsResponse, DismissFindingRequest,
         DismissFindingResponse, GetIntakeRequest, GetIntakeResponse, GetOrganizationRequest,
         GetOrganizationResponse, GetReconciliationRequest, GetReconciliationResponse,
-        GetReportingSummaryRequest, GetReportingSummaryResponse, LinkOrganizationRequest,
-        LinkOrganizationResponse, ListApiKeysRequest, ListApiKeysResponse, ListAuditEventsRequest,
-        ListAuditEventsResponse, ListFindingsRequest, ListFindingsResponse, ListHeldReportsRequest,
-        ListHeldReportsResponse, ListInvoicesRequest, ListInvoicesResponse, ListMeterErrorsRequest,
-        ListMeterErrorsResponse, ListNoticesRequest, ListNoticesResponse, ListOrganizationsRequest,
+        GetReportingSummaryRequest, GetReportingSummaryResponse, GetSigningKeysRequest,
+        GetSigningKeysResponse, LinkOrganizationRequest, LinkOrganizationResponse,
+        ListApiKeysRequest, ListApiKeysResponse, ListAuditEventsRequest, ListAuditEventsResponse,
+        ListFindingsRequest, ListFindingsResponse, ListHeldReportsRequest, ListHeldReportsResponse,
+        ListInvoicesRequest, ListInvoicesResponse, ListMeterErrorsRequest, ListMeterErrorsResponse,
+        ListNoticesRequest, ListNoticesResponse, ListOrganizationsRequest,
         ListOrganizationsResponse, ListRefusedReportsRequest, ListRefusedReportsResponse,
         ListUsageReportsRequest, ListUsageReportsResponse, ListWebhookEventsRequest,
-        ListWebhookEventsResponse, OrganizationOrder as OrderMessage, PreviewLinkRequest,
-        PreviewLinkResponse, ReleaseReportsRequest, ReleaseReportsResponse, ReplaceReportRequest,
-        ReplaceReportResponse, RetryReportRequest, RetryReportResponse, RetryWebhookEventRequest,
-        RetryWebhookEventResponse, RevokeApiKeyRequest, RevokeApiKeyResponse,
-        UnlinkOrganizationRequest, UnlinkOrganizationResponse, UpdateSubscriptionRequest,
-        UpdateSubscriptionResponse, admin_service_server::AdminService,
+        ListWebhookEventsResponse, OrganizationOrder as OrderMessage, PinSigningKeyRequest,
+        PinSigningKeyResponse, PreviewLinkRequest, PreviewLinkResponse, ReleaseReportsRequest,
+        ReleaseReportsResponse, ReplaceReportRequest, ReplaceReportResponse,
+        ResetSigningKeyRequest, ResetSigningKeyResponse, RetryReportRequest, RetryReportResponse,
+        RetryWebhookEventRequest, RetryWebhookEventResponse, RevokeApiKeyRequest,
+        RevokeApiKeyResponse, UnlinkOrganizationRequest, UnlinkOrganizationResponse,
+        UpdateSubscriptionRequest, UpdateSubscriptionResponse, admin_service_server::AdminService,
     },
     common::v1::{CancelMode, DeploymentType, ErrorReason, PlanType},
 };
@@ -463,6 +465,48 @@ impl AdminService for AdminFace {
         let report = self.0.replace_report(&admin, conflict_id).await?;
         Ok(Response::new(ReplaceReportResponse {
             report: Some(translate::usage_report(report)),
+        }))
+    }
+
+    async fn get_signing_keys(
+        &self,
+        request: Request<GetSigningKeysRequest>,
+    ) -> Result<Response<GetSigningKeysResponse>, Status> {
+        let admin = self.reader(&request).await?;
+        let GetSigningKeysRequest { organization_id } = request.into_inner();
+        let id = organization_id_of(&organization_id).map_err(|v| Fault::invalid(vec![v]))?;
+        let keys = self.0.get_signing_keys(&admin, id).await?;
+        Ok(Response::new(GetSigningKeysResponse {
+            signing_keys: Some(translate::signing_keys(keys)),
+        }))
+    }
+
+    async fn pin_signing_key(
+        &self,
+        request: Request<PinSigningKeyRequest>,
+    ) -> Result<Response<PinSigningKeyResponse>, Status> {
+        let admin = self.admin(&request).await?;
+        let PinSigningKeyRequest {
+            organization_id,
+            fingerprint,
+        } = request.into_inner();
+        let id = organization_id_of(&organization_id).map_err(|v| Fault::invalid(vec![v]))?;
+        let keys = self.0.pin_signing_key(&admin, id, fingerprint).await?;
+        Ok(Response::new(PinSigningKeyResponse {
+            signing_keys: Some(translate::signing_keys(keys)),
+        }))
+    }
+
+    async fn reset_signing_key(
+        &self,
+        request: Request<ResetSigningKeyRequest>,
+    ) -> Result<Response<ResetSigningKeyResponse>, Status> {
+        let admin = self.admin(&request).await?;
+        let ResetSigningKeyRequest { organization_id } = request.into_inner();
+        let id = organization_id_of(&organization_id).map_err(|v| Fault::invalid(vec![v]))?;
+        let keys = self.0.reset_signing_key(&admin, id).await?;
+        Ok(Response::new(ResetSigningKeyResponse {
+            signing_keys: Some(translate::signing_keys(keys)),
         }))
     }
 

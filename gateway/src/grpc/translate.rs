@@ -12,6 +12,7 @@ use crate::domain::{
     organization_filter::OrganizationOrder,
     reconciliation::{Dismissal, Finding, FindingKind, Reconciliation},
     reporting::{HeldReport, HoldReason, ReportingState, ReportingSummary, UsageDay, Watch},
+    signing_key::{SigningKey, SigningKeys},
     usage_report::{Delivery, RefusedReport, UsageReport},
 };
 
@@ -147,6 +148,35 @@ pub(super) fn refused_report(refused: RefusedReport) -> admin::RefusedReport {
     }
 }
 
+pub(super) fn signing_keys(keys: SigningKeys) -> admin::SigningKeys {
+    let SigningKeys {
+        keys,
+        awaited_fingerprint,
+        pinned_at,
+    } = keys;
+    let key = |key: SigningKey| {
+        let SigningKey {
+            fingerprint,
+            first_seen_at,
+            last_seen_at,
+            day_count,
+            is_pinned,
+        } = key;
+        admin::SigningKey {
+            fingerprint,
+            first_see_time: Some(proto_time::to_proto(first_seen_at)),
+            last_see_time: Some(proto_time::to_proto(last_seen_at)),
+            day_count,
+            pinned: is_pinned,
+        }
+    };
+    admin::SigningKeys {
+        keys: keys.into_iter().map(key).collect(),
+        awaited_fingerprint: awaited_fingerprint.unwrap_or_default(),
+        pin_time: pinned_at.map(proto_time::to_proto),
+    }
+}
+
 pub(super) fn usage_report(report: UsageReport) -> admin::UsageReport {
     let UsageReport {
         id,
@@ -212,6 +242,7 @@ pub(super) fn reporting_summary(summary: ReportingSummary) -> admin::GetReportin
         held_report_count,
         held_organization_count,
         urgent_held_report_count,
+        unsigned_organization_count,
         refused_report_count,
         queued_report_count,
         oldest_queued_age,
@@ -224,6 +255,7 @@ pub(super) fn reporting_summary(summary: ReportingSummary) -> admin::GetReportin
         silent_count,
         held_report_count,
         held_organization_count,
+        unsigned_organization_count,
         urgent_held_report_count,
         refused_report_count,
         queued_report_count,

@@ -128,6 +128,7 @@ pub(crate) fn status_of(reason: ErrorReason) -> StatusCode {
     match reason {
         ErrorReason::InvalidArgument
         | ErrorReason::MalformedBody
+        | ErrorReason::ReportSignatureInvalid
         | ErrorReason::SignatureInvalid => StatusCode::BAD_REQUEST,
         ErrorReason::UnsupportedEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         ErrorReason::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -184,6 +185,7 @@ pub(crate) fn retry_after_seconds(fault: &Fault, request_id: &str) -> Option<u64
         | ErrorReason::LinkConflict
         | ErrorReason::StripeRefused
         | ErrorReason::PriceNotFound
+        | ErrorReason::ReportSignatureInvalid
         | ErrorReason::SignatureInvalid
         | ErrorReason::Internal => false,
     };

@@ -24,6 +24,7 @@ pub(crate) mod query;
 mod reconciliation;
 mod refused_reports;
 mod reporting;
+mod signing_keys;
 mod stripe_objects;
 mod usage_report;
 mod webhooks;
@@ -64,6 +65,9 @@ fn table() -> OpenApiRouter<Web> {
         .routes(routes!(refused_reports::list))
         .routes(routes!(refused_reports::retry))
         .routes(routes!(reconciliation::dismiss))
+        .routes(routes!(signing_keys::get))
+        .routes(routes!(signing_keys::pin))
+        .routes(routes!(signing_keys::reset))
         .routes(routes!(webhooks::list))
         .routes(routes!(webhooks::retry))
         .routes(routes!(webhooks::meter_errors))

@@ -36,6 +36,8 @@ pub(super) struct SummaryAnswer {
     /// been.
     urgent_held_report_count: i64,
     refused_report_count: i64,
+    /// Organizations that reported within 35 days and did not sign their latest report.
+    unsigned_organization_count: i64,
     queued_report_count: i64,
     /// Seconds that the oldest of these has waited; null when none does.
     oldest_queued_age_s: Option<u64>,
@@ -78,6 +80,7 @@ impl From<ReportingSummary> for SummaryAnswer {
             held_report_count,
             held_organization_count,
             urgent_held_report_count,
+            unsigned_organization_count,
             refused_report_count,
             queued_report_count,
             oldest_queued_age,
@@ -91,6 +94,7 @@ impl From<ReportingSummary> for SummaryAnswer {
             held_report_count,
             held_organization_count,
             urgent_held_report_count,
+            unsigned_organization_count,
             refused_report_count,
             queued_report_count,
             oldest_queued_age_s: oldest_queued_age.map(|age| age.as_secs()),

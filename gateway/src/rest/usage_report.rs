@@ -1,7 +1,9 @@
 //! `POST /api/usage-report`.
 
 use axum::{Extension, body::Body, extract::State, response::Response};
-use http::{HeaderMap, StatusCode, header};
+use billing_kit::Fault;
+use billing_proto::common::v1::ErrorReason;
+use http::{HeaderMap, HeaderName, StatusCode, header};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -15,10 +17,15 @@ use crate::{
     domain::{
         report_draft::{ReportDraft, legible_organization},
         report_encoding::{check_charset, decompressed},
-        words,
+        report_signature::SignatureHeaders,
+        time_text, words,
     },
     web::{BODY_BYTES_MAX, Peer, Web, read_body, text},
 };
+
+const KEY: HeaderName = HeaderName::from_static("x-vaultai-key");
+const SIGNATURE: HeaderName = HeaderName::from_static("x-vaultai-signature");
+const REPLACES_KEY: HeaderName = HeaderName::from_static("x-vaultai-replaces-key");
 
 /// A report of how many users an instance has.
 #[derive(ToSchema)]
@@ -52,6 +59,18 @@ pub(super) struct Answer<'a> {
     report_id: &'a str,
     #[schema(schema_with = schema_words::statuses)]
     organization_status: &'a str,
+    /// Our clock.
+    #[schema(format = DateTime)]
+    server_time: String,
+    /// When the next report is expected: a day after the latest one.
+    #[schema(format = DateTime)]
+    next_report_expected_at: Option<String>,
+    /// Whether a key is pinned for the organization: reports that it did not sign are held.
+    key_pinned: bool,
+    /// UTC days of the last 35, since the first report, without a report. Left out for a sender that is
+    /// not known well enough.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    missing_days: Option<Vec<String>>,
 }
 
 /// Reports how many users an instance has.
@@ -64,6 +83,11 @@ pub(super) struct Answer<'a> {
     path = "/api/usage-report",
     operation_id = "reportUsage",
     tag = openapi::INSTANCES,
+    params(
+        ("x-vaultai-key" = Option<String>, Header, description = "The public key that signed the body: `ed25519 KEY`, base64url without padding.", pattern = "^ed25519 [A-Za-z0-9_-]{43}$"),
+        ("x-vaultai-signature" = Option<String>, Header, description = "`t=SECONDS,v1=SIGNATURE`: the Ed25519 signature of `vaultai-usage-report-v1`, a newline, the seconds, a newline and the body as it is sent."),
+        ("x-vaultai-replaces-key" = Option<String>, Header, description = "`ed25519 OLD_KEY SIGNATURE`: the old key's signature of `vaultai-key-replacement-v1`, a newline, the organization's id, a newline and the new key."),
+    ),
     request_body(content = Report, example = json!({
         "organization_id": "0192f0c1-7c8e-7b1a-9d2b-3c3f0f3a9a10", "organization_name": "Acme Corp",
         "instance_url": "acme.vaultai.eu", "user_count": 45, "timestamp": "2024-11-03T03:00:00Z",
@@ -72,6 +96,8 @@ pub(super) struct Answer<'a> {
         (status = 200, description = "It is recorded, now or before.", body = Answer<'static>, example = json!({
             "success": true, "message": "Usage report received",
             "report_id": "0192f0c1-7c8e-7b1a-9d2b-3c3f0f3a9aff", "organization_status": "pending",
+            "server_time": "2024-11-03T03:00:01Z", "next_report_expected_at": "2024-11-04T03:00:00Z",
+            "key_pinned": true, "missing_days": ["2024-11-01"],
         })),
         (status = 409, description = "A report of this organization with this timestamp is recorded, with another count.", body = openapi::ErrorAnswer),
         (status = 415, description = "The body has another Content-Encoding than gzip.", body = openapi::ErrorAnswer),
@@ -89,11 +115,9 @@ pub(super) async fn report(
         web.limits().admit_address(source)?;
     }
     web.check_api_token(&headers)?;
-    let body = decompressed(
-        text(&headers, &header::CONTENT_ENCODING),
-        read_body(body).await?,
-        BODY_BYTES_MAX,
-    )?;
+    let sent = read_body(body).await?;
+    let encoding = text(&headers, &header::CONTENT_ENCODING);
+    let body = decompressed(encoding, sent.clone(), BODY_BYTES_MAX)?;
     let draft = check_charset(text(&headers, &header::CONTENT_TYPE), &body)
         .and_then(|()| ReportDraft::read(&body));
     let draft = match draft {
@@ -112,10 +136,16 @@ pub(super) async fn report(
     if let Some(Ok(organization)) = organization {
         web.limits().admit_organization(organization)?;
     }
+    let now = web.app().clock().now();
+    let signed =
+        signature_headers(&headers)?.verify(&sent, draft.organization_id.as_deref(), now)?;
     let Recorded {
         report_id,
         organization_status,
-    } = web.app().report_usage(draft, source).await?;
+        next_report_expected_at,
+        key_pinned,
+        missing_days,
+    } = web.app().report_usage(draft, source, signed).await?;
     Ok(json(
         StatusCode::OK,
         &Answer {
@@ -123,6 +153,30 @@ pub(super) async fn report(
             message: "Usage report received",
             report_id: &report_id,
             organization_status: words::status(organization_status),
+            server_time: time_text::short(now),
+            next_report_expected_at: next_report_expected_at.map(time_text::short),
+            key_pinned,
+            missing_days,
         },
     ))
+}
+
+/// The headers that say who signed the body.
+fn signature_headers(headers: &HeaderMap) -> Result<SignatureHeaders<'_>, Fault> {
+    let text = |name: &HeaderName| {
+        let mut values = headers.get_all(name).iter();
+        let value = values.next().map(|value| value.to_str());
+        match (value.transpose(), values.next()) {
+            (Ok(value), None) => Ok(value),
+            _ => Err(Fault::new(
+                ErrorReason::ReportSignatureInvalid,
+                format!("The header {name} is there twice, or is not ASCII."),
+            )),
+        }
+    };
+    Ok(SignatureHeaders {
+        key: text(&KEY)?,
+        signature: text(&SIGNATURE)?,
+        replaces: text(&REPLACES_KEY)?,
+    })
 }

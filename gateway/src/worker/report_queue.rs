@@ -204,6 +204,7 @@ fn failure_of(fault: &Fault) -> ReportFailure {
         | ErrorReason::ReportNotFound
         | ErrorReason::StripeRefused
         | ErrorReason::PriceNotFound
+        | ErrorReason::ReportSignatureInvalid
         | ErrorReason::SignatureInvalid
         | ErrorReason::Internal => ReportFailure::Broken,
     }

@@ -135,7 +135,7 @@ fn record(recorded: &mut Recorded, report: UsageReport) -> ReportOutcome {
         result: result.into(),
         report_id: id.to_string(),
         organization_status: SubscriptionStatus::Pending.into(),
-        field_violations: Vec::new(),
+        ..ReportOutcome::default()
     }
 }
 

@@ -61,12 +61,13 @@ impl Baselines {
     }
 
     /// Compares a report, and holds it where it would be billed though nobody would have expected
-    /// it; or for what else was found with it. The reports of an organization come here in the order of
-    /// their times.
+    /// it; or for its signature, or for what else was found with it. The reports of an organization come
+    /// here in the order of their times.
     pub(super) fn compare(
         &mut self,
         new: &mut NewReport,
         standing: &Standing,
+        of_signature: Option<Hold>,
         other: Option<Hold>,
     ) {
         if standing.stripe_customer_id.is_none() {
@@ -74,8 +75,8 @@ impl Baselines {
         }
         let organization_id = new.report.organization_id;
         let baseline = self.moving.get(&organization_id);
-        let judged = baseline.and_then(|baseline| self.rules.judge(baseline, &new.report.content));
-        match judged.or(other) {
+        let of_content = || self.rules.judge(baseline?, &new.report.content);
+        match of_signature.or_else(of_content).or(other) {
             // One that waits is held once it could be sent.
             Some(hold) => {
                 if new.state == DeliveryState::Queued {

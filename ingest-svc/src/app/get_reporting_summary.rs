@@ -41,13 +41,15 @@ pub(crate) async fn get_reporting_summary(parts: &Parts) -> Result<Summary, Faul
     })
 }
 
-/// Counts as of now, and how long the oldest report in the queue has waited; zero when none does.
-pub(crate) async fn count_now(parts: &Parts) -> Result<(Counts, Duration), Fault> {
+/// Counts as of now, how long the oldest report in the queue has waited (zero when none does), and what
+/// was counted last of all organizations.
+pub(crate) async fn count_now(parts: &Parts) -> Result<(Counts, Duration, Option<Total>), Fault> {
     let now = parts.deps.clock.now();
     let counts = count(parts, now).await?;
     let age = counts.oldest_queued_at.map(|at| now - at);
     let age = age.and_then(|age| age.to_std().ok()).unwrap_or_default();
-    Ok((counts, age))
+    let total = summary::total(&parts.db).await.map_err(db_fault)?;
+    Ok((counts, age, total))
 }
 
 /// What an index holds of the late, the silent, the held, the refused and the queued.

@@ -5,11 +5,12 @@
 //! only after the commit is anything acknowledged. When org-svc cannot be asked the reports go to the
 //! spool, with the same locks and the same comparison.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use billing_kit::{Fault, Violation};
 use billing_kit_db::db_fault;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
+use ipnet::IpNet;
 use sea_orm::{DatabaseTransaction, DbErr, TransactionTrait};
 use uuid::Uuid;
 
@@ -18,6 +19,7 @@ use crate::{
     app::{
         baselines::Baselines,
         observe::{observe, observe_tentatively},
+        signing_keys::SigningKeys,
         sources::Sources,
     },
     domain::{
@@ -26,12 +28,15 @@ use crate::{
         notice::NewNotice,
         refusal::Refusal,
         report::{RawReport, Report},
+        signing::{KeyRule, PublicKey},
+        source::network_of,
         standing::{Standing, SubscriptionStatus},
     },
     store::{
         conflicts, missed_invoices, notices, refusals,
-        reporting::{self, Latest},
+        reporting::{self, Latest, Locked},
         reports::{self, NewReport},
+        signing_keys, sources,
         spool::{self, Spooled},
     },
 };
@@ -53,6 +58,22 @@ pub(crate) enum Outcome {
     },
     Rejected(Vec<Violation>),
 }
+
+/// What the answer to a report tells beside its outcome.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Told {
+    /// When the organization's next report is expected.
+    pub(crate) next_report_at: DateTime<Utc>,
+    /// Whether a key is pinned.
+    pub(crate) key_pinned: bool,
+    /// The UTC days without a report; none for a sender that is not to be told.
+    pub(crate) missing_days: Option<Vec<NaiveDate>>,
+}
+
+/// How long after its latest report an organization's next is expected.
+const REPORT_INTERVAL: TimeDelta = TimeDelta::days(1);
+/// Of so many UTC days, today included, an instance is told which lack a report.
+const MISSING_DAYS_MAX: Days = Days::new(34);
 
 type Key = (Uuid, DateTime<Utc>);
 
@@ -77,14 +98,28 @@ struct Committed {
     inserted: HashSet<Uuid>,
     /// The reports that were there before, by key.
     known: HashMap<Key, (Uuid, Report)>,
-    standings: HashMap<Uuid, Standing>,
+    organizations: HashMap<Uuid, Organization>,
 }
 
-/// Records reports; one outcome per report, in order.
+/// What is known of an organization once its reports are committed.
+#[derive(Debug)]
+struct Organization {
+    locked: Locked,
+    /// The key that its reports must be signed with by now.
+    pinned: Option<PublicKey>,
+    missing_days: Vec<NaiveDate>,
+    /// The networks of this batch that its reports counted from before, where no key is pinned.
+    known_networks: Vec<IpNet>,
+}
+
+/// Records reports; one outcome per report, in order, and what is told with it.
 ///
 /// # Errors
 /// Nothing was committed.
-pub(crate) async fn report_usage(parts: &Parts, raw: &[RawReport]) -> Result<Vec<Outcome>, Fault> {
+pub(crate) async fn report_usage(
+    parts: &Parts,
+    raw: &[RawReport],
+) -> Result<Vec<(Outcome, Option<Told>)>, Fault> {
     let now = parts.deps.clock.now();
     let parsed: Vec<_> = raw.iter().map(|raw| Report::parse(raw, now)).collect();
     let valid: Vec<_> = parsed.iter().flatten().collect();
@@ -105,10 +140,11 @@ pub(crate) async fn report_usage(parts: &Parts, raw: &[RawReport]) -> Result<Vec
     parsed
         .into_iter()
         .map(|parsed| match (parsed, &committed) {
-            (Err(violations), _) => Ok(Outcome::Rejected(violations)),
+            (Err(violations), _) => Ok((Outcome::Rejected(violations), None)),
             (Ok(report), Some(committed)) => {
                 let is_first = first.insert(key(&report));
-                outcome(&report, &candidates, committed, is_first)
+                let outcome = outcome(&report, &candidates, committed, is_first)?;
+                Ok((outcome, told(&report, committed)))
             }
             (Ok(_), None) => Err(Fault::internal("a valid report was no candidate")),
         })
@@ -261,31 +297,31 @@ async fn record(
     now: DateTime<Utc>,
 ) -> Result<Committed, DbErr> {
     let txn = parts.db.begin().await?;
-    let standings = lock(&txn, candidates, observed).await?;
+    let locked = lock(&txn, candidates, observed).await?;
     let mut judges = Judges::load(
         &txn,
         parts.hold_rules,
-        &standings,
+        &locked,
         candidates.values().map(|candidate| &candidate.report),
     )
     .await?;
     let new: Vec<_> = candidates
         .values()
         .filter_map(|candidate| {
-            let standing = standings.get(&candidate.report.organization_id)?;
+            let standing = &locked.get(&candidate.report.organization_id)?.standing;
             let report = candidate.report.clone();
             let mut new = new_report(candidate.id, report, now, standing, now);
             judges.judge(&mut new, standing);
             Some(new)
         })
         .collect();
-    let committed = insert(&txn, &new, candidates, standings, now).await?;
+    let mut committed = insert(&txn, &new, candidates, locked, now).await?;
     keep_conflicts(parts, &txn, valid, candidates, &committed, now).await?;
-    let inserted = || {
-        new.iter()
-            .filter(|new| committed.inserted.contains(&new.id))
-    };
+    let inserted_ids = committed.inserted.clone();
+    let inserted = || new.iter().filter(|new| inserted_ids.contains(&new.id));
     judges.baselines.keep(&txn, inserted()).await?;
+    let rules = judges.keys.keep(parts, &txn, inserted(), now).await?;
+    committed.learn_keys(&txn, &rules, candidates, now).await?;
     #[cfg(not(feature = "plant-ack-before-commit"))]
     txn.commit().await?;
     #[cfg(feature = "plant-ack-before-commit")]
@@ -300,6 +336,7 @@ async fn record(
 /// What decides which reports of a batch are held, under the locks of their organizations.
 pub(super) struct Judges {
     pub(super) baselines: Baselines,
+    pub(super) keys: SigningKeys,
     sources: Sources,
 }
 
@@ -307,24 +344,34 @@ impl Judges {
     pub(super) async fn load<'a>(
         txn: &DatabaseTransaction,
         rules: HoldRules,
-        standings: &HashMap<Uuid, Standing>,
+        locked: &HashMap<Uuid, Locked>,
         reports: impl Iterator<Item = &'a Report>,
     ) -> Result<Self, DbErr> {
-        let baselines = Baselines::load(txn, rules, standings.values()).await?;
+        let standings = locked.values().map(|locked| &locked.standing);
+        let baselines = Baselines::load(txn, rules, standings).await?;
+        let keys = SigningKeys::of(locked.values());
         let linked = reports.filter(|report| {
-            let standing = standings.get(&report.organization_id);
-            standing.is_some_and(Standing::is_linked)
+            let locked = locked.get(&report.organization_id);
+            locked.is_some_and(|locked| locked.standing.is_linked())
         });
         let last_counted = |id| baselines.last_counted(id);
         let sources = Sources::load(txn, rules.new_network, linked, last_counted).await?;
-        Ok(Self { baselines, sources })
+        Ok(Self {
+            baselines,
+            keys,
+            sources,
+        })
     }
 
     /// Holds a report where it is to be. The reports of an organization come here in the order of their
     /// times.
     pub(super) fn judge(&mut self, new: &mut NewReport, standing: &Standing) {
-        let of_source = self.sources.judge(&new.report);
-        self.baselines.compare(new, standing, of_source);
+        let of_signature = self.keys.judge(&new.report);
+        // What the pinned key signed is the organization's, wherever it comes from.
+        let is_proved = self.keys.is_pinned(&new.report);
+        let of_source = self.sources.judge(&new.report).filter(|_| !is_proved);
+        self.baselines
+            .compare(new, standing, of_signature, of_source);
         self.sources.follow(new, standing.is_linked());
     }
 }
@@ -334,7 +381,7 @@ async fn insert(
     txn: &DatabaseTransaction,
     new: &[NewReport],
     candidates: &BTreeMap<Key, Candidate>,
-    standings: HashMap<Uuid, Standing>,
+    locked: HashMap<Uuid, Locked>,
     now: DateTime<Utc>,
 ) -> Result<Committed, DbErr> {
     let inserted: HashSet<_> = reports::insert_new(txn, new).await?.into_iter().collect();
@@ -343,10 +390,106 @@ async fn insert(
     settle_missed(txn, recorded.clone(), now).await?;
     tell_held(txn, recorded, now).await?;
     let known = find_known(txn, candidates, &inserted).await?;
-    Ok(Committed {
-        inserted,
-        known,
-        standings,
+    Ok(Committed::new(inserted, known, locked))
+}
+
+impl Committed {
+    fn new(
+        inserted: HashSet<Uuid>,
+        known: HashMap<Key, (Uuid, Report)>,
+        locked: HashMap<Uuid, Locked>,
+    ) -> Self {
+        let organizations = locked
+            .into_iter()
+            .map(|(id, locked)| {
+                let organization = Organization {
+                    pinned: locked.key_rule.pinned,
+                    missing_days: Vec::new(),
+                    known_networks: Vec::new(),
+                    locked,
+                };
+                (id, organization)
+            })
+            .collect();
+        Self {
+            inserted,
+            known,
+            organizations,
+        }
+    }
+
+    /// Learns which keys are pinned by now, and what their holders are to be told. Only where there may
+    /// be a gap is it looked for.
+    async fn learn_keys(
+        &mut self,
+        txn: &DatabaseTransaction,
+        rules: &HashMap<Uuid, KeyRule>,
+        candidates: &BTreeMap<Key, Candidate>,
+        now: DateTime<Utc>,
+    ) -> Result<(), DbErr> {
+        let today = now.date_naive();
+        let first = today - MISSING_DAYS_MAX;
+        for (id, organization) in &mut self.organizations {
+            organization.pinned = rules.get(id).and_then(|rule| rule.pinned);
+        }
+        let mut with_gaps = BTreeSet::new();
+        let mut strangers = Vec::new();
+        for report in candidates.values().map(|candidate| &candidate.report) {
+            let id = report.organization_id;
+            let Some(organization) = self.organizations.get(&id) else {
+                continue;
+            };
+            let may_have_gap = organization.locked.gap_seen_on >= first;
+            if organization.is_holder(report) && may_have_gap {
+                with_gaps.insert(id);
+            } else if organization.pinned.is_none() && may_have_gap {
+                strangers.extend(report.source.map(|source| (id, network_of(source))));
+            }
+        }
+        if !strangers.is_empty() {
+            for (id, network) in sources::counted_before(txn, &strangers, today).await? {
+                with_gaps.insert(id);
+                if let Some(organization) = self.organizations.get_mut(&id) {
+                    organization.known_networks.push(network);
+                }
+            }
+        }
+        if with_gaps.is_empty() {
+            return Ok(());
+        }
+        let with_gaps = with_gaps.into_iter().collect();
+        for (id, day) in signing_keys::missing_days(txn, with_gaps, first, today).await? {
+            if let Some(organization) = self.organizations.get_mut(&id) {
+                organization.missing_days.push(day);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Organization {
+    /// Whether a report is signed with the pinned key.
+    fn is_holder(&self, report: &Report) -> bool {
+        let key = report.signature.map(|signature| signature.key);
+        key.is_some() && key == self.pinned
+    }
+
+    /// Whether its sender may be told which days are missing: that says which days can be made up.
+    fn is_trusted(&self, report: &Report) -> bool {
+        let network = report.source.map(network_of);
+        self.is_holder(report) || network.is_some_and(|it| self.known_networks.contains(&it))
+    }
+}
+
+/// What is told with a report's outcome.
+fn told(report: &Report, committed: &Committed) -> Option<Told> {
+    let organization = committed.organizations.get(&report.organization_id)?;
+    Some(Told {
+        next_report_at: organization.locked.last_reported_at + REPORT_INTERVAL,
+        key_pinned: organization.pinned.is_some(),
+        missing_days: organization
+            .is_trusted(report)
+            .then(|| organization.missing_days.clone()),
     })
 }
 
@@ -419,7 +562,7 @@ async fn spool_all(
     now: DateTime<Utc>,
 ) -> Result<Committed, DbErr> {
     let txn = parts.db.begin().await?;
-    let standings = lock(&txn, candidates, &HashMap::new()).await?;
+    let locked = lock(&txn, candidates, &HashMap::new()).await?;
     let new: Vec<_> = candidates
         .values()
         .map(|c| Spooled {
@@ -430,11 +573,7 @@ async fn spool_all(
         .collect();
     let inserted: HashSet<_> = spool::insert_new(&txn, &new).await?.into_iter().collect();
     let known = find_known(&txn, candidates, &inserted).await?;
-    let committed = Committed {
-        inserted,
-        known,
-        standings,
-    };
+    let committed = Committed::new(inserted, known, locked);
     keep_conflicts(parts, &txn, valid, candidates, &committed, now).await?;
     txn.commit().await?;
     Ok(committed)
@@ -445,15 +584,18 @@ async fn lock(
     txn: &DatabaseTransaction,
     candidates: &BTreeMap<Key, Candidate>,
     observed: &HashMap<Uuid, Standing>,
-) -> Result<HashMap<Uuid, Standing>, DbErr> {
+) -> Result<HashMap<Uuid, Locked>, DbErr> {
     // Keys are in order of organization, then time: the last of each organization is its latest.
-    let latest: BTreeMap<Uuid, &Report> = candidates
-        .iter()
-        .map(|((organization_id, _), c)| (*organization_id, &c.report))
-        .collect();
+    let mut latest: BTreeMap<Uuid, (&Report, bool)> = BTreeMap::new();
+    for ((organization_id, _), candidate) in candidates {
+        latest
+            .entry(*organization_id)
+            .and_modify(|known| *known = (&candidate.report, true))
+            .or_insert((&candidate.report, false));
+    }
     let latest: Vec<_> = latest
         .into_iter()
-        .map(|(organization_id, report)| Latest {
+        .map(|(organization_id, (report, has_several))| Latest {
             standing: observed
                 .get(&organization_id)
                 .cloned()
@@ -461,12 +603,14 @@ async fn lock(
             user_count: report.content.user_count,
             reported_at: report.reported_at,
             instance_url: report.content.instance_url.clone(),
+            signing_key: report.signature.map(|signature| signature.key),
+            has_several,
         })
         .collect();
-    let standings = reporting::lock_with_reports(txn, &latest).await?;
-    Ok(standings
+    let locked = reporting::lock_with_reports(txn, &latest).await?;
+    Ok(locked
         .into_iter()
-        .map(|standing| (standing.organization_id, standing))
+        .map(|locked| (locked.standing.organization_id, locked))
         .collect())
 }
 
@@ -497,13 +641,13 @@ fn outcome(
     is_first: bool,
 ) -> Result<Outcome, Fault> {
     let key = key(report);
-    let standing = committed.standings.get(&report.organization_id);
-    let (Some(candidate), Some(standing)) = (candidates.get(&key), standing) else {
+    let organization = committed.organizations.get(&report.organization_id);
+    let (Some(candidate), Some(organization)) = (candidates.get(&key), organization) else {
         return Err(Fault::internal(
             "a report was committed without its organization",
         ));
     };
-    let status = standing.status;
+    let status = organization.locked.standing.status;
     let inserted = committed.inserted.contains(&candidate.id);
     let (report_id, recorded) = match committed.known.get(&key) {
         _ if inserted => (candidate.id, &candidate.report),

@@ -36,7 +36,7 @@ fn message(change: &ToRecord) -> AuditEventToRecord {
         occur_time: Some(proto_time::to_proto(change.occurred_at)),
         action: change.action.clone(),
         organization_id: change.organization_id.to_string(),
-        admin_user_id: change.admin_user_id.clone(),
+        admin_user_id: change.admin_user_id.clone().unwrap_or_default(),
         api_key_id: change
             .api_key_id
             .map_or_else(String::new, |id| id.to_string()),

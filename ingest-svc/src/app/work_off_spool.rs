@@ -164,26 +164,30 @@ async fn relocate(
                 user_count: report.content.user_count,
                 reported_at: report.reported_at,
                 instance_url: report.content.instance_url.clone(),
+                signing_key: report.signature.map(|signature| signature.key),
+                // They were taken note of when they came.
+                has_several: false,
             });
         if report.reported_at > entry.reported_at {
             entry.user_count = report.content.user_count;
             entry.instance_url.clone_from(&report.content.instance_url);
+            entry.signing_key = report.signature.map(|signature| signature.key);
             entry.reported_at = report.reported_at;
         }
     }
     let latest: Vec<_> = latest.into_values().collect();
 
     let txn = parts.db.begin().await?;
-    let standings: HashMap<_, _> = reporting::lock_with_reports(&txn, &latest)
+    let locked: HashMap<_, _> = reporting::lock_with_reports(&txn, &latest)
         .await?
         .into_iter()
-        .map(|standing| (standing.organization_id, standing))
+        .map(|locked| (locked.standing.organization_id, locked))
         .collect();
     // Deleted before it is inserted: the insert leaves out what stands in the spool.
     let mut taken = spool::take(&txn, waiting.iter().map(|spooled| spooled.id).collect()).await?;
     taken.sort_by_key(|spooled| (spooled.report.organization_id, spooled.report.reported_at));
     let reports = taken.iter().map(|spooled| &spooled.report);
-    let mut judges = Judges::load(&txn, parts.hold_rules, &standings, reports).await?;
+    let mut judges = Judges::load(&txn, parts.hold_rules, &locked, reports).await?;
     let new: Vec<_> = taken
         .into_iter()
         .filter_map(
@@ -192,7 +196,7 @@ async fn relocate(
                  report,
                  received_at,
              }| {
-                let standing = standings.get(&report.organization_id)?;
+                let standing = &locked.get(&report.organization_id)?.standing;
                 let mut new = new_report(id, report, received_at, standing, now);
                 judges.judge(&mut new, standing);
                 Some(new)
@@ -210,6 +214,7 @@ async fn relocate(
     settle_missed(&txn, new.iter(), now).await?;
     tell_held(&txn, new.iter(), now).await?;
     judges.baselines.keep(&txn, new.iter()).await?;
+    judges.keys.keep(parts, &txn, new.iter(), now).await?;
     txn.commit().await?;
     parts
         .touched_days

@@ -8,6 +8,7 @@ use super::{
     delivery::DeliveryState,
     finding::{DismissReason, Finding},
     hold::Decision,
+    signing::{Fingerprint, KeyRule, Pinning, PublicKey},
 };
 
 /// So many of the reports of a decision are named: `hold_decisions` has them all, by the request's id.
@@ -21,6 +22,10 @@ pub(crate) enum Action {
     ReportRetried,
     ReportReplaced,
     FindingDismissed,
+    SigningKeyConfirmed,
+    SigningKeyPinned,
+    SigningKeyReplaced,
+    SigningKeyReset,
 }
 
 impl Action {
@@ -32,6 +37,10 @@ impl Action {
             Self::ReportRetried => "report.retried",
             Self::ReportReplaced => "report.replaced",
             Self::FindingDismissed => "finding.dismissed",
+            Self::SigningKeyConfirmed => "signing_key.confirmed",
+            Self::SigningKeyPinned => "signing_key.pinned",
+            Self::SigningKeyReplaced => "signing_key.replaced",
+            Self::SigningKeyReset => "signing_key.reset",
         }
     }
 }
@@ -144,6 +153,54 @@ impl Change {
             }),
         }
     }
+}
+
+impl Change {
+    /// An admin's word on which key an organization's reports must be signed with.
+    pub(crate) fn key_rule(organization_id: Uuid, before: &KeyRule, after: &KeyRule) -> Self {
+        let confirms = after.pinned.is_some() || after.awaited.is_some();
+        Self {
+            action: if confirms {
+                Action::SigningKeyConfirmed
+            } else {
+                Action::SigningKeyReset
+            },
+            organization_id,
+            before: Some(key_facts(before)),
+            after: key_facts(after),
+        }
+    }
+
+    /// A report that pinned a key: an admin had confirmed it, or the key before signed it.
+    pub(crate) fn key_pinned_by_report(
+        organization_id: Uuid,
+        after: &KeyRule,
+        pinning: Pinning,
+    ) -> Self {
+        let (action, before) = match pinning {
+            Pinning::Awaited => (Action::SigningKeyPinned, None),
+            Pinning::Replaced(old) => {
+                let before = KeyRule {
+                    pinned: Some(old),
+                    awaited: None,
+                };
+                (Action::SigningKeyReplaced, Some(key_facts(&before)))
+            }
+        };
+        Self {
+            action,
+            organization_id,
+            before,
+            after: key_facts(after),
+        }
+    }
+}
+
+fn key_facts(rule: &KeyRule) -> Json {
+    json!({
+        "pinned_key": rule.pinned.as_ref().map(PublicKey::fingerprint).as_ref().map(Fingerprint::to_string),
+        "awaited_key": rule.awaited.as_ref().map(Fingerprint::to_string),
+    })
 }
 
 fn time_text(time: DateTime<Utc>) -> String {

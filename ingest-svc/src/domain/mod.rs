@@ -14,5 +14,6 @@ pub(crate) mod refusal;
 pub(crate) mod replacement;
 pub(crate) mod report;
 pub(crate) mod retry;
+pub(crate) mod signing;
 pub(crate) mod source;
 pub(crate) mod standing;

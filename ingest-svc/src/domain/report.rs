@@ -6,6 +6,8 @@ use billing_kit::{Violation, text::visible_line};
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
+use super::signing::Signature;
+
 /// The most users that an organization can report.
 pub(crate) const USER_COUNT_MAX: i32 = 10_000_000;
 /// The longest organization name, in characters.
@@ -33,6 +35,7 @@ pub(crate) struct RawReport {
     pub(crate) unreadable_fields: Vec<Violation>,
     /// Why the gateway could not read the body as a whole; empty where it could.
     pub(crate) unreadable_body: String,
+    pub(crate) signature: Option<Signature>,
 }
 
 /// A valid report.
@@ -44,6 +47,8 @@ pub(crate) struct Report {
     pub(crate) reported_at: DateTime<Utc>,
     /// The address that it came from, where that is known.
     pub(crate) source: Option<IpAddr>,
+    /// Who signed it.
+    pub(crate) signature: Option<Signature>,
 }
 
 /// What a report says.
@@ -104,6 +109,7 @@ impl Report {
                 },
                 reported_at,
                 source: source_address(&raw.source_address),
+                signature: raw.signature,
             }),
             _ => Err(violations),
         }
@@ -193,6 +199,7 @@ mod tests {
             source_address: String::new(),
             unreadable_fields: Vec::new(),
             unreadable_body: String::new(),
+            signature: None,
         }
     }
 

@@ -100,6 +100,7 @@ mod tests {
                 },
                 reported_at: at(time),
                 source: None,
+                signature: None,
             };
             let held = judge(&report, day, network);
             assert_eq!(held.is_some(), is_held, "{user_count} {time}");

@@ -4,8 +4,8 @@ use billing_kit::proto_time;
 use billing_proto::{
     common::v1 as common,
     ingest::v1::{
-        DeliveryState as ProtoState, ListUsageReportsResponse, RecordedReport as ProtoRecorded,
-        ReportOutcome, ReportResult, Reporting as ProtoReporting,
+        DeliveryState as ProtoState, ListUsageReportsResponse, MissingDays,
+        RecordedReport as ProtoRecorded, ReportOutcome, ReportResult, Reporting as ProtoReporting,
         ReportingState as ProtoReportingState, UsageReport,
     },
 };
@@ -13,8 +13,13 @@ use chrono::{DateTime, Datelike, Utc};
 use uuid::Uuid;
 
 use crate::{
-    app::{Observed, Outcome, Page},
-    domain::{delivery::DeliveryState, expectation::ReportingState, report::RawReport},
+    app::{Observed, Outcome, Page, Told},
+    domain::{
+        delivery::DeliveryState,
+        expectation::ReportingState,
+        report::RawReport,
+        signing::{PublicKey, Signature},
+    },
     store::{
         reporting::Reporting,
         reports::{PageEnd, RecordedReport},
@@ -38,6 +43,8 @@ pub(super) fn raw_report(report: UsageReport) -> RawReport {
         source_address,
         unreadable_fields,
         unreadable_body,
+        signing_key,
+        replaced_signing_key,
     } = report;
     RawReport {
         organization_id,
@@ -48,15 +55,33 @@ pub(super) fn raw_report(report: UsageReport) -> RawReport {
         source_address,
         unreadable_fields: unreadable_fields.into_iter().map(Into::into).collect(),
         unreadable_body,
+        signature: PublicKey::from_bytes(&signing_key).map(|key| Signature {
+            key,
+            replaces: PublicKey::from_bytes(&replaced_signing_key),
+        }),
     }
 }
 
-pub(super) fn outcome_to_proto(outcome: Outcome) -> ReportOutcome {
+pub(super) fn outcome_to_proto((outcome, told): (Outcome, Option<Told>)) -> ReportOutcome {
+    let (next_report_at, key_pinned, missing_days) = match told {
+        Some(Told {
+            next_report_at,
+            key_pinned,
+            missing_days,
+        }) => (Some(next_report_at), key_pinned, missing_days),
+        None => (None, false, None),
+    };
+    let missing_days = missing_days.map(|days| MissingDays {
+        days: days.iter().map(ToString::to_string).collect(),
+    });
     let taken = |result: ReportResult, report_id: Uuid, status| ReportOutcome {
         result: result.into(),
         report_id: report_id.to_string(),
         organization_status: status_to_proto(status).into(),
         field_violations: Vec::new(),
+        next_report_time: next_report_at.map(proto_time::to_proto),
+        key_pinned,
+        missing_days: missing_days.clone(),
     };
     match outcome {
         Outcome::Recorded { report_id, status } => taken(ReportResult::Recorded, report_id, status),
@@ -69,6 +94,7 @@ pub(super) fn outcome_to_proto(outcome: Outcome) -> ReportOutcome {
             report_id: String::new(),
             organization_status: common::SubscriptionStatus::Unspecified.into(),
             field_violations: violations.into_iter().map(Into::into).collect(),
+            ..ReportOutcome::default()
         },
     }
 }

@@ -3,10 +3,13 @@
 use billing_kit::{Fault, Violation, assertion::Verifier, proto_time};
 use billing_proto::ingest::v1::{
     GetIntakeRequest, GetIntakeResponse, GetReportingSummaryRequest, GetReportingSummaryResponse,
-    ListRefusedReportsRequest, ListRefusedReportsResponse, ListReportingRequest,
-    ListReportingResponse, ReplaceReportRequest, ReplaceReportResponse,
-    ReportingState as ProtoReportingState, RetryReportRequest, RetryReportResponse,
-    UsageDay as ProtoUsageDay, reporting_service_server::ReportingService,
+    GetSigningKeysRequest, GetSigningKeysResponse, ListRefusedReportsRequest,
+    ListRefusedReportsResponse, ListReportingRequest, ListReportingResponse, PinSigningKeyRequest,
+    PinSigningKeyResponse, ReplaceReportRequest, ReplaceReportResponse,
+    ReportingState as ProtoReportingState, ResetSigningKeyRequest, ResetSigningKeyResponse,
+    RetryReportRequest, RetryReportResponse, SigningKey as ProtoSigningKey,
+    SigningKeys as ProtoSigningKeys, UsageDay as ProtoUsageDay,
+    reporting_service_server::ReportingService,
 };
 use chrono::NaiveTime;
 use tonic::{Request, Response, Status};
@@ -22,8 +25,15 @@ use super::{
 use crate::{
     Parts,
     app::{self, RefusedPage, ReportingPage, Summary},
-    domain::{expectation::ReportingState, report::parse_organization_id},
-    store::summary::{Counts, UsageDay},
+    domain::{
+        expectation::ReportingState,
+        report::parse_organization_id,
+        signing::{Fingerprint, SeenKey},
+    },
+    store::{
+        signing_keys::SigningKeys,
+        summary::{Counts, UsageDay},
+    },
 };
 
 /// Tells admins how the instances report.
@@ -148,6 +158,78 @@ impl ReportingService for ReportingFace {
             report: Some(recorded_to_proto(report)),
         }))
     }
+
+    async fn get_signing_keys(
+        &self,
+        request: Request<GetSigningKeysRequest>,
+    ) -> Result<Response<GetSigningKeysResponse>, Status> {
+        self.admins.reader(request.metadata())?;
+        let GetSigningKeysRequest { organization_id } = request.into_inner();
+        let id = organization_of(&organization_id)?;
+        let keys = app::get_signing_keys(&self.parts, id).await?;
+        Ok(Response::new(GetSigningKeysResponse {
+            signing_keys: Some(keys_to_proto(keys)),
+        }))
+    }
+
+    async fn pin_signing_key(
+        &self,
+        request: Request<PinSigningKeyRequest>,
+    ) -> Result<Response<PinSigningKeyResponse>, Status> {
+        let admin = self.admins.admin(request.metadata())?;
+        let PinSigningKeyRequest {
+            organization_id,
+            fingerprint,
+        } = request.into_inner();
+        let id = organization_of(&organization_id)?;
+        let fingerprint = Fingerprint::parse(&fingerprint)
+            .map_err(|message| Fault::invalid(vec![Violation::new("fingerprint", message)]))?;
+        let keys = app::pin_signing_key(&self.parts, &admin, id, fingerprint).await?;
+        Ok(Response::new(PinSigningKeyResponse {
+            signing_keys: Some(keys_to_proto(keys)),
+        }))
+    }
+
+    async fn reset_signing_key(
+        &self,
+        request: Request<ResetSigningKeyRequest>,
+    ) -> Result<Response<ResetSigningKeyResponse>, Status> {
+        let admin = self.admins.admin(request.metadata())?;
+        let ResetSigningKeyRequest { organization_id } = request.into_inner();
+        let id = organization_of(&organization_id)?;
+        let keys = app::reset_signing_key(&self.parts, &admin, id).await?;
+        Ok(Response::new(ResetSigningKeyResponse {
+            signing_keys: Some(keys_to_proto(keys)),
+        }))
+    }
+}
+
+fn organization_of(text: &str) -> Result<Uuid, Fault> {
+    parse_organization_id(text)
+        .map_err(|message| Fault::invalid(vec![Violation::new("organization_id", message)]))
+}
+
+fn keys_to_proto(keys: SigningKeys) -> ProtoSigningKeys {
+    let SigningKeys {
+        rule,
+        pinned_at,
+        seen,
+    } = keys;
+    let key = |seen: SeenKey| ProtoSigningKey {
+        fingerprint: seen.key.fingerprint().to_string(),
+        first_see_time: Some(proto_time::to_proto(seen.first_seen_at)),
+        last_see_time: Some(proto_time::to_proto(seen.last_seen_at)),
+        day_count: seen.day_count,
+        pinned: rule.pinned == Some(seen.key),
+    };
+    ProtoSigningKeys {
+        keys: seen.into_iter().map(key).collect(),
+        awaited_fingerprint: rule
+            .awaited
+            .map(|fingerprint| fingerprint.to_string())
+            .unwrap_or_default(),
+        pin_time: pinned_at.map(proto_time::to_proto),
+    }
 }
 
 fn state_of(state: ProtoReportingState) -> Result<ReportingState, String> {
@@ -179,6 +261,7 @@ fn summary_to_proto(summary: Summary) -> GetReportingSummaryResponse {
     let age = oldest_queued_at.map(|at| (now - at).to_std().unwrap_or_default());
     GetReportingSummaryResponse {
         user_count: total.map_or(0, |total| total.user_count),
+        unsigned_organization_count: total.map_or(0, |it| it.unsigned_organization_count),
         count_time: total.map(|total| proto_time::to_proto(total.counted_at)),
         days: days.into_iter().map(day_to_proto).collect(),
         late_count: late,

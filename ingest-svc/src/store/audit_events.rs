@@ -22,6 +22,44 @@ pub(crate) async fn record(
     admin: &Admin,
     now: DateTime<Utc>,
 ) -> Result<(), DbErr> {
+    let context = RequestContext::current();
+    let address = context.client_address.map(|address| address.to_string());
+    let who = Who {
+        admin_user_id: Some(admin.user_id.as_str()),
+        api_key_id: context.api_key_id(),
+        client_address: address,
+    };
+    insert(db, id, change, who, now).await
+}
+
+/// Stores a change that no admin made: an instance did, by what it reported.
+pub(crate) async fn record_own(
+    db: &impl ConnectionTrait,
+    id: Uuid,
+    change: Change,
+    now: DateTime<Utc>,
+) -> Result<(), DbErr> {
+    let nobody = Who {
+        admin_user_id: None,
+        api_key_id: None,
+        client_address: None,
+    };
+    insert(db, id, change, nobody, now).await
+}
+
+struct Who<'a> {
+    admin_user_id: Option<&'a str>,
+    api_key_id: Option<Uuid>,
+    client_address: Option<String>,
+}
+
+async fn insert(
+    db: &impl ConnectionTrait,
+    id: Uuid,
+    change: Change,
+    who: Who<'_>,
+    now: DateTime<Utc>,
+) -> Result<(), DbErr> {
     const RECORD: &str = "
         INSERT INTO audit_events_to_tell (id, occurred_at, action, organization_id, admin_user_id,
             api_key_id, client_address, request_id, before, after, next_attempt_at)
@@ -32,17 +70,16 @@ pub(crate) async fn record(
         before,
         after,
     } = change;
-    let context = RequestContext::current();
-    let address = context.client_address.map(|address| address.to_string());
+    let request_id = RequestContext::current().request_id;
     let values = [
         id.into(),
         now.into(),
         action.as_str().into(),
         organization_id.into(),
-        admin.user_id.as_str().into(),
-        context.api_key_id().into(),
-        address.into(),
-        context.request_id.as_str().into(),
+        who.admin_user_id.into(),
+        who.api_key_id.into(),
+        who.client_address.into(),
+        request_id.as_str().into(),
         before.into(),
         after.into(),
     ];
@@ -56,7 +93,8 @@ pub(crate) struct ToRecord {
     pub(crate) occurred_at: DateTime<Utc>,
     pub(crate) action: String,
     pub(crate) organization_id: Uuid,
-    pub(crate) admin_user_id: String,
+    /// None for what no admin did.
+    pub(crate) admin_user_id: Option<String>,
     pub(crate) api_key_id: Option<Uuid>,
     pub(crate) client_address: Option<String>,
     pub(crate) request_id: String,

@@ -57,9 +57,11 @@ async fn arrives(
         user_count: 5,
         reported_at,
         instance_url: "acme.example".to_owned(),
+        signing_key: None,
+        has_several: false,
     };
     let stands = reporting::lock_with_reports(db, &[latest]).await.unwrap();
-    let state = state_at_recording(&stands[0], reported_at, now());
+    let state = state_at_recording(&stands[0].standing, reported_at, now());
     let report = report(known.organization_id, reported_at);
     let new = new_report(Ids::random().next(), report, state);
     reports::insert_new(db, &[new]).await.unwrap();

@@ -19,6 +19,7 @@ pub(crate) mod refusals;
 pub(crate) mod reporting;
 pub(crate) mod reports;
 pub(crate) mod retries;
+pub(crate) mod signing_keys;
 pub(crate) mod sources;
 pub(crate) mod spool;
 pub(crate) mod summary;

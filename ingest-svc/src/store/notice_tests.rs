@@ -42,6 +42,8 @@ async fn reported(db: &DatabaseConnection, standing: Standing, at: DateTime<Utc>
         user_count: 45,
         reported_at: at,
         instance_url: "a.example".to_owned(),
+        signing_key: None,
+        has_several: false,
     };
     reporting::lock_with_reports(db, &[latest]).await.unwrap();
 }

@@ -7,14 +7,15 @@
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Value};
 use uuid::Uuid;
 
-use super::{sql, unknown_word};
+use super::{signing_keys::hex, sql, unknown_word};
 use crate::domain::{
     expectation::Span,
     hold::Baseline,
+    signing::{Fingerprint, KeyRule, PublicKey},
     standing::{DeploymentType, Drain, Standing, SubscriptionStatus},
 };
 
@@ -88,6 +89,52 @@ pub(crate) struct Latest {
     pub(crate) reported_at: DateTime<Utc>,
     /// Where it came from.
     pub(crate) instance_url: String,
+    /// The key that signed it.
+    pub(crate) signing_key: Option<PublicKey>,
+    /// Whether the batch has more reports of the organization: those of days in between may be missing.
+    pub(crate) has_several: bool,
+}
+
+/// An organization whose row is locked, with its latest report taken note of.
+#[derive(Debug)]
+pub(crate) struct Locked {
+    pub(crate) standing: Standing,
+    pub(crate) key_rule: KeyRule,
+    /// The time of its latest report.
+    pub(crate) last_reported_at: DateTime<Utc>,
+    /// The latest day on which its reports did not follow each other by a day; long ago where they always did.
+    pub(crate) gap_seen_on: NaiveDate,
+}
+
+#[derive(Debug, FromQueryResult)]
+struct LockedRow {
+    #[sea_orm(nested)]
+    standing: StandingRow,
+    pinned_key: Option<Vec<u8>>,
+    awaited_fingerprint: Option<Vec<u8>>,
+    last_reported_at: DateTime<Utc>,
+    gap_seen_on: NaiveDate,
+}
+
+impl LockedRow {
+    fn into_domain(self) -> Result<Locked, DbErr> {
+        let Self {
+            standing,
+            pinned_key,
+            awaited_fingerprint,
+            last_reported_at,
+            gap_seen_on,
+        } = self;
+        Ok(Locked {
+            standing: standing.into_domain()?,
+            key_rule: KeyRule {
+                pinned: pinned_key.and_then(|bytes| PublicKey::from_bytes(&bytes)),
+                awaited: awaited_fingerprint.and_then(|bytes| Fingerprint::from_bytes(&bytes)),
+            },
+            last_reported_at,
+            gap_seen_on,
+        })
+    }
 }
 
 // A conflicting report repeats the timestamp of a recorded one, so `>` never lets it change the
@@ -96,24 +143,33 @@ pub(crate) struct Latest {
 const LOCK_WITH_REPORTS: &str = "
     INSERT INTO organization_reporting AS r (organization_id, user_count, last_reported_at,
         baseline_user_count, baseline_reported_at, baseline_instance_url,
+        last_signing_key, gap_seen_on,
         subscription_status, deployment_type, stripe_customer_id, billing_start_at, billable,
         standing_version, billing_end_at, trial_end_at, invoiced_until, draining, drained)
     SELECT id, user_count, reported_at,
         CASE WHEN customer_id = '' THEN user_count END, CASE WHEN customer_id = '' THEN reported_at END,
-        CASE WHEN customer_id = '' THEN instance_url END, status, nullif(deployment_type, ''),
+        CASE WHEN customer_id = '' THEN instance_url END, decode(nullif(signing_key, ''), 'hex'),
+        CASE WHEN has_several THEN (reported_at AT TIME ZONE 'UTC')::date ELSE date '2000-01-01' END, status, nullif(deployment_type, ''),
         nullif(customer_id, ''), nullif(start_at, '')::timestamptz, billable, version,
         nullif(end_at, '')::timestamptz, nullif(trial_end_at, '')::timestamptz,
         nullif(invoiced_until, '')::timestamptz, draining, drained
     FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::boolean[],
         $7::bigint[], $8::text[], $9::text[], $10::text[], $11::boolean[], $12::boolean[],
-        $13::integer[], $14::timestamptz[], $15::text[])
+        $13::integer[], $14::timestamptz[], $15::text[], $16::text[], $17::boolean[])
         AS t (id, status, deployment_type, customer_id, start_at, billable, version, end_at,
-            trial_end_at, invoiced_until, draining, drained, user_count, reported_at, instance_url)
+            trial_end_at, invoiced_until, draining, drained, user_count, reported_at, instance_url,
+            signing_key, has_several)
     ORDER BY id
     ON CONFLICT (organization_id) DO UPDATE SET
         user_count = CASE WHEN r.last_reported_at IS NULL OR excluded.last_reported_at > r.last_reported_at
             THEN excluded.user_count ELSE r.user_count END,
         last_reported_at = greatest(r.last_reported_at, excluded.last_reported_at),
+        last_signing_key = CASE WHEN r.last_reported_at IS NULL OR excluded.last_reported_at > r.last_reported_at
+            THEN excluded.last_signing_key ELSE r.last_signing_key END,
+        gap_seen_on = CASE WHEN (excluded.last_reported_at AT TIME ZONE 'UTC')::date
+                - (r.last_reported_at AT TIME ZONE 'UTC')::date BETWEEN 0 AND 1
+            THEN greatest(r.gap_seen_on, excluded.gap_seen_on)
+            ELSE greatest(r.gap_seen_on, (excluded.last_reported_at AT TIME ZONE 'UTC')::date) END,
         (baseline_user_count, baseline_reported_at, baseline_instance_url) = (SELECT
             CASE WHEN is_new THEN excluded.baseline_user_count ELSE r.baseline_user_count END,
             CASE WHEN is_new THEN excluded.baseline_reported_at ELSE r.baseline_reported_at END,
@@ -134,14 +190,14 @@ const LOCK_WITH_REPORTS: &str = "
             ORDER BY n.version DESC LIMIT 1)
     RETURNING organization_id, subscription_status, deployment_type, stripe_customer_id,
         billing_start_at, billable, standing_version, billing_end_at, trial_end_at, invoiced_until,
-        draining, drained, drained_version";
+        draining, drained, drained_version, pinned_key, awaited_fingerprint, last_reported_at, gap_seen_on";
 
 /// Locks the rows of organizations that reported, takes note of their latest report, and keeps how
 /// they stand where that is newer than what is known. Answers how each stands now.
 pub(crate) async fn lock_with_reports(
     db: &impl ConnectionTrait,
     latest: &[Latest],
-) -> Result<Vec<Standing>, DbErr> {
+) -> Result<Vec<Locked>, DbErr> {
     let mut values = standing_columns(latest.iter().map(|l| &l.standing));
     values.push(
         latest
@@ -164,10 +220,24 @@ pub(crate) async fn lock_with_reports(
             .collect::<Vec<_>>()
             .into(),
     );
-    let rows = StandingRow::find_by_statement(sql(LOCK_WITH_REPORTS, values))
+    values.push(
+        latest
+            .iter()
+            .map(|l| hex(l.signing_key))
+            .collect::<Vec<_>>()
+            .into(),
+    );
+    values.push(
+        latest
+            .iter()
+            .map(|l| l.has_several)
+            .collect::<Vec<_>>()
+            .into(),
+    );
+    let rows = LockedRow::find_by_statement(sql(LOCK_WITH_REPORTS, values))
         .all(db)
         .await?;
-    rows.into_iter().map(StandingRow::into_domain).collect()
+    rows.into_iter().map(LockedRow::into_domain).collect()
 }
 
 const LOCK_WITH_STANDINGS: &str = "

@@ -183,6 +183,8 @@ pub(crate) async fn find_known(
                         },
                         reported_at,
                         source: None,
+                        // It plays no part in what is the same report.
+                        signature: None,
                     },
                 }
             },

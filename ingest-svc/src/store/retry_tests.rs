@@ -164,8 +164,8 @@ async fn what_was_decided_is_handed_over_until_it_is_settled() {
         panic!("one is asked for");
     };
     assert_eq!(
-        (first.action.as_str(), first.admin_user_id.as_str()),
-        ("held_reports.released", "user_1")
+        (first.action.as_str(), first.admin_user_id.as_deref()),
+        ("held_reports.released", Some("user_1"))
     );
     let rest: Vec<ToRecord> = outbox::lease(&db, other, now(), until, 9).await.unwrap();
     assert_eq!(rest.len(), 1, "the other is leased");

@@ -56,6 +56,8 @@ async fn reported(
         user_count,
         reported_at: at,
         instance_url: url.to_owned(),
+        signing_key: None,
+        has_several: false,
     };
     reporting::lock_with_reports(db, &[latest]).await.unwrap();
 }
@@ -248,6 +250,7 @@ async fn a_day_counts_the_latest_report_of_each_that_is_neither_held_nor_discard
         organization_count: 2,
     };
     let total = Total {
+        unsigned_organization_count: 2,
         user_count: 45 + 98,
         counted_at: now(),
     };

@@ -175,6 +175,8 @@ async fn the_last_refusal_is_one_row_of_a_known_organization_and_written_seldom(
         user_count: 5,
         reported_at: now(),
         instance_url: "acme.example".to_owned(),
+        signing_key: None,
+        has_several: false,
     };
     reporting::lock_with_reports(&db, &[latest]).await.unwrap();
     let source: IpAddr = "2001:db8::1".parse().unwrap();

@@ -120,6 +120,40 @@ macro_rules! network {
     };
 }
 
+/// Those of these networks that reports of their organizations counted from before a day.
+pub(crate) async fn counted_before(
+    db: &impl ConnectionTrait,
+    networks: &[(Uuid, IpNet)],
+    day: NaiveDate,
+) -> Result<Vec<(Uuid, IpNet)>, DbErr> {
+    #[derive(FromQueryResult)]
+    struct Row {
+        organization_id: Uuid,
+        network: String,
+    }
+    const COUNTED_BEFORE: &str = "
+        SELECT DISTINCT n.organization_id, n.network::text AS network
+        FROM unnest($1::uuid[], $2::text[]) AS a (organization_id, network)
+        JOIN organization_source_networks n
+            ON n.organization_id = a.organization_id AND n.network = a.network::cidr
+        WHERE n.counted AND n.day < $3";
+    let (ids, texts): (Vec<_>, Vec<_>) = networks
+        .iter()
+        .map(|(id, network)| (*id, network.to_string()))
+        .unzip();
+    let values = [ids.into(), texts.into(), day.into()];
+    let rows = Row::find_by_statement(sql(COUNTED_BEFORE, values))
+        .all(db)
+        .await?;
+    rows.into_iter()
+        .map(|row| {
+            let network = row.network.parse();
+            let network = network.map_err(|_| unknown_word("network", &row.network))?;
+            Ok((row.organization_id, network))
+        })
+        .collect()
+}
+
 /// Makes the networks of reports known that an admin released, as far as their addresses are kept.
 pub(crate) async fn make_known(
     db: &impl ConnectionTrait,

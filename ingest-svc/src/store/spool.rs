@@ -4,8 +4,11 @@ use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 use uuid::Uuid;
 
-use super::{sources::address_text, sql};
-use crate::domain::report::{Content, Report};
+use super::{signing_keys::hex, sources::address_text, sql};
+use crate::domain::{
+    report::{Content, Report},
+    signing::{PublicKey, Signature},
+};
 
 /// A report in the spool; its id is already fixed.
 #[derive(Debug, Clone)]
@@ -25,6 +28,8 @@ struct SpoolRow {
     reported_at: DateTime<Utc>,
     received_at: DateTime<Utc>,
     source_address: Option<String>,
+    signing_key: Option<Vec<u8>>,
+    replaced_signing_key: Option<Vec<u8>>,
 }
 
 impl SpoolRow {
@@ -38,6 +43,8 @@ impl SpoolRow {
             reported_at,
             received_at,
             source_address,
+            signing_key,
+            replaced_signing_key,
         } = self;
         let content = Content {
             organization_name,
@@ -51,10 +58,20 @@ impl SpoolRow {
                 content,
                 reported_at,
                 source: source_address.and_then(|it| it.parse().ok()),
+                signature: signature_of(signing_key, replaced_signing_key),
             },
             received_at,
         }
     }
+}
+
+/// The signature that these columns keep; the table's CHECKs keep the lengths.
+fn signature_of(key: Option<Vec<u8>>, replaced: Option<Vec<u8>>) -> Option<Signature> {
+    let key_of = |bytes: Option<Vec<u8>>| PublicKey::from_bytes(&bytes?);
+    Some(Signature {
+        key: key_of(key)?,
+        replaces: key_of(replaced),
+    })
 }
 
 #[derive(Debug, FromQueryResult)]
@@ -64,13 +81,14 @@ struct IdRow {
 
 const INSERT: &str = "
     INSERT INTO usage_report_spool (id, organization_id, organization_name, instance_url, user_count,
-        reported_at, received_at, source_address)
+        reported_at, received_at, source_address, signing_key, replaced_signing_key)
     SELECT id, organization_id, organization_name, instance_url, user_count, reported_at, received_at,
-        nullif(source_address, '')::inet
+        nullif(source_address, '')::inet, decode(nullif(signing_key, ''), 'hex'),
+        decode(nullif(replaced_signing_key, ''), 'hex')
     FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::integer[], $6::timestamptz[],
-        $7::timestamptz[], $8::text[])
+        $7::timestamptz[], $8::text[], $9::text[], $10::text[])
         AS t (id, organization_id, organization_name, instance_url, user_count, reported_at, received_at,
-            source_address)
+            source_address, signing_key, replaced_signing_key)
     WHERE NOT EXISTS (SELECT 1 FROM usage_reports u WHERE NOT u.adopted
         AND u.organization_id = t.organization_id AND u.reported_at = t.reported_at)
     ORDER BY organization_id, reported_at
@@ -96,6 +114,14 @@ pub(crate) async fn insert_new(
             column(reports, |r| r.report.reported_at).into(),
             column(reports, |r| r.received_at).into(),
             column(reports, |r| address_text(&r.report)).into(),
+            column(reports, |r| {
+                hex(r.report.signature.map(|signature| signature.key))
+            })
+            .into(),
+            column(reports, |r| {
+                hex(r.report.signature.and_then(|signature| signature.replaces))
+            })
+            .into(),
         ],
     );
     let rows = IdRow::find_by_statement(statement).all(db).await?;
@@ -106,7 +132,7 @@ pub(crate) async fn insert_new(
 pub(crate) async fn oldest(db: &impl ConnectionTrait, limit: i64) -> Result<Vec<Spooled>, DbErr> {
     const OLDEST: &str = "
         SELECT id, organization_id, organization_name, instance_url, user_count, reported_at, received_at,
-            host(source_address) AS source_address
+            host(source_address) AS source_address, signing_key, replaced_signing_key
         FROM usage_report_spool WHERE parked_at IS NULL ORDER BY received_at, id LIMIT $1";
     let rows = SpoolRow::find_by_statement(sql(OLDEST, [limit.into()]))
         .all(db)
@@ -120,7 +146,7 @@ pub(crate) async fn take(db: &impl ConnectionTrait, ids: Vec<Uuid>) -> Result<Ve
     const TAKE: &str = "
         DELETE FROM usage_report_spool WHERE id = ANY($1)
         RETURNING id, organization_id, organization_name, instance_url, user_count, reported_at,
-            received_at, host(source_address) AS source_address";
+            received_at, host(source_address) AS source_address, signing_key, replaced_signing_key";
     let rows = SpoolRow::find_by_statement(sql(TAKE, [ids.into()]))
         .all(db)
         .await?;

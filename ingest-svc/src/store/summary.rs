@@ -77,12 +77,15 @@ pub(crate) async fn days(
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromQueryResult)]
 pub(crate) struct Total {
     pub(crate) user_count: i64,
+    /// Organizations that did not sign their latest report.
+    pub(crate) unsigned_organization_count: i64,
     pub(crate) counted_at: DateTime<Utc>,
 }
 
 /// Users in all; none before they were counted first.
 pub(crate) async fn total(db: &impl ConnectionTrait) -> Result<Option<Total>, DbErr> {
-    const TOTAL: &str = "SELECT user_count, counted_at FROM usage_total";
+    const TOTAL: &str =
+        "SELECT user_count, unsigned_organization_count, counted_at FROM usage_total";
     Total::find_by_statement(sql(TOTAL, [])).one(db).await
 }
 
@@ -105,10 +108,13 @@ pub(crate) async fn count_day(
         ON CONFLICT (day) DO UPDATE SET user_count = excluded.user_count,
             organization_count = excluded.organization_count, counted_at = excluded.counted_at";
     const COUNT_ALL: &str = "
-        INSERT INTO usage_total (user_count, counted_at)
-        SELECT coalesce(sum(baseline_user_count), 0), $2 FROM organization_reporting
-        WHERE baseline_reported_at >= $1
+        INSERT INTO usage_total (user_count, unsigned_organization_count, counted_at)
+        SELECT coalesce(sum(baseline_user_count) FILTER (WHERE baseline_reported_at >= $1), 0),
+            count(*) FILTER (WHERE last_reported_at >= $1 AND last_signing_key IS NULL), $2
+        FROM organization_reporting
+        WHERE baseline_reported_at >= $1 OR last_reported_at >= $1
         ON CONFLICT (id) DO UPDATE SET user_count = excluded.user_count,
+            unsigned_organization_count = excluded.unsigned_organization_count,
             counted_at = excluded.counted_at";
     let start = day.and_time(NaiveTime::MIN).and_utc();
     let end = start + TimeDelta::days(1);

@@ -49,6 +49,7 @@ pub(super) fn report(organization_id: Uuid, reported_at: DateTime<Utc>) -> Repor
         content,
         reported_at,
         source: None,
+        signature: None,
     }
 }
 
@@ -448,10 +449,12 @@ async fn an_older_standing_never_replaces_a_newer_one() {
             user_count: 1,
             reported_at: now(),
             instance_url: "acme.example".to_owned(),
+            signing_key: None,
+            has_several: false,
         };
         let known = reporting::lock_with_reports(&db, &[latest]).await.unwrap();
-        assert_eq!(known[0].status, SubscriptionStatus::Active);
-        assert_eq!(known[0].version, 7);
+        assert_eq!(known[0].standing.status, SubscriptionStatus::Active);
+        assert_eq!(known[0].standing.version, 7);
     }
     db.close().await.unwrap();
 }
@@ -472,6 +475,8 @@ async fn the_first_standing_of_all_is_not_replaced_by_not_knowing() {
             user_count: 1,
             reported_at: now(),
             instance_url: "acme.example".to_owned(),
+            signing_key: None,
+            has_several: false,
         };
         reporting::lock_with_reports(&db, &[latest]).await.unwrap();
     }
@@ -480,9 +485,11 @@ async fn the_first_standing_of_all_is_not_replaced_by_not_knowing() {
         user_count: 1,
         reported_at: now(),
         instance_url: "acme.example".to_owned(),
+        signing_key: None,
+        has_several: false,
     };
     let known = reporting::lock_with_reports(&db, &[latest]).await.unwrap();
-    assert_eq!(known[0].status, SubscriptionStatus::Active);
+    assert_eq!(known[0].standing.status, SubscriptionStatus::Active);
     db.close().await.unwrap();
 }
 
@@ -497,6 +504,8 @@ async fn a_late_report_does_not_change_the_latest_count() {
             user_count,
             reported_at,
             instance_url: "acme.example".to_owned(),
+            signing_key: None,
+            has_several: false,
         };
         reporting::lock_with_reports(&db, &[latest]).await.unwrap();
         let known = reporting::get_many(&db, vec![id]).await.unwrap();

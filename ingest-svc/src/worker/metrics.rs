@@ -20,7 +20,13 @@ pub(super) async fn run(parts: Parts, life: Lifecycle) {
             counts = step => counts,
         };
         match counts {
-            Ok((counts, oldest_queued_age)) => tell(counts, oldest_queued_age),
+            Ok((counts, oldest_queued_age, total)) => {
+                tell(counts, oldest_queued_age);
+                if let Some(total) = total {
+                    let unsigned = number(total.unsigned_organization_count);
+                    gauge!("billing_unsigned_organizations").set(unsigned);
+                }
+            }
             Err(fault) => fault.log(),
         }
         tokio::select! {

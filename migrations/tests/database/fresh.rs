@@ -83,6 +83,7 @@ async fn each_table_is_one_rooms() {
         ("notices_to_tell", "billing_ingest"),
         ("audit_events_to_tell", "billing_ingest"),
         ("usage_report_spool", "billing_ingest"),
+        ("signing_keys", "billing_ingest"),
         ("organization_reporting", "billing_ingest"),
         ("reconciliation_findings", "billing_ingest"),
         ("reconciliation_pass", "billing_ingest"),

@@ -34,7 +34,8 @@ pub(crate) struct Told {
     pub(crate) occurred_at: DateTime<Utc>,
     pub(crate) action: &'static str,
     pub(crate) organization_id: OrganizationId,
-    pub(crate) admin_user_id: UserId,
+    /// None for what an instance did.
+    pub(crate) admin_user_id: Option<UserId>,
     pub(crate) api_key_id: Option<Uuid>,
     pub(crate) client_address: Option<IpAddr>,
     pub(crate) request_id: String,
@@ -43,18 +44,29 @@ pub(crate) struct Told {
 }
 
 /// What another service may tell of.
-const TOLD_ACTIONS: [&str; 5] = [
+const TOLD_ACTIONS: [&str; 9] = [
     "held_reports.released",
     "held_reports.discarded",
     "report.retried",
     "report.replaced",
     "finding.dismissed",
+    "signing_key.confirmed",
+    "signing_key.pinned",
+    "signing_key.replaced",
+    "signing_key.reset",
 ];
+/// Those of them that an instance does by what it reports: no admin acts.
+const INSTANCE_ACTIONS: [&str; 2] = ["signing_key.pinned", "signing_key.replaced"];
 
 /// The action of a change that another service tells of.
 pub(crate) fn parse_told_action(text: &str) -> Result<&'static str, &'static str> {
     let known = TOLD_ACTIONS.into_iter().find(|known| *known == text);
     known.ok_or("It is not known.")
+}
+
+/// Whether an instance does this, and no admin.
+pub(crate) fn is_of_instances(action: &str) -> bool {
+    INSTANCE_ACTIONS.contains(&action)
 }
 
 /// Whose changes are picked.

@@ -119,7 +119,7 @@ pub(crate) async fn insert_told(db: &impl ConnectionTrait, told: &[Told]) -> Res
     const INSERT_TOLD: &str = r"
         INSERT INTO audit_events (id, occurred_at, organization_id, admin_user_id, action, request_id,
             before, after, client_address, api_key_id)
-        SELECT id, occurred_at, organization_id, admin_user_id, action, request_id,
+        SELECT id, occurred_at, organization_id, nullif(admin_user_id, ''), action, request_id,
             nullif(before, '')::jsonb, after::jsonb, nullif(client_address, '')::inet,
             nullif(api_key_id, '')::uuid
         FROM unnest($1::uuid[], $2::timestamptz[], $3::uuid[], $4::text[], $5::text[], $6::text[],
@@ -137,7 +137,10 @@ pub(crate) async fn insert_told(db: &impl ConnectionTrait, told: &[Told]) -> Res
         column(told, |it| it.id).into(),
         column(told, |it| it.occurred_at).into(),
         column(told, |it| it.organization_id.0).into(),
-        column(told, |it| it.admin_user_id.0.clone()).into(),
+        column(told, |it| {
+            text(it.admin_user_id.as_ref().map(|id| id.0.as_str()))
+        })
+        .into(),
         column(told, |it| it.action.to_owned()).into(),
         column(told, |it| it.request_id.clone()).into(),
         column(told, |it| text(it.before.as_ref())).into(),

@@ -4,7 +4,7 @@ use super::Counted;
 
 /// The actions of the audit trail that have a name in each language, in the order of these names. One
 /// that is newer than this gateway is shown by its own word.
-pub(in crate::dashboard) const ACTIONS: [&str; 25] = [
+pub(in crate::dashboard) const ACTIONS: [&str; 29] = [
     "organization.link_requested",
     "organization.linked",
     "organization.link_refused",
@@ -30,6 +30,10 @@ pub(in crate::dashboard) const ACTIONS: [&str; 25] = [
     "sign_in.succeeded",
     "sign_in.failed",
     "password_change.failed",
+    "signing_key.confirmed",
+    "signing_key.pinned",
+    "signing_key.replaced",
+    "signing_key.reset",
 ];
 
 /// What a notice tells of, as a word of the contract.
@@ -200,6 +204,20 @@ pub(in crate::dashboard) struct Messages {
     pub(in crate::dashboard) silent_first: &'static str,
     pub(in crate::dashboard) silent_instances: &'static str,
     pub(in crate::dashboard) late_instances: &'static str,
+    pub(in crate::dashboard) unsigned_organizations: &'static str,
+    pub(in crate::dashboard) signing_key: &'static str,
+    pub(in crate::dashboard) signing_key_title: &'static str,
+    pub(in crate::dashboard) signing_key_intro: &'static str,
+    pub(in crate::dashboard) signing_key_awaited: &'static str,
+    pub(in crate::dashboard) signing_key_pinned: &'static str,
+    pub(in crate::dashboard) signing_key_confirm: &'static str,
+    pub(in crate::dashboard) signing_key_reset: &'static str,
+    pub(in crate::dashboard) signing_key_days: &'static str,
+    pub(in crate::dashboard) signing_keys_seen: &'static str,
+    pub(in crate::dashboard) signing_keys_none: &'static str,
+    pub(in crate::dashboard) fingerprint: &'static str,
+    pub(in crate::dashboard) fingerprint_hint: &'static str,
+    pub(in crate::dashboard) fingerprint_wrong: &'static str,
     pub(in crate::dashboard) held_reports: &'static str,
     pub(in crate::dashboard) urgent_held_reports: &'static str,
     pub(in crate::dashboard) urgent_short: &'static str,

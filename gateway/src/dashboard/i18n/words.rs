@@ -140,6 +140,7 @@ impl Messages {
             | ErrorReason::MalformedBody
             | ErrorReason::UnsupportedEncoding
             | ErrorReason::BodyTooLarge
+            | ErrorReason::ReportSignatureInvalid
             | ErrorReason::SignatureInvalid => (self.does_not_work, self.does_not_work_text),
             ErrorReason::ReportConflict
             | ErrorReason::ReportNotReplaceable

@@ -176,6 +176,7 @@ fn refusal(fault: Fault) -> AuthError {
         | ErrorReason::Unavailable
         | ErrorReason::DeadlineExceeded
         | ErrorReason::RateLimited
+        | ErrorReason::ReportSignatureInvalid
         | ErrorReason::SignatureInvalid
         | ErrorReason::Internal => return fault.into(),
     };
