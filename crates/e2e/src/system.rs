@@ -301,6 +301,15 @@ impl System {
                 ("REPORTS_PER_MINUTE_PER_ORGANIZATION", "0".to_owned()),
             ],
         });
+        self.overridden(service, variables)
+    }
+
+    /// These variables of a service, and over them what the test set.
+    fn overridden(
+        &self,
+        service: Service,
+        variables: Vec<(&str, String)>,
+    ) -> Vec<(String, String)> {
         let more = self.more_variables.iter();
         let more = more.filter(|(of, _, _)| *of == service);
         let more = more.map(|(_, name, value)| (name.clone(), value.clone()));
