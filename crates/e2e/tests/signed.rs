@@ -36,7 +36,11 @@ impl Key {
     }
 
     fn headers(&self, body: &[u8]) -> Vec<(&'static str, String)> {
-        let time = now().timestamp();
+        self.headers_at(now(), body)
+    }
+
+    fn headers_at(&self, at: DateTime<Utc>, body: &[u8]) -> Vec<(&'static str, String)> {
+        let time = at.timestamp();
         let mut message = format!("vaultai-usage-report-v1\n{time}\n").into_bytes();
         message.extend_from_slice(body);
         let signature = self.sign(&message);
@@ -360,4 +364,55 @@ async fn the_answer_tells_the_holder_of_the_key_which_days_are_missing() {
     counting.push(days_ago(3));
     let answer = scene.signed(&own, 46, minutes_ago(20)).await;
     assert_eq!(answer.json["missing_days"], json!(missing(&counting)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_pinned_key_a_network_that_counted_before_is_told_the_missing_days() {
+    let first = now() - TimeDelta::days(10);
+    let later = first + TimeDelta::days(3);
+    let system = System::start_at(first).await;
+    let admin = Admin::sign_in(&system).await;
+    let home = Instance::of(&system).at_address("203.0.113.7");
+    let (neighbour, stranger) = (
+        home.at_address("203.0.113.200"),
+        home.at_address("198.51.100.9"),
+    );
+    let missing = async |instance: &Instance, at| {
+        let answer = instance.report(45, at).await;
+        assert_eq!(answer.status, StatusCode::OK, "{:?}", answer.json);
+        answer.json.get("missing_days").cloned()
+    };
+    // On its first day nobody counted before.
+    assert_eq!(missing(&home, first).await, None);
+    system.set_time(later).await;
+    let gaps: Vec<_> = [1, 2]
+        .map(|days| (first + TimeDelta::days(days)).date_naive().to_string())
+        .into();
+    assert_eq!(missing(&home, later).await, Some(json!(gaps)));
+    let after = |seconds| later + TimeDelta::seconds(seconds);
+    assert_eq!(missing(&neighbour, after(1)).await, Some(json!(gaps)));
+    assert_eq!(missing(&stranger, after(2)).await, None);
+    // Nor does its own report of today make its network one that counted before.
+    assert_eq!(missing(&stranger, after(3)).await, None);
+
+    // Once a key is pinned only its holder is told.
+    let key = Key::new(1);
+    let signed = async |at| {
+        let body = serde_json::to_vec(&home.report_body(45, at)).unwrap();
+        let headers = key.headers_at(at, &body);
+        let answer = post(&system, body, headers).await;
+        assert_eq!(answer.status, StatusCode::OK, "{:?}", answer.json);
+        answer.json.get("missing_days").cloned()
+    };
+    signed(after(4)).await;
+    let path = format!(
+        "/api/admin/organizations/{}/signing-keys",
+        home.organization
+    );
+    let keys = admin.get(&path).await.json;
+    let body = json!({ "fingerprint": fingerprints(&keys).remove(0).0 });
+    let pinned = admin.post(&format!("{path}/pin"), &body).await;
+    assert_eq!(pinned.status, StatusCode::OK, "{:?}", pinned.json);
+    assert_eq!(missing(&home, after(5)).await, None);
+    assert_eq!(signed(after(6)).await, Some(json!(gaps)));
 }
