@@ -23,7 +23,8 @@ before(async () => {
   const credentials = { email: required("ADMIN_EMAIL"), password: required("ADMIN_PASSWORD") };
   const response = await fetch(`${baseUrl}/api/auth/sign-in/email`, {
     method: "POST",
-    headers: { "content-type": "application/json" },
+    // Node's fetch says `Sec-Fetch-Mode`, as browsers do; the sign-in then asks where it comes from.
+    headers: { "content-type": "application/json", origin: baseUrl },
     body: JSON.stringify(credentials),
   });
   assert.equal(response.status, 200);
@@ -41,7 +42,11 @@ async function keys(organizationId: string, verb?: string, body: object = {}): P
   const path = `/api/admin/organizations/${organizationId}/signing-keys`;
   const response = await fetch(`${baseUrl}${path}${verb === undefined ? "" : `/${verb}`}`, {
     method: verb === undefined ? "GET" : "POST",
-    headers: { authorization: `Bearer ${adminToken}`, "content-type": "application/json" },
+    headers: {
+      authorization: `Bearer ${adminToken}`,
+      "content-type": "application/json",
+      origin: baseUrl,
+    },
     ...(verb === undefined ? {} : { body: JSON.stringify(body) }),
   });
   assert.equal(response.status, 200, await response.clone().text());
