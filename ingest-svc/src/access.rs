@@ -50,6 +50,10 @@ pub(crate) fn table() -> AccessTable {
         .allow(
             "/billing.ingest.v1.HeldReportService/ListHeldReports",
             ["gateway"],
+        )
+        .allow(
+            "/billing.ingest.v1.HeldReportService/ListHeldGroups",
+            ["gateway"],
         );
     decisions(table)
 }
@@ -57,6 +61,10 @@ pub(crate) fn table() -> AccessTable {
 /// What admins decide, likewise.
 fn decisions(table: AccessTable) -> AccessTable {
     table
+        .allow(
+            "/billing.ingest.v1.HeldReportService/DecideHeldGroup",
+            ["gateway"],
+        )
         .allow(
             "/billing.ingest.v1.HeldReportService/ReleaseReports",
             ["gateway"],

@@ -39,10 +39,14 @@ const SILENT_SECONDS_MAX: u32 = 365 * 86_400;
 const GATHER_SECONDS_DEFAULT: u32 = 600;
 const GATHER_SECONDS_MAX: u32 = 86_400;
 
-/// A count that is more than ten times another one, and more than fifty seats apart from it, is no
-/// company that hired a department.
-const JUMP_FACTOR_DEFAULT: u32 = 10;
-const JUMP_SEATS_DEFAULT: u32 = 50;
+/// A count above twice the baseline, and more than twenty seats above it, is not the growth of a day.
+const JUMP_FACTOR_DEFAULT: u32 = 2;
+const JUMP_SEATS_DEFAULT: u32 = 20;
+/// A count below a tenth, and more than fifty seats below, is not a company that let people go.
+const DROP_FACTOR_DEFAULT: u32 = 10;
+const DROP_SEATS_DEFAULT: u32 = 50;
+/// A count below half of the baseline is worth a look.
+const LOW_FACTOR_DEFAULT: u32 = 2;
 
 /// What ingest-svc is configured with.
 #[derive(Debug, Clone)]
@@ -157,12 +161,27 @@ fn read_hold_rules(env: &mut Env) -> HoldRules {
         jump_factor: env.parsed(
             "HOLD_JUMP_FACTOR",
             JUMP_FACTOR_DEFAULT,
-            "how many times the count before is a jump, or 0 to hold none",
+            "above how many times the baseline a count is held, or 0 to hold none",
         ),
         jump_seats: env.parsed(
             "HOLD_JUMP_SEATS",
             JUMP_SEATS_DEFAULT,
-            "how many seats apart a jump is at least, or 0 to hold none",
+            "how many seats above the baseline a count is held at least, or 0 to hold none",
+        ),
+        drop_factor: env.parsed(
+            "HOLD_DROP_FACTOR",
+            DROP_FACTOR_DEFAULT,
+            "below which fraction of the baseline a count is held, or 0 to hold none",
+        ),
+        drop_seats: env.parsed(
+            "HOLD_DROP_SEATS",
+            DROP_SEATS_DEFAULT,
+            "how many seats below the baseline a count is held at least, or 0 to hold none",
+        ),
+        low_factor: env.parsed(
+            "LOW_COUNT_FACTOR",
+            LOW_FACTOR_DEFAULT,
+            "below which fraction of the baseline a count is marked, or 0 to mark none",
         ),
         other_url: env.parsed("HOLD_OTHER_URL", true, "true or false"),
         new_network: env.parsed("HOLD_NEW_NETWORK", true, "true or false"),

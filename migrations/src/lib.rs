@@ -82,6 +82,7 @@ const FILES: &[SqlFile] = sql_files![
     "0029_urgent_holds",
     "0030_search_of_each_list",
     "0031_hold_reasons",
+    "0032_baseline",
     "0033_report_sources",
     "0034_report_source_index",
     "0035_signing_keys",

@@ -26,7 +26,7 @@ const UNDER_WAY_MAX: usize = 6;
 /// How late the latest reports are, in seconds: five days.
 const LATE_S_MAX: i64 = 5 * 86_400;
 /// Users of an instance: no two counts are so far apart that one would be held for a person.
-const USERS: std::ops::Range<i64> = 50..500;
+const USERS: std::ops::Range<i64> = 50..100;
 /// An instance gives up only when the run is long over.
 const POLICY: RetryPolicy = RetryPolicy {
     max_attempts: 100_000,

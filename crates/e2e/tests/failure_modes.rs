@@ -358,7 +358,7 @@ async fn fm06_an_invoice_that_lacks_a_day_that_was_sent_is_a_finding() {
     control(&system, "/_sim/webhooks", &json!({"drop": 1.0})).await;
     let instance = Instance::of(&system);
     let start = now() - TimeDelta::days(40);
-    let answer = instance.report(1, start - TimeDelta::hours(1)).await;
+    let answer = instance.report(45, start - TimeDelta::hours(1)).await;
     assert_eq!(answer.status, StatusCode::OK, "{:?}", answer.json);
     system.stripe.set_clock(start.timestamp());
     let link = admin.link(instance.organization, &terms).await;
@@ -397,8 +397,8 @@ async fn fm10_usage_of_the_trial_is_never_billed_and_the_first_paid_day_is() {
     let instance = linked_days_ago_on(&system, &admin, 40, &terms).await;
     let trial_end = now() - Days::new(20);
     for (users, at) in [
-        (300, trial_end - TimeDelta::days(10)),
-        (200, trial_end - TimeDelta::minutes(1)),
+        (80, trial_end - TimeDelta::days(10)),
+        (70, trial_end - TimeDelta::minutes(1)),
         (40, trial_end + TimeDelta::days(1)),
         (10, trial_end + TimeDelta::days(2)),
     ] {

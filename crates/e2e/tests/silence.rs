@@ -236,21 +236,125 @@ async fn fm17_a_forged_report_is_not_billed_until_an_admin_releases_it() {
     for report in &forged {
         admin.delivered(id, report, &["superseded"]).await;
     }
-    let now_many = report(42_000, 6, "held").await;
-    let these = json!({ "report_ids": [now_many] });
+    let these = json!({ "report_ids": forged });
     for _ in 0..2 {
         let released = decide(&admin, &instance, "release", &these).await;
         assert_eq!(released.status, StatusCode::OK, "{:?}", released.json);
     }
-    admin.delivered(id, &now_many, &["sent"]).await;
     // What is like it is expected from now on, and that there is nobody left is not.
+    report(42_000, 6, "sent").await;
     report(41_500, 7, "sent").await;
     report(0, 8, "held").await;
     assert_eq!(counted(&system), ["46", "47", "0", "42000", "41500"]);
-    let both = json!({ "report_ids": [now_many], "all": true });
+    let both = json!({ "report_ids": forged, "all": true });
     let unclear = decide(&admin, &instance, "release", &both).await;
     assert_eq!(unclear.status, StatusCode::BAD_REQUEST);
     let stranger = Instance::of(&system);
     let nobody = decide(&admin, &stranger, "discard", &json!({"all": true})).await;
     assert_eq!(nobody.status, StatusCode::NOT_FOUND);
+}
+
+/// A linked organization had 45 users. From another address 450, 4,500, 45,000 and 450,000 were sent within
+/// ten seconds: each was compared with the one before, and all were billed.
+#[tokio::test(flavor = "multi_thread")]
+async fn fm17_a_count_that_grows_report_by_report_is_held_and_shown_nowhere_as_users() {
+    let system = System::start().await;
+    let admin = Admin::sign_in(&system).await;
+    let instance = linked_days_ago(&system, &admin, 3).await;
+    let id = instance.organization;
+    let at = |seconds| yesterday(4) + TimeDelta::seconds(seconds);
+    let usual = taken(&instance.report(46, at(0)).await);
+    admin.delivered(id, &usual, &["sent"]).await;
+    for (users, seconds) in [(450, 2), (4_500, 4), (45_000, 6), (450_000, 8)] {
+        let forged = taken(&instance.report(users, at(seconds)).await);
+        let row = admin.delivered(id, &forged, &["held"]).await;
+        assert_eq!(row["counts"], false, "{row}");
+    }
+    assert_eq!(counted(&system), ["46"]);
+    let first = held(&admin, &instance).await.remove(0);
+    assert_eq!(first["reason"], "count_jump", "{first}");
+    assert_eq!(first["baseline_user_count"], 45, "{first}");
+    assert_eq!(first["limit_user_count"], 90, "{first}");
+    // Everywhere the last report that counts is what is shown.
+    let row = admin.listed("linked", id).await.unwrap();
+    assert_eq!(
+        (&row["user_count"], &row["held_report_count"]),
+        (&json!(46), &json!(4))
+    );
+    let discarded = decide(&admin, &instance, "discard", &json!({"all": true})).await;
+    assert_eq!(discarded.status, StatusCode::OK, "{:?}", discarded.json);
+    let row = admin.listed("linked", id).await.unwrap();
+    assert_eq!(row["user_count"], 46, "{row}");
+
+    // Below half it counts, and is marked.
+    let low = taken(&instance.report(20, at(20)).await);
+    let row = admin.delivered(id, &low, &["sent"]).await;
+    assert_eq!(
+        (&row["count_low"], &row["counts"]),
+        (&json!(true), &json!(true)),
+        "{row}"
+    );
+    assert_eq!(row["baseline_user_count"], 45, "{row}");
+    assert_eq!(counted(&system), ["46", "20"]);
+}
+
+/// backstage#3783: the same address with `:443`, a final dot or in punycode was another host. And a new
+/// release that writes its URL differently was as many decisions as there are organizations.
+#[tokio::test(flavor = "multi_thread")]
+async fn fm31_a_place_is_one_place_and_a_new_release_is_one_decision() {
+    let system = System::start().await;
+    let admin = Admin::sign_in(&system).await;
+    let mut fleet = Vec::new();
+    for _ in 0..3 {
+        fleet.push(linked_days_ago(&system, &admin, 3).await);
+    }
+    let from = async |instance: &Instance, url: &str, hours| {
+        let mut body = instance.report_body(46, yesterday(hours));
+        body["instance_url"] = json!(url);
+        taken(&instance.post(Some(TOKEN), &body).await)
+    };
+    for (url, hours) in [
+        ("https://ACME.vaultai.eu:443/login", 1),
+        ("acme.vaultai.eu.", 2),
+        ("http://acme.vaultai.eu:80/", 3),
+    ] {
+        let same = from(&fleet[0], url, hours).await;
+        admin
+            .delivered(fleet[0].organization, &same, &["sent", "superseded"])
+            .await;
+    }
+    let mut changed = Vec::new();
+    for instance in &fleet {
+        let report = from(instance, "app.acme.vaultai.eu", 5).await;
+        admin
+            .delivered(instance.organization, &report, &["held"])
+            .await;
+        changed.push(report);
+    }
+    let groups = admin.get("/api/admin/held-groups").await;
+    assert_eq!(groups.status, StatusCode::OK, "{:?}", groups.json);
+    let group = &groups.json["groups"][0];
+    assert_eq!(group["cause"], "* to app.*", "{group}");
+    assert_eq!(
+        (&group["organization_count"], &group["report_count"]),
+        (&json!(3), &json!(3))
+    );
+    let decision = json!({"reason": group["reason"], "cause": group["cause"], "decision": "release",
+        "received_until": group["last_received_at"]});
+    let decided = admin.post("/api/admin/held-groups/decide", &decision).await;
+    assert_eq!(decided.status, StatusCode::OK, "{:?}", decided.json);
+    assert_eq!(decided.json["report_count"], 3, "{:?}", decided.json);
+    assert_eq!(decided.json["finished"], true, "{:?}", decided.json);
+    for (instance, report) in fleet.iter().zip(&changed) {
+        let id = instance.organization;
+        admin.delivered(id, report, &["sent"]).await;
+        // From now on that is where it is.
+        let next = from(instance, "https://app.acme.vaultai.eu/", 6).await;
+        admin.delivered(id, &next, &["sent"]).await;
+    }
+    let audited = admin
+        .get("/api/admin/audit-events?action=held_reports.released")
+        .await;
+    let events = audited.json["events"].as_array().map(Vec::len);
+    assert_eq!(events, Some(3), "{:?}", audited.json);
 }

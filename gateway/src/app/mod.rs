@@ -18,6 +18,7 @@ mod get_reconciliation;
 mod get_reporting_summary;
 mod get_session;
 mod get_signing_keys;
+mod held_groups;
 mod link_organization;
 mod list_api_keys;
 mod list_audit_events;

@@ -12,7 +12,9 @@ use super::{Session, User, list_organizations::Known};
 use crate::domain::{
     organization::{LinkKind, LinkOperation, LinkState, Organization, Reporting, Summary, Trouble},
     reconciliation::{Dismissal, Finding, FindingKind, Reconciliation},
-    reporting::{HeldReport, HoldReason, ReportingState, ReportingSummary, UsageDay, Watch},
+    reporting::{
+        HeldGroup, HeldReport, HoldReason, ReportingState, ReportingSummary, UsageDay, Watch,
+    },
     session_cookie::SessionToken,
     signing_key::{SigningKey, SigningKeys},
     usage_report::{Delivery, UsageReport},
@@ -232,16 +234,52 @@ fn usage_day(message: ingest::UsageDay) -> Result<UsageDay, Fault> {
     })
 }
 
+fn hold_reason(reason: ingest::HoldReason) -> Result<HoldReason, Fault> {
+    match reason {
+        ingest::HoldReason::CountJump => Ok(HoldReason::CountJump),
+        ingest::HoldReason::OtherUrl => Ok(HoldReason::OtherUrl),
+        ingest::HoldReason::CountDrop => Ok(HoldReason::CountDrop),
+        ingest::HoldReason::NewNetwork => Ok(HoldReason::NewNetwork),
+        ingest::HoldReason::Unsigned => Ok(HoldReason::Unsigned),
+        ingest::HoldReason::OtherKey => Ok(HoldReason::OtherKey),
+        ingest::HoldReason::Unspecified => Err(lacking("reason")),
+    }
+}
+
+pub(super) fn hold_reason_to_wire(reason: HoldReason) -> ingest::HoldReason {
+    match reason {
+        HoldReason::CountJump => ingest::HoldReason::CountJump,
+        HoldReason::OtherUrl => ingest::HoldReason::OtherUrl,
+        HoldReason::CountDrop => ingest::HoldReason::CountDrop,
+        HoldReason::NewNetwork => ingest::HoldReason::NewNetwork,
+        HoldReason::Unsigned => ingest::HoldReason::Unsigned,
+        HoldReason::OtherKey => ingest::HoldReason::OtherKey,
+    }
+}
+
+pub(super) fn held_group(message: ingest::HeldGroup) -> Result<HeldGroup, Fault> {
+    let reason = hold_reason(message.reason())?;
+    let ingest::HeldGroup {
+        reason: _,
+        cause,
+        report_count,
+        organization_count,
+        last_receive_time,
+        example_organization_id,
+    } = message;
+    Ok(HeldGroup {
+        reason,
+        cause,
+        report_count,
+        organization_count,
+        last_received_at: time(last_receive_time, "last_receive_time")?,
+        example: id(&example_organization_id)?,
+        example_name: None,
+    })
+}
+
 pub(super) fn held_report(message: ingest::HeldReport) -> Result<HeldReport, Fault> {
-    let reason = match message.reason() {
-        ingest::HoldReason::CountJump => HoldReason::CountJump,
-        ingest::HoldReason::OtherUrl => HoldReason::OtherUrl,
-        ingest::HoldReason::CountDrop => HoldReason::CountDrop,
-        ingest::HoldReason::NewNetwork => HoldReason::NewNetwork,
-        ingest::HoldReason::Unsigned => HoldReason::Unsigned,
-        ingest::HoldReason::OtherKey => HoldReason::OtherKey,
-        ingest::HoldReason::Unspecified => return Err(lacking("reason")),
-    };
+    let reason = hold_reason(message.reason())?;
     let ingest::HeldReport {
         id: report_id,
         organization_id,
@@ -253,6 +291,7 @@ pub(super) fn held_report(message: ingest::HeldReport) -> Result<HeldReport, Fau
         message: sentence,
         baseline_user_count,
         baseline_instance_url,
+        limit_user_count,
     } = message;
     Ok(HeldReport {
         id: id(&report_id)?,
@@ -266,6 +305,7 @@ pub(super) fn held_report(message: ingest::HeldReport) -> Result<HeldReport, Fau
         message: sentence,
         baseline_user_count,
         baseline_instance_url: filled(baseline_instance_url),
+        limit_user_count: (limit_user_count > 0).then_some(limit_user_count),
         deadline: None,
     })
 }
@@ -295,6 +335,9 @@ pub(super) fn usage_report(message: ingest::RecordedReport) -> Result<UsageRepor
         stripe_meter_event_id,
         error_code,
         error_message,
+        counts,
+        count_low,
+        baseline_user_count,
     } = message;
     Ok(UsageReport {
         id: id(&report_id)?,
@@ -305,6 +348,9 @@ pub(super) fn usage_report(message: ingest::RecordedReport) -> Result<UsageRepor
         delivery,
         stripe_meter_event_id: filled(stripe_meter_event_id),
         error: Trouble::from_wire(error_code, error_message),
+        counts,
+        is_low: count_low,
+        baseline: baseline_user_count,
     })
 }
 

@@ -39,6 +39,8 @@ pub(super) const FILE: &str = "/audit.csv";
 const OF_ORGANIZATION: i32 = 10;
 /// What is only asked for changes nothing yet.
 const REQUESTED: &str = "_requested";
+/// What is done to held reports without an admin is done by the configuration.
+const ON_HELD_REPORTS: &str = "held_reports.";
 /// What is done to an admin is recorded with that admin, and not with who did it.
 const ON_ADMINS: &str = "admin.";
 /// So is an attempt at a password that failed, where there is such an account.
@@ -242,7 +244,14 @@ fn row(ui: &Ui, event: AuditEvent, name: impl Fn(&str) -> String) -> Row {
         let account = admin.unwrap_or_else(|| ui.t.unknown_account.to_owned());
         (ui.t.nothing.to_owned(), Some(account))
     } else {
-        (admin.unwrap_or_else(|| "Stripe".to_owned()), None)
+        // Of held reports Stripe knows nothing: a rule was switched off.
+        let by_rule = action.starts_with(ON_HELD_REPORTS);
+        let nobody = if by_rule {
+            ui.t.by_configuration
+        } else {
+            "Stripe"
+        };
+        (admin.unwrap_or_else(|| nobody.to_owned()), None)
     };
     let before = before.as_deref().map(object).unwrap_or_default();
     let after = after.as_deref().map(object).unwrap_or_default();

@@ -122,7 +122,7 @@ pub(super) struct Tick {
 
 impl Chart {
     /// The chart of these reports, the latest first; `None` where none is of its days. Of each UTC
-    /// day the latest report counts.
+    /// day the latest report that counts is drawn; where none does, the latest one, as what it is.
     pub(super) fn of(ui: &Ui, reports: &[UsageReport], now: DateTime<Utc>) -> Option<Self> {
         let today = now.date_naive();
         let first = today - TimeDelta::days(CHART_DAYS - 1);
@@ -131,13 +131,17 @@ impl Chart {
             let date = report.reported_at.date_naive();
             if (first..=today).contains(&date) {
                 let latest = days.entry(date).or_insert(report);
-                if report.reported_at > latest.reported_at {
+                let rank = |it: &UsageReport| (it.counts, it.reported_at);
+                if rank(report) > rank(latest) {
                     *latest = report;
                 }
             }
         }
         let (begin, _) = days.first_key_value()?;
-        let most = days.values().map(|report| report.user_count).max()?;
+        // What does not count does not set the scale.
+        let counted = days.values().filter(|report| report.counts);
+        let most = counted.map(|report| report.user_count).max();
+        let most = most.or_else(|| days.values().map(|report| report.user_count).max())?;
         let most = round_up(most);
         let mut bars = Vec::new();
         let (mut gaps, mut ticks) = (0, Vec::new());
@@ -197,7 +201,7 @@ fn bar(ui: &Ui, date: NaiveDate, report: Option<&UsageReport>, x: i64, most: i64
                 class,
                 is_marked,
                 // Of very few something is still to be seen.
-                height(report.user_count, most, HEIGHT).max(2),
+                height(report.user_count.min(most), most, HEIGHT).max(2),
             )
         }
     };
@@ -268,6 +272,9 @@ pub(super) mod tests {
             delivery,
             stripe_meter_event_id: None,
             error: None,
+            counts: delivery != Delivery::Held,
+            is_low: false,
+            baseline: None,
         }
     }
 
@@ -280,7 +287,8 @@ pub(super) mod tests {
         let [_, ui] = readers();
         let days = |days| now() - TimeDelta::days(days);
         let reports = [
-            report(days(1), 90, Delivery::Held),
+            report(days(1), 90_000, Delivery::Held),
+            report(days(3) + TimeDelta::hours(3), 9_000, Delivery::Held),
             report(days(3) + TimeDelta::hours(2), 45, Delivery::Sent),
             report(days(3), 44, Delivery::Superseded),
             report(days(4), 0, Delivery::Refused),
@@ -293,19 +301,20 @@ pub(super) mod tests {
             .map(|b| (b.users.as_str(), b.class))
             .collect();
         let dash = ui.t.nothing;
+        let held = ui.number(&90_000);
         assert_eq!(
             shown,
             [
                 ("0", "refused"),
                 ("45", "counted"),
                 (dash, "gap"),
-                ("90", "held")
+                (held.as_str(), "held")
             ]
         );
         assert_eq!(chart.gaps, 1);
         let levels: Vec<_> = chart.levels.iter().map(|l| l.text.as_str()).collect();
         assert_eq!(levels, ["0", "50", "100"]);
-        assert!(Chart::of(&ui, &reports[4..], now()).is_none());
+        assert!(Chart::of(&ui, &reports[5..], now()).is_none());
     }
 
     #[test]

@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use super::{
     form,
+    held_groups::{Group, groups},
     page::{PageError, page},
     ui::{Frame, Moment, Section, Ui},
 };
@@ -45,6 +46,8 @@ struct HeldPage<'a> {
     ui: Frame<'a>,
     title: String,
     rows: Vec<Row>,
+    /// What several organizations have in common; on the list of all alone.
+    groups: Vec<Group>,
     /// The organization, where the list is of one.
     organization: Option<Uuid>,
     /// Whether it is of the urgent ones alone.
@@ -61,6 +64,8 @@ struct Row {
     before: String,
     reason: &'static str,
     message: String,
+    /// Whether the message is a service's own sentence.
+    is_english: bool,
     deadline: Option<Moment>,
     is_urgent: bool,
 }
@@ -78,6 +83,7 @@ pub(super) async fn held(
     let organization = asked.map(organization_id).transpose()?;
     let is_urgent = query.get("urgent") == Some("yes");
     let cursor = query.get("cursor").unwrap_or_default().to_owned();
+    let is_first = cursor.is_empty();
     let app = web.app();
     let title = match organization {
         None if is_urgent => ui.t.urgent_held_reports.to_owned(),
@@ -97,6 +103,12 @@ pub(super) async fn held(
     } = app
         .list_held_reports(&admin, filter, PAGE_SIZE_DEFAULT, cursor)
         .await?;
+    let is_all = organization.is_none() && !is_urgent && is_first;
+    let groups = if is_all && !reports.is_empty() {
+        groups(app, &admin, &ui).await
+    } else {
+        Vec::new()
+    };
     let now = app.clock().now();
     let of = organization.map_or_else(String::new, |id| id.to_string());
     let urgent = if is_urgent { "yes" } else { "" };
@@ -110,6 +122,7 @@ pub(super) async fn held(
                 row(&ui, report, is_urgent)
             })
             .collect(),
+        groups,
         organization,
         is_urgent,
         next: next_page_token.map(|next| {
@@ -128,16 +141,23 @@ fn row(ui: &Ui, report: HeldReport, is_urgent: bool) -> Row {
         organization_id,
         organization_name,
         user_count,
-        // The message has it, where it is why.
-        instance_url: _,
+        instance_url,
         reported_at,
         received_at: _,
         reason,
         message,
         baseline_user_count,
-        baseline_instance_url: _,
+        baseline_instance_url,
+        limit_user_count,
         deadline,
     } = report;
+    let said = said(
+        ui,
+        reason,
+        limit_user_count,
+        &instance_url,
+        baseline_instance_url,
+    );
     Row {
         id,
         organization_id,
@@ -145,17 +165,42 @@ fn row(ui: &Ui, report: HeldReport, is_urgent: bool) -> Row {
         reported_at: ui.minute(reported_at),
         users: ui.number(&user_count),
         before: ui.number(&baseline_user_count),
-        reason: match reason {
-            HoldReason::CountJump => ui.t.hold_jump,
-            HoldReason::OtherUrl => ui.t.hold_url,
-            HoldReason::CountDrop => ui.t.hold_drop,
-            HoldReason::NewNetwork => ui.t.hold_network,
-            HoldReason::Unsigned => ui.t.hold_unsigned,
-            HoldReason::OtherKey => ui.t.hold_key,
-        },
-        message,
+        reason: reason_word(ui, reason),
+        is_english: said.is_none(),
+        message: said.unwrap_or(message),
         deadline: deadline.map(|at| ui.minute(at)),
         is_urgent,
+    }
+}
+
+/// A reason in the language of the page.
+pub(super) fn reason_word(ui: &Ui, reason: HoldReason) -> &'static str {
+    match reason {
+        HoldReason::CountJump => ui.t.hold_jump,
+        HoldReason::OtherUrl => ui.t.hold_url,
+        HoldReason::CountDrop => ui.t.hold_drop,
+        HoldReason::NewNetwork => ui.t.hold_network,
+        HoldReason::Unsigned => ui.t.hold_unsigned,
+        HoldReason::OtherKey => ui.t.hold_key,
+    }
+}
+
+/// What a reason comes from, in the language of the page; `None` where the values are not known.
+fn said(
+    ui: &Ui,
+    reason: HoldReason,
+    limit: Option<i64>,
+    url: &str,
+    known_url: Option<String>,
+) -> Option<String> {
+    match reason {
+        HoldReason::CountJump | HoldReason::CountDrop => {
+            limit.map(|limit| ui.about(ui.t.hold_limit, &ui.number(&limit)))
+        }
+        HoldReason::OtherUrl => {
+            known_url.map(|known| format!("{url} {}", ui.about(ui.t.instead_of, &known)))
+        }
+        HoldReason::NewNetwork | HoldReason::Unsigned | HoldReason::OtherKey => None,
     }
 }
 
@@ -330,7 +375,10 @@ mod tests {
     use chrono::DateTime;
 
     use super::*;
-    use crate::dashboard::{row::tests::ATTACK, ui::tests::readers};
+    use crate::{
+        dashboard::{held_groups, row::tests::ATTACK, ui::tests::readers},
+        domain::reporting::HeldGroup,
+    };
 
     fn report(id: u128) -> HeldReport {
         let at = DateTime::from_timestamp(1_730_419_200, 0).unwrap();
@@ -346,7 +394,20 @@ mod tests {
             message: ATTACK.to_owned(),
             baseline_user_count: 45,
             baseline_instance_url: None,
+            limit_user_count: None,
             deadline: Some(at),
+        }
+    }
+
+    fn group() -> HeldGroup {
+        HeldGroup {
+            reason: HoldReason::OtherUrl,
+            cause: "* to app.*".to_owned(),
+            report_count: 12,
+            organization_count: 9,
+            last_received_at: DateTime::from_timestamp(1_730_419_200, 0).unwrap(),
+            example: Uuid::from_u128(7),
+            example_name: Some(ATTACK.to_owned()),
         }
     }
 
@@ -357,6 +418,7 @@ mod tests {
                 ui: ui.frame(ATTACK, Section::Held),
                 title: ui.about(ui.t.held_of, ATTACK),
                 rows: vec![row(&ui, report(1), true)],
+                groups: vec![held_groups::group(&ui, group())],
                 organization: Some(Uuid::from_u128(7)),
                 is_urgent: false,
                 next: Some("/held?cursor=a".to_owned()),
@@ -367,6 +429,9 @@ mod tests {
                 ">45<",
                 ui.t.hold_jump,
                 ui.t.release_all,
+                ui.t.groups_title,
+                "name=\"cause\" value=\"* to app.*\"",
+                "name=\"until\" value=\"2024-11-01T00:00:00.000000Z\"",
                 "/held/discard?reports=00000000-0000-0000-0000-000000000001",
             ] {
                 assert!(html.contains(shown), "{shown} in {html}");

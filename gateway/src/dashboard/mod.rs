@@ -16,6 +16,7 @@ mod export;
 mod file;
 mod form;
 mod held;
+mod held_groups;
 mod i18n;
 mod intake;
 mod invoices;
@@ -87,6 +88,7 @@ pub(crate) fn routes(web: Web) -> Router {
             post(signing_key::reset),
         )
         .route(held::PATH, get(held::held))
+        .route(held_groups::PATH, post(held_groups::decide))
         .route(refused::PATH, get(refused::refused))
         .route(refused::RETRY, post(refused::retry))
         .route(

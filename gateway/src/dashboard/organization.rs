@@ -20,7 +20,7 @@ use uuid::Uuid;
 use super::{
     audit,
     chart::{CHART_DAYS, Chart},
-    intake, labels, list,
+    held, intake, labels, list,
     page::{PageError, page},
     refused,
     ui::{Frame, Moment, Section, Ui},
@@ -30,6 +30,7 @@ use crate::{
     domain::{
         organization::{LinkKind, LinkState, Organization},
         organization_filter::{PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX},
+        reporting::HoldReason,
         usage_report::{Delivery, UsageReport},
     },
     rest::query::{Query, organization_id, with_query},
@@ -105,6 +106,8 @@ struct Row {
     delivery: &'static str,
     delivery_class: &'static str,
     error: Option<String>,
+    /// That its count is low, or that it is held for its count; and what that was compared with.
+    mark: Option<(&'static str, String)>,
     /// The report's id, where it may be sent again.
     retry: Option<Uuid>,
     meter_event: String,
@@ -120,8 +123,23 @@ fn row(ui: &Ui, report: UsageReport) -> Row {
         delivery,
         stripe_meter_event_id,
         error,
+        counts: _,
+        is_low,
+        baseline,
     } = report;
+    let held = error.as_ref().and_then(|error| {
+        let mut all = HoldReason::ALL.into_iter();
+        all.find(|reason| reason.word() == error.code)
+    });
+    let word = match held {
+        Some(reason) => Some(held::reason_word(ui, reason)),
+        None => is_low.then_some(ui.t.count_low),
+    };
+    let compared = baseline.map(|it| ui.about(ui.t.baseline_of, &ui.number(&it)));
+    // What a page says in its own language it does not say in English besides.
+    let error = error.filter(|_| held.is_none() || compared.is_none());
     Row {
+        mark: word.map(|word| (word, compared.unwrap_or_default())),
         reported_at: ui.minute(reported_at),
         users: ui.number(&user_count),
         deployment: ui.t.deployment_word(deployment_type),
@@ -180,7 +198,7 @@ pub(super) async fn organization(
         is_linked: organization.is_linked(),
         notice: query.get("notice").and_then(|word| notice(&ui, word)),
         running: running(&ui, &organization),
-        held: held(&ui, &organization),
+        held: held_count(&ui, &organization),
         problems: problems(&ui, &organization),
         facts: facts(&ui, &organization),
         chart: Chart::of(&ui, &drawn.reports, now),
@@ -261,7 +279,7 @@ fn running(ui: &Ui, organization: &Organization) -> Option<(&'static str, Moment
     Some((text, ui.minute(operation.created_at)))
 }
 
-fn held(ui: &Ui, organization: &Organization) -> Option<String> {
+fn held_count(ui: &Ui, organization: &Organization) -> Option<String> {
     let count = organization.watch.held_count;
     (count > 0).then(|| ui.number(&count))
 }
@@ -393,6 +411,17 @@ mod tests {
                 code: "no_meter".to_owned(),
                 message: "<b>refused</b>".to_owned(),
             }),
+            counts: true,
+            is_low: true,
+            baseline: Some(12_000),
+        }
+    }
+
+    #[test]
+    fn a_low_count_is_marked_with_what_it_was_compared_with() {
+        for ui in readers() {
+            let compared = ui.about(ui.t.baseline_of, &ui.number(&12_000));
+            assert_eq!(row(&ui, report()).mark, Some((ui.t.count_low, compared)));
         }
     }
 

@@ -74,6 +74,9 @@ fn row(ui: &Ui, refused: RefusedReport) -> Row {
                 delivery: _,
                 stripe_meter_event_id: _,
                 error,
+                counts: _,
+                is_low: _,
+                baseline: _,
             },
     } = refused;
     Row {
@@ -174,6 +177,9 @@ mod tests {
                         code: "no_meter".to_owned(),
                         message: ATTACK.to_owned(),
                     }),
+                    counts: true,
+                    is_low: false,
+                    baseline: None,
                 },
             };
             let shown = RefusedPage {

@@ -74,12 +74,12 @@ impl Organization {
     }
 }
 
-/// The latest report of an organization.
+/// What an organization reported last.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reporting {
-    /// Number of users (seats).
+    /// Number of users (seats) of the last report that counts.
     pub user_count: i64,
-    /// The report's own time.
+    /// The latest report's own time, whether it counts or not.
     pub last_report_at: DateTime<Utc>,
 }
 

@@ -128,6 +128,79 @@ impl HoldReason {
             Self::OtherKey => "other_key",
         }
     }
+
+    /// The reason behind a word.
+    pub(crate) fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| it.word() == word)
+    }
+}
+
+/// Held reports of one reason that show the same change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct HeldGroup {
+    /// Why they are held.
+    pub reason: HoldReason,
+    /// The change that they show.
+    pub cause: String,
+    /// How many reports these are.
+    pub report_count: i64,
+    /// Of how many organizations.
+    pub organization_count: i64,
+    /// When the last of them was taken in.
+    pub last_received_at: DateTime<Utc>,
+    /// One of the organizations.
+    pub example: Uuid,
+    /// The name of that, where it can be told.
+    pub example_name: Option<String>,
+}
+
+/// What becomes of held reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HoldDecision {
+    /// They are sent.
+    Release,
+    /// They are never billed.
+    Discard,
+}
+
+impl HoldDecision {
+    /// Every one of them.
+    pub(crate) const ALL: [Self; 2] = [Self::Release, Self::Discard];
+
+    /// Its word.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Release => "release",
+            Self::Discard => "discard",
+        }
+    }
+
+    /// The decision behind a word.
+    pub(crate) fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| it.word() == word)
+    }
+}
+
+/// A decision on a group of held reports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct GroupDecision {
+    /// Why they are held.
+    pub reason: HoldReason,
+    /// The change that they show.
+    pub cause: String,
+    /// What becomes of them.
+    pub decision: HoldDecision,
+    /// Those that came later are not decided.
+    pub received_until: DateTime<Utc>,
+}
+
+/// How far a decision on a group is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct GroupProgress {
+    /// How many reports are decided.
+    pub report_count: i64,
+    /// Whether these are all; the rest follows by itself.
+    pub is_finished: bool,
 }
 
 /// A report that is held.
@@ -151,10 +224,13 @@ pub(crate) struct HeldReport {
     pub reason: HoldReason,
     /// The same as a sentence.
     pub message: String,
-    /// The count of the latest report that counts.
+    /// What its count was compared with; if its count is not the reason, that of the latest report that
+    /// counts.
     pub baseline_user_count: i64,
-    /// The URL of that.
+    /// The URL that it was compared with.
     pub baseline_instance_url: Option<String>,
+    /// The last count that would not have been held, where its count is the reason.
+    pub limit_user_count: Option<i64>,
     /// When the invoice that it belongs on becomes final.
     pub deadline: Option<DateTime<Utc>>,
 }

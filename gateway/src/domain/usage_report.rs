@@ -25,6 +25,12 @@ pub(crate) struct UsageReport {
     pub stripe_meter_event_id: Option<String>,
     /// The last error on its way.
     pub error: Option<Trouble>,
+    /// Whether it counts: it is neither held nor discarded.
+    pub counts: bool,
+    /// Whether it counts though its count is below half of the baseline.
+    pub is_low: bool,
+    /// The baseline that its count was compared with, where that was unusual.
+    pub baseline: Option<i64>,
 }
 
 /// A report that Stripe refused, and whose it is.

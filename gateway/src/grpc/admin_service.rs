@@ -5,15 +5,16 @@ use billing_proto::{
     admin::v1::{
         CancelSubscriptionRequest, CancelSubscriptionResponse, CreateApiKeyRequest,
         CreateApiKeyResponse, CreatePortalSessionRequest, CreatePortalSessionResponse,
-        DiscardReportsRequest, DiscardReportsResponse, DismissFindingRequest,
-        DismissFindingResponse, GetIntakeRequest, GetIntakeResponse, GetOrganizationRequest,
-        GetOrganizationResponse, GetReconciliationRequest, GetReconciliationResponse,
-        GetReportingSummaryRequest, GetReportingSummaryResponse, GetSigningKeysRequest,
-        GetSigningKeysResponse, LinkOrganizationRequest, LinkOrganizationResponse,
-        ListApiKeysRequest, ListApiKeysResponse, ListAuditEventsRequest, ListAuditEventsResponse,
-        ListFindingsRequest, ListFindingsResponse, ListHeldReportsRequest, ListHeldReportsResponse,
-        ListInvoicesRequest, ListInvoicesResponse, ListMeterErrorsRequest, ListMeterErrorsResponse,
-        ListNoticesRequest, ListNoticesResponse, ListOrganizationsRequest,
+        DecideHeldGroupRequest, DecideHeldGroupResponse, DiscardReportsRequest,
+        DiscardReportsResponse, DismissFindingRequest, DismissFindingResponse, GetIntakeRequest,
+        GetIntakeResponse, GetOrganizationRequest, GetOrganizationResponse,
+        GetReconciliationRequest, GetReconciliationResponse, GetReportingSummaryRequest,
+        GetReportingSummaryResponse, GetSigningKeysRequest, GetSigningKeysResponse,
+        LinkOrganizationRequest, LinkOrganizationResponse, ListApiKeysRequest, ListApiKeysResponse,
+        ListAuditEventsRequest, ListAuditEventsResponse, ListFindingsRequest, ListFindingsResponse,
+        ListHeldGroupsRequest, ListHeldGroupsResponse, ListHeldReportsRequest,
+        ListHeldReportsResponse, ListInvoicesRequest, ListInvoicesResponse, ListMeterErrorsRequest,
+        ListMeterErrorsResponse, ListNoticesRequest, ListNoticesResponse, ListOrganizationsRequest,
         ListOrganizationsResponse, ListRefusedReportsRequest, ListRefusedReportsResponse,
         ListUsageReportsRequest, ListUsageReportsResponse, ListWebhookEventsRequest,
         ListWebhookEventsResponse, OrganizationOrder as OrderMessage, PinSigningKeyRequest,
@@ -40,7 +41,7 @@ use crate::{
     domain::{
         link_terms::LinkTerms,
         organization_filter::{OrganizationFilter, OrganizationOrder},
-        reporting::{DecidedReports, HeldSelection},
+        reporting::{DecidedReports, GroupProgress, HeldSelection},
         session_cookie::SessionToken,
         subscription_change::{self, SubscriptionUpdate},
         words,
@@ -386,6 +387,33 @@ impl AdminService for AdminFace {
         Ok(Response::new(DiscardReportsResponse {
             reports: reports.into_iter().map(translate::usage_report).collect(),
             held_report_count,
+        }))
+    }
+
+    async fn list_held_groups(
+        &self,
+        request: Request<ListHeldGroupsRequest>,
+    ) -> Result<Response<ListHeldGroupsResponse>, Status> {
+        let admin = self.reader(&request).await?;
+        let groups = self.0.list_held_groups(&admin).await?;
+        Ok(Response::new(ListHeldGroupsResponse {
+            groups: groups.into_iter().map(translate::held_group).collect(),
+        }))
+    }
+
+    async fn decide_held_group(
+        &self,
+        request: Request<DecideHeldGroupRequest>,
+    ) -> Result<Response<DecideHeldGroupResponse>, Status> {
+        let admin = self.admin(&request).await?;
+        let group = translate::group_decision(request.into_inner())?;
+        let GroupProgress {
+            report_count,
+            is_finished,
+        } = self.0.decide_held_group(&admin, group).await?;
+        Ok(Response::new(DecideHeldGroupResponse {
+            report_count,
+            finished: is_finished,
         }))
     }
 

@@ -1,6 +1,6 @@
 //! What an admin sees as messages of `billing.admin.v1`.
 
-use billing_kit::proto_time;
+use billing_kit::{Fault, Violation, proto_time};
 use billing_proto::{
     admin::v1::{self as admin, DeliveryState, LinkFilter, LinkOperationKind, LinkOperationState},
     common::v1::CancelMode,
@@ -11,7 +11,10 @@ use crate::domain::{
     organization::{LinkKind, LinkOperation, LinkState, Organization, Summary, Trouble},
     organization_filter::OrganizationOrder,
     reconciliation::{Dismissal, Finding, FindingKind, Reconciliation},
-    reporting::{HeldReport, HoldReason, ReportingState, ReportingSummary, UsageDay, Watch},
+    reporting::{
+        GroupDecision, HeldGroup, HeldReport, HoldDecision, HoldReason, ReportingState,
+        ReportingSummary, UsageDay, Watch,
+    },
     signing_key::{SigningKey, SigningKeys},
     usage_report::{Delivery, RefusedReport, UsageReport},
 };
@@ -187,6 +190,9 @@ pub(super) fn usage_report(report: UsageReport) -> admin::UsageReport {
         delivery,
         stripe_meter_event_id,
         error,
+        counts,
+        is_low,
+        baseline,
     } = report;
     let delivery_state = match delivery {
         Delivery::Waiting => DeliveryState::Waiting,
@@ -210,6 +216,9 @@ pub(super) fn usage_report(report: UsageReport) -> admin::UsageReport {
         stripe_meter_event_id: stripe_meter_event_id.unwrap_or_default(),
         error_code,
         error_message,
+        counts,
+        count_low: is_low,
+        baseline_user_count: baseline,
     }
 }
 
@@ -276,6 +285,80 @@ fn usage_day(day: UsageDay) -> admin::UsageDay {
     }
 }
 
+fn hold_reason(reason: HoldReason) -> admin::HoldReason {
+    match reason {
+        HoldReason::CountJump => admin::HoldReason::CountJump,
+        HoldReason::OtherUrl => admin::HoldReason::OtherUrl,
+        HoldReason::CountDrop => admin::HoldReason::CountDrop,
+        HoldReason::NewNetwork => admin::HoldReason::NewNetwork,
+        HoldReason::Unsigned => admin::HoldReason::Unsigned,
+        HoldReason::OtherKey => admin::HoldReason::OtherKey,
+    }
+}
+
+pub(super) fn held_group(group: HeldGroup) -> admin::HeldGroup {
+    let HeldGroup {
+        reason,
+        cause,
+        report_count,
+        organization_count,
+        last_received_at,
+        example,
+        example_name,
+    } = group;
+    admin::HeldGroup {
+        reason: hold_reason(reason).into(),
+        cause,
+        report_count,
+        organization_count,
+        last_receive_time: Some(proto_time::to_proto(last_received_at)),
+        example_organization_id: example.to_string(),
+        example_organization_name: example_name.unwrap_or_default(),
+    }
+}
+
+/// A decision on a group, or every field that it lacks.
+pub(super) fn group_decision(
+    request: admin::DecideHeldGroupRequest,
+) -> Result<GroupDecision, Fault> {
+    let reason = match request.reason() {
+        admin::HoldReason::Unspecified => None,
+        admin::HoldReason::CountJump => Some(HoldReason::CountJump),
+        admin::HoldReason::OtherUrl => Some(HoldReason::OtherUrl),
+        admin::HoldReason::CountDrop => Some(HoldReason::CountDrop),
+        admin::HoldReason::NewNetwork => Some(HoldReason::NewNetwork),
+        admin::HoldReason::Unsigned => Some(HoldReason::Unsigned),
+        admin::HoldReason::OtherKey => Some(HoldReason::OtherKey),
+    };
+    let decision = match request.decision() {
+        admin::HoldDecision::Unspecified => None,
+        admin::HoldDecision::Release => Some(HoldDecision::Release),
+        admin::HoldDecision::Discard => Some(HoldDecision::Discard),
+    };
+    let until = request
+        .received_until_time
+        .as_ref()
+        .and_then(proto_time::from_proto);
+    match (reason, decision, until) {
+        (Some(reason), Some(decision), Some(received_until)) => Ok(GroupDecision {
+            reason,
+            cause: request.cause,
+            decision,
+            received_until,
+        }),
+        _ => {
+            let lacking = [
+                ("reason", reason.is_none()),
+                ("decision", decision.is_none()),
+                ("received_until_time", until.is_none()),
+            ];
+            let violations = lacking.into_iter().filter(|(_, is_missing)| *is_missing);
+            let violations = violations.map(|(field, _)| Violation::new(field, "It is missing."));
+            Err(Fault::invalid(violations.collect()))
+        }
+    }
+}
+
 pub(super) fn held_report(report: HeldReport) -> admin::HeldReport {
     let HeldReport {
         id,
@@ -289,16 +372,10 @@ pub(super) fn held_report(report: HeldReport) -> admin::HeldReport {
         message,
         baseline_user_count,
         baseline_instance_url,
+        limit_user_count,
         deadline,
     } = report;
-    let reason = match reason {
-        HoldReason::CountJump => admin::HoldReason::CountJump,
-        HoldReason::OtherUrl => admin::HoldReason::OtherUrl,
-        HoldReason::CountDrop => admin::HoldReason::CountDrop,
-        HoldReason::NewNetwork => admin::HoldReason::NewNetwork,
-        HoldReason::Unsigned => admin::HoldReason::Unsigned,
-        HoldReason::OtherKey => admin::HoldReason::OtherKey,
-    };
+    let reason = hold_reason(reason);
     admin::HeldReport {
         id: id.to_string(),
         organization_id: organization_id.to_string(),
@@ -311,6 +388,7 @@ pub(super) fn held_report(report: HeldReport) -> admin::HeldReport {
         message,
         baseline_user_count,
         baseline_instance_url: baseline_instance_url.unwrap_or_default(),
+        limit_user_count: limit_user_count.unwrap_or_default(),
         hold_deadline_time: deadline.map(proto_time::to_proto),
     }
 }

@@ -55,10 +55,13 @@ struct HeldReportJson {
     reason: &'static str,
     /// The reason as a sentence.
     message: String,
-    /// The count of the latest report that counts.
+    /// The baseline that its count was compared with; if its count is not the reason, the count of the
+    /// latest report that counts.
     baseline_user_count: i64,
-    /// The URL of that.
+    /// The URL that it was compared with.
     baseline_instance_url: Option<String>,
+    /// The last count that would not have been held, where its count is the reason.
+    limit_user_count: Option<i64>,
     /// When the invoice that it belongs on becomes final. Released later it may go on no invoice.
     #[schema(format = DateTime)]
     hold_deadline: Option<String>,
@@ -78,6 +81,7 @@ impl From<HeldReport> for HeldReportJson {
             message,
             baseline_user_count,
             baseline_instance_url,
+            limit_user_count,
             deadline,
         } = report;
         Self {
@@ -92,6 +96,7 @@ impl From<HeldReport> for HeldReportJson {
             message,
             baseline_user_count,
             baseline_instance_url,
+            limit_user_count,
             hold_deadline: deadline.map(time_text::short),
         }
     }
@@ -187,8 +192,8 @@ impl DecidedAnswer {
     }
 }
 
-/// Sends held reports, as far as the rules of delivery permit. The latest of them is what the next
-/// report is compared with.
+/// Sends held reports, as far as the rules of delivery permit. The latest of them sets the baseline
+/// until seven later days have counted.
 ///
 /// Idempotent.
 #[utoipa::path(

@@ -318,6 +318,12 @@ pub(super) struct UsageReportJson {
     delivery_state: &'static str,
     stripe_meter_event_id: Option<String>,
     error: Option<TroubleJson>,
+    /// Whether it counts: it is not held, was not discarded, and is not to be held once it could be sent.
+    counts: bool,
+    /// Whether it counts though its count is below half of the baseline.
+    count_low: bool,
+    /// The baseline that its count was compared with, where that was unusual.
+    baseline_user_count: Option<i64>,
 }
 
 impl From<UsageReport> for UsageReportJson {
@@ -331,6 +337,9 @@ impl From<UsageReport> for UsageReportJson {
             delivery,
             stripe_meter_event_id,
             error,
+            counts,
+            is_low,
+            baseline,
         } = report;
         Self {
             id,
@@ -342,6 +351,9 @@ impl From<UsageReport> for UsageReportJson {
             delivery_state: delivery.word(),
             stripe_meter_event_id,
             error: error.map(Into::into),
+            counts,
+            count_low: is_low,
+            baseline_user_count: baseline,
         }
     }
 }

@@ -14,6 +14,7 @@ pub(crate) mod answer;
 mod api_keys;
 mod audit_events;
 pub(crate) mod auth;
+mod held_groups;
 mod held_reports;
 mod intake;
 mod json;
@@ -62,6 +63,8 @@ fn table() -> OpenApiRouter<Web> {
         .routes(routes!(held_reports::list))
         .routes(routes!(held_reports::release))
         .routes(routes!(held_reports::discard))
+        .routes(routes!(held_groups::list))
+        .routes(routes!(held_groups::decide))
         .routes(routes!(refused_reports::list))
         .routes(routes!(refused_reports::retry))
         .routes(routes!(reconciliation::dismiss))

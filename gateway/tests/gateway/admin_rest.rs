@@ -274,7 +274,8 @@ async fn an_organizations_reports_are_listed() {
                 "id": id, "user_count": 45, "deployment_type": "unassigned",
                 "reported_at": "2024-11-04T03:00:00.500Z",
                 "received_at": "2024-11-04T03:00:01.250Z", "delivery_state": "waiting",
-                "stripe_meter_event_id": null, "error": null,
+                "counts": true, "count_low": false, "baseline_user_count": null,
+            "stripe_meter_event_id": null, "error": null,
             }],
             "next_cursor": "1",
         })

@@ -327,5 +327,8 @@ fn recorded_report(report: UsageReport) -> RecordedReport {
         stripe_meter_event_id: String::new(),
         error_code: String::new(),
         error_message: String::new(),
+        counts: true,
+        count_low: false,
+        baseline_user_count: None,
     }
 }

@@ -1,6 +1,6 @@
 //! What an admin says of held reports, stored together with who said it.
 
-use billing_kit::{Fault, Violation, assertion::Admin, context::RequestContext};
+use billing_kit::{Fault, Violation, assertion::Admin};
 use billing_kit_db::db_fault;
 use billing_proto::common::v1::ErrorReason;
 use chrono::{DateTime, Utc};
@@ -12,11 +12,15 @@ use crate::{
     domain::{
         audit::Change,
         delivery::{self as rules, DeliveryState},
-        hold::{Baseline, Decision},
+        hold::{DISCARDED, Decision, Verdict},
+        report::{Content, Report},
         standing::Standing,
     },
     store::{
-        audit_events, delivery,
+        audit_events::{self, Author},
+        baselines::{self, Known},
+        delivery,
+        hold_groups::GroupSelection,
         holds::{self, Candidate, Decided, Decider},
         missed_invoices, reporting,
         reports::{self, RecordedReport},
@@ -34,6 +38,8 @@ pub(crate) enum Selection {
     Reports(Vec<Uuid>),
     /// All, or the earliest [`REPORTS_MAX`].
     All,
+    /// Those of a group, or the earliest [`REPORTS_MAX`].
+    Group(GroupSelection),
 }
 
 /// The reports as they are after a decision, the earliest first.
@@ -44,10 +50,30 @@ pub(crate) struct DecidedReports {
     pub(crate) held_count: i64,
 }
 
-/// Decides, under the organization's lock. What was decided the same way before is left as it is.
+/// Decides, as the admin of this request.
 pub(super) async fn decide(
     parts: &Parts,
     admin: &Admin,
+    organization_id: Uuid,
+    selection: Selection,
+    decision: Decision,
+) -> Result<DecidedReports, Fault> {
+    let decider = decider_of(admin);
+    decide_as(parts, &decider, organization_id, selection, decision).await
+}
+
+/// The admin of the request that is being served.
+pub(super) fn decider_of(admin: &Admin) -> Decider {
+    Decider {
+        author: Author::of(admin),
+        admin_email: Some(admin.email.clone()),
+    }
+}
+
+/// Decides, under the organization's lock. What was decided the same way before is left as it is.
+pub(super) async fn decide_as(
+    parts: &Parts,
+    decider: &Decider,
     organization_id: Uuid,
     selection: Selection,
     decision: Decision,
@@ -61,15 +87,20 @@ pub(super) async fn decide(
             let message = "No organization of this id has reported.";
             Fault::new(ErrorReason::OrganizationNotFound, message)
         })?;
-    let found = find(&txn, organization_id, selection, decision).await?;
+    let mut found = find(&txn, organization_id, selection, decision).await?;
+    if decider.author.admin_user_id.is_none() {
+        found = keep_held(parts, &txn, organization_id, found)
+            .await
+            .map_err(db_fault)?;
+    }
     let open: Vec<_> = found.iter().filter(|it| it.decision.is_none()).collect();
     if !open.is_empty() {
         let decided: Vec<_> = open
             .iter()
-            .map(|report| decided(report, &standing, admin, decision, now))
+            .map(|report| decided(report, &standing, decider, decision, now))
             .collect();
         holds::settle(&txn, &decided, now).await.map_err(db_fault)?;
-        record(parts, &txn, admin, organization_id, &open, decision)
+        record(parts, &txn, decider, organization_id, &open, decision)
             .await
             .map_err(db_fault)?;
         if decision == Decision::Released {
@@ -88,7 +119,7 @@ pub(super) async fn decide(
     if !open.is_empty() {
         let ids: Vec<_> = open.iter().map(|report| report.id).collect();
         let change = Change::decided(organization_id, decision, &ids, held_count);
-        audit_events::record(&txn, parts.deps.ids.next(), change, admin, now)
+        audit_events::record_by(&txn, parts.deps.ids.next(), change, &decider.author, now)
             .await
             .map_err(db_fault)?;
     }
@@ -121,6 +152,12 @@ async fn find(
                 .await
                 .map_err(db_fault);
         }
+        Selection::Group(group) => {
+            let limit = i64::try_from(REPORTS_MAX).map_err(Fault::internal)?;
+            return holds::find_of_group(txn, organization_id, &group, limit)
+                .await
+                .map_err(db_fault);
+        }
         Selection::Reports(ids) => ids,
     };
     let found = holds::find(txn, organization_id, ids.clone())
@@ -145,10 +182,51 @@ async fn find(
     }
 }
 
+/// Leaves those held that another rule would hold, with that as their reason. Answers the others: a rule
+/// that is switched off releases what only it held.
+async fn keep_held(
+    parts: &Parts,
+    txn: &DatabaseTransaction,
+    organization_id: Uuid,
+    found: Vec<Candidate>,
+) -> Result<Vec<Candidate>, DbErr> {
+    let known = baselines::get_many(txn, vec![organization_id]).await?;
+    let known = known.into_iter().find_map(|(_, known)| match known {
+        Known::Yes(baseline) => Some(baseline),
+        Known::No => None,
+    });
+    let Some(baseline) = known else {
+        return Ok(found);
+    };
+    let (mut held, mut left) = (Vec::new(), Vec::new());
+    for candidate in found {
+        let content = Content {
+            organization_name: String::new(),
+            instance_url: candidate.instance_url.clone(),
+            user_count: candidate.user_count,
+        };
+        let report = Report {
+            organization_id,
+            content,
+            reported_at: candidate.reported_at,
+            signature: None,
+            source: None,
+        };
+        match parts.hold_rules.judge(&baseline, &report) {
+            Verdict::Held(hold) => held.push((candidate.id, hold)),
+            Verdict::Low(_) | Verdict::Expected => left.push(candidate),
+        }
+    }
+    if !held.is_empty() {
+        baselines::mark_held(txn, &held).await?;
+    }
+    Ok(left)
+}
+
 fn decided(
     report: &Candidate,
     standing: &Standing,
-    admin: &Admin,
+    decider: &Decider,
     decision: Decision,
     now: DateTime<Utc>,
 ) -> Decided {
@@ -159,8 +237,9 @@ fn decided(
             None,
         ),
         Decision::Discarded => {
-            let message = format!("{} discarded it.", admin.email);
-            (DeliveryState::NotBilled, Some(("discarded", message)))
+            let admin = decider.admin_email.as_deref().unwrap_or_default();
+            let message = format!("{admin} discarded it.");
+            (DeliveryState::NotBilled, Some((DISCARDED, message)))
         }
     };
     Decided {
@@ -174,7 +253,7 @@ fn decided(
 async fn record(
     parts: &Parts,
     txn: &DatabaseTransaction,
-    admin: &Admin,
+    decider: &Decider,
     organization_id: Uuid,
     open: &[&Candidate],
     decision: Decision,
@@ -183,18 +262,12 @@ async fn record(
         .iter()
         .map(|report| (parts.deps.ids.next(), report.id))
         .collect();
-    let request_id = RequestContext::current().request_id;
-    let decider = Decider {
-        user_id: &admin.user_id,
-        email: &admin.email,
-        request_id: &request_id,
-    };
     let now = parts.deps.clock.now();
     holds::record(txn, organization_id, &rows, decision, decider, now).await
 }
 
-/// Makes the networks of the released known, schedules what is queued now, drops what the day rule does not permit, and moves the baseline to
-/// the latest of the released.
+/// Makes the networks of the released known, schedules what is queued now, drops what the day rule does not
+/// permit, and has the latest of the released set the baseline.
 async fn send(
     txn: &DatabaseTransaction,
     organization_id: Uuid,
@@ -220,18 +293,10 @@ async fn send(
     {
         missed_invoices::settle(txn, vec![organization_id], now).await?;
     }
-    let known = reporting::baselines(txn, vec![organization_id]).await?;
-    let known_at = known.first().map(|(_, baseline)| baseline.reported_at);
-    let latest = open.iter().max_by_key(|report| report.reported_at);
-    match latest {
-        Some(latest) if known_at.is_none_or(|at| latest.reported_at > at) => {
-            let baseline = Baseline {
-                user_count: latest.user_count,
-                reported_at: latest.reported_at,
-                instance_url: Some(latest.instance_url.clone()),
-            };
-            reporting::set_baselines(txn, &[(organization_id, baseline)]).await
-        }
-        Some(_) | None => Ok(()),
+    // What an admin released is expected from now on.
+    baselines::compute(txn, vec![organization_id]).await?;
+    match open.iter().max_by_key(|report| report.reported_at) {
+        Some(latest) => baselines::set_url(txn, organization_id, &latest.instance_url).await,
+        None => Ok(()),
     }
 }

@@ -7,6 +7,7 @@ use sea_orm::{DbErr, TransactionTrait};
 
 use crate::{
     Parts,
+    app::baselines::learn_unknown,
     domain::standing::Standing,
     store::{delivery, feed_cursors, reporting},
 };
@@ -30,8 +31,15 @@ async fn keep(parts: &Parts, mut standings: Vec<Standing>, cursor: i64) -> Resul
     standings.dedup_by_key(|standing| standing.organization_id);
     let organizations: Vec<_> = standings.iter().map(|s| s.organization_id).collect();
 
+    let linked: Vec<_> = standings
+        .iter()
+        .filter(|standing| standing.stripe_customer_id.is_some())
+        .map(|standing| standing.organization_id)
+        .collect();
+
     let txn = parts.db.begin().await?;
     reporting::lock_with_standings(&txn, &standings).await?;
+    learn_unknown(&txn, parts.hold_rules, linked).await?;
     delivery::reconsider(&txn, organizations, parts.deps.clock.now()).await?;
     feed_cursors::advance(&txn, feed_cursors::ORGANIZATIONS, cursor).await?;
     txn.commit().await

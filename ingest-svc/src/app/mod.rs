@@ -1,9 +1,13 @@
 //! The use cases: one verb, one file. A use case owns its transaction; no transaction is held across
 //! a call to another service.
 
+#[cfg(test)]
+mod baseline_tests;
 mod baselines;
 mod batch_get_reporting;
+mod compute_baselines;
 mod count_days;
+mod decide_group;
 mod decide_reports;
 mod deliver_reports;
 mod discard_reports;
@@ -38,7 +42,9 @@ mod watch_silence;
 mod work_off_spool;
 
 pub(crate) use batch_get_reporting::{Observed, batch_get_reporting};
+pub(crate) use compute_baselines::compute_baselines;
 pub(crate) use count_days::{TouchedDays, count_days};
+pub(crate) use decide_group::{GroupProgress, decide_group, decide_groups, list_held_groups};
 pub(crate) use decide_reports::{DecidedReports, REPORTS_MAX, Selection};
 pub(crate) use deliver_reports::deliver_reports;
 pub(crate) use discard_reports::discard_reports;

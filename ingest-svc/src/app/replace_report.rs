@@ -14,13 +14,12 @@ use crate::{
     domain::{
         audit::{Change, Replaced},
         delivery::{DeliveryState, first_attempt_at},
-        hold::Baseline,
         replacement::{self, Replacement},
         report::{Content, Report},
         standing::Standing,
     },
     store::{
-        audit_events,
+        audit_events, baselines,
         conflicts::{self, Conflict},
         delivery, reporting,
         reports::{self, NewReport, RecordedReport},
@@ -166,17 +165,7 @@ async fn follow(
         reporting::schedule(txn, &[(id, first_attempt_at(at, now))]).await?;
     }
     reporting::correct_latest(txn, id, conflict.user_count, at).await?;
-    let known = reporting::baselines(txn, vec![id]).await?;
-    let known_at = known.first().map(|(_, baseline)| baseline.reported_at);
-    if known_at.is_some_and(|known_at| known_at > at) {
-        return Ok(());
-    }
-    let baseline = Baseline {
-        user_count: conflict.user_count,
-        reported_at: at,
-        instance_url: Some(conflict.instance_url.clone()),
-    };
-    reporting::set_baselines(txn, &[(id, baseline)]).await
+    baselines::compute(txn, vec![id]).await
 }
 
 fn not_found() -> Fault {

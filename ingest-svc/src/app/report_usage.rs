@@ -319,7 +319,7 @@ async fn record(
     keep_conflicts(parts, &txn, valid, candidates, &committed, now).await?;
     let inserted_ids = committed.inserted.clone();
     let inserted = || new.iter().filter(|new| inserted_ids.contains(&new.id));
-    judges.baselines.keep(&txn, inserted()).await?;
+    judges.baselines.keep(&txn, inserted(), now).await?;
     let rules = judges.keys.keep(parts, &txn, inserted(), now).await?;
     committed.learn_keys(&txn, &rules, candidates, now).await?;
     #[cfg(not(feature = "plant-ack-before-commit"))]
@@ -509,6 +509,7 @@ pub(super) fn new_report(
         first_attempt_at: delivery::first_attempt_at(report.reported_at, now),
         hold: None,
         makes_network_known: false,
+        low: None,
         report,
     }
 }

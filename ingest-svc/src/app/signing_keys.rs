@@ -15,7 +15,12 @@ use crate::{
         report::Report,
         signing::{KeyRule, Pinning},
     },
-    store::{audit_events, reporting::Locked, reports::NewReport, signing_keys},
+    store::{
+        audit_events::{self, Author},
+        reporting::Locked,
+        reports::NewReport,
+        signing_keys,
+    },
 };
 
 /// The key rules of a batch's organizations.
@@ -81,7 +86,8 @@ impl SigningKeys {
         for (organization_id, rule, pinning) in pinned {
             signing_keys::set_rule(txn, organization_id, &rule, now).await?;
             let change = Change::key_pinned_by_report(organization_id, &rule, pinning);
-            audit_events::record_own(txn, parts.deps.ids.next(), change, now).await?;
+            audit_events::record_by(txn, parts.deps.ids.next(), change, &Author::nobody(), now)
+                .await?;
             parts.decided.notify_one();
         }
         if !seen.is_empty() {

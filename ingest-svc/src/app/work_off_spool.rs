@@ -213,7 +213,7 @@ async fn relocate(
     schedule_queued(&txn, new.iter()).await?;
     settle_missed(&txn, new.iter(), now).await?;
     tell_held(&txn, new.iter(), now).await?;
-    judges.baselines.keep(&txn, new.iter()).await?;
+    judges.baselines.keep(&txn, new.iter(), now).await?;
     judges.keys.keep(parts, &txn, new.iter(), now).await?;
     txn.commit().await?;
     parts

@@ -5,7 +5,11 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{hold::Hold, report::Report, source::network_of};
+use super::{
+    hold::{BASELINE, Hold, Low},
+    report::Report,
+    source::network_of,
+};
 
 /// How long after the end of its period an invoice becomes final: what Stripe gives it as a draft.
 pub(crate) const DRAFT_TIME: TimeDelta = TimeDelta::hours(1);
@@ -23,6 +27,7 @@ pub(crate) enum NoticeKind {
     ReportConflict,
     HoldEnding,
     DeliveryRefused,
+    CountLow,
 }
 
 impl NoticeKind {
@@ -33,6 +38,7 @@ impl NoticeKind {
             Self::ReportConflict => "report.conflict",
             Self::HoldEnding => "hold.ending",
             Self::DeliveryRefused => "delivery.refused",
+            Self::CountLow => "count.low",
         }
     }
 }
@@ -62,6 +68,22 @@ impl NewNotice {
                 "instance_url": report.content.instance_url,
                 "reason": hold.reason.as_str(),
                 "message": hold.message,
+                "compared_with": hold.compared_with,
+            }),
+        }
+    }
+
+    /// The counts of an organization begin to be low: told once until they are not.
+    pub(crate) fn low(report_id: Uuid, report: &Report, low: Low) -> Self {
+        Self {
+            kind: NoticeKind::CountLow,
+            organization_id: report.organization_id,
+            about: time_text(report.reported_at),
+            facts: json!({
+                "report_id": report_id,
+                "reported_at": time_text(report.reported_at),
+                "user_count": report.content.user_count,
+                BASELINE: low.baseline,
             }),
         }
     }

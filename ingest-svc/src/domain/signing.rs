@@ -7,6 +7,7 @@
 use std::fmt::{self, Display, Write as _};
 
 use chrono::{DateTime, Utc};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::hold::{Hold, HoldReason};
@@ -159,10 +160,14 @@ impl KeyRule {
                     signature.key.fingerprint(),
                     pinned.fingerprint()
                 ),
+                compared_with: json!({ "pinned_fingerprint": pinned.fingerprint().to_string() }),
+                cause: signature.key.fingerprint().to_string(),
             }),
             None => Some(Hold {
                 reason: HoldReason::Unsigned,
                 message: format!("It is not signed with the key {}.", pinned.fingerprint()),
+                compared_with: json!({ "pinned_fingerprint": pinned.fingerprint().to_string() }),
+                cause: "unsigned".to_owned(),
             }),
         }
     }

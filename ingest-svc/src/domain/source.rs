@@ -9,6 +9,7 @@ use std::net::IpAddr;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use ipnet::IpNet;
+use serde_json::json;
 use uuid::Uuid;
 
 use super::{
@@ -58,6 +59,8 @@ pub(crate) fn judge(report: &Report, day: DayCount, network: IpNet) -> Option<Ho
             "It raises the day's count from {before} to {now} and comes from {network}, from where no \
              report of this organization counted."
         ),
+        compared_with: json!({ "source_network": network.to_string() }),
+        cause: network.to_string(),
     })
 }
 

@@ -132,6 +132,9 @@ pub(super) fn recorded_to_proto(report: RecordedReport) -> ProtoRecorded {
         stripe_meter_event_id,
         error_code,
         error_message,
+        counts,
+        is_low,
+        baseline,
     } = report;
     ProtoRecorded {
         id: id.to_string(),
@@ -144,6 +147,9 @@ pub(super) fn recorded_to_proto(report: RecordedReport) -> ProtoRecorded {
         stripe_meter_event_id: stripe_meter_event_id.unwrap_or_default(),
         error_code: error_code.unwrap_or_default(),
         error_message: error_message.unwrap_or_default(),
+        counts,
+        count_low: is_low,
+        baseline_user_count: baseline,
     }
 }
 

@@ -2,9 +2,11 @@
 
 use billing_kit::{Fault, Violation, assertion::Verifier, proto_time};
 use billing_proto::ingest::v1::{
-    DiscardReportsRequest, DiscardReportsResponse, HeldReport as ProtoHeldReport,
-    HoldReason as ProtoHoldReason, ListHeldReportsRequest, ListHeldReportsResponse,
-    ReleaseReportsRequest, ReleaseReportsResponse, held_report_service_server::HeldReportService,
+    DecideHeldGroupRequest, DecideHeldGroupResponse, DiscardReportsRequest, DiscardReportsResponse,
+    HeldGroup as ProtoHeldGroup, HeldReport as ProtoHeldReport, HoldDecision,
+    HoldReason as ProtoHoldReason, ListHeldGroupsRequest, ListHeldGroupsResponse,
+    ListHeldReportsRequest, ListHeldReportsResponse, ReleaseReportsRequest, ReleaseReportsResponse,
+    held_report_service_server::HeldReportService,
 };
 use chrono::{DateTime, Datelike};
 use tonic::{Request, Response, Status};
@@ -13,9 +15,15 @@ use uuid::Uuid;
 use super::convert::{is_ours, page_size, recorded_to_proto};
 use crate::{
     Parts,
-    app::{self, DecidedReports, HeldPage, REPORTS_MAX, Selection},
-    domain::{hold::HoldReason, report::parse_organization_id},
-    store::holds::{HeldEnd, HeldReport},
+    app::{self, DecidedReports, GroupProgress, HeldPage, REPORTS_MAX, Selection},
+    domain::{
+        hold::{Decision, HoldReason},
+        report::parse_organization_id,
+    },
+    store::{
+        hold_groups::{GroupSelection, HeldGroup},
+        holds::{HeldEnd, HeldReport},
+    },
 };
 
 /// Serves held reports to admins, and takes what they say of them.
@@ -105,6 +113,94 @@ impl HeldReportService for HeldReports {
             held_report_count: held_count,
         }))
     }
+
+    async fn list_held_groups(
+        &self,
+        request: Request<ListHeldGroupsRequest>,
+    ) -> Result<Response<ListHeldGroupsResponse>, Status> {
+        self.admins.reader(request.metadata())?;
+        let groups = app::list_held_groups(&self.parts).await?;
+        Ok(Response::new(ListHeldGroupsResponse {
+            groups: groups.into_iter().map(group_to_proto).collect(),
+        }))
+    }
+
+    async fn decide_held_group(
+        &self,
+        request: Request<DecideHeldGroupRequest>,
+    ) -> Result<Response<DecideHeldGroupResponse>, Status> {
+        let admin = self.admins.admin(request.metadata())?;
+        let (selection, decision) = group_decision(request.into_inner())?;
+        let GroupProgress {
+            report_count,
+            is_finished,
+        } = app::decide_group(&self.parts, &admin, selection, decision).await?;
+        Ok(Response::new(DecideHeldGroupResponse {
+            report_count,
+            finished: is_finished,
+        }))
+    }
+}
+
+fn group_to_proto(group: HeldGroup) -> ProtoHeldGroup {
+    let HeldGroup {
+        reason,
+        cause,
+        report_count,
+        organization_count,
+        last_received_at,
+        example_organization_id,
+    } = group;
+    ProtoHeldGroup {
+        reason: reason_to_proto(reason).into(),
+        cause,
+        report_count,
+        organization_count,
+        last_receive_time: Some(proto_time::to_proto(last_received_at)),
+        example_organization_id: example_organization_id.to_string(),
+    }
+}
+
+fn group_decision(request: DecideHeldGroupRequest) -> Result<(GroupSelection, Decision), Fault> {
+    let mut violations = Vec::new();
+    let decision = match request.decision() {
+        HoldDecision::Unspecified => None,
+        HoldDecision::Release => Some(Decision::Released),
+        HoldDecision::Discard => Some(Decision::Discarded),
+    };
+    let reason = match request.reason() {
+        ProtoHoldReason::Unspecified => None,
+        ProtoHoldReason::CountJump => Some(HoldReason::CountJump),
+        ProtoHoldReason::OtherUrl => Some(HoldReason::OtherUrl),
+        ProtoHoldReason::CountDrop => Some(HoldReason::CountDrop),
+        ProtoHoldReason::NewNetwork => Some(HoldReason::NewNetwork),
+        ProtoHoldReason::Unsigned => Some(HoldReason::Unsigned),
+        ProtoHoldReason::OtherKey => Some(HoldReason::OtherKey),
+    };
+    let until = request
+        .received_until_time
+        .as_ref()
+        .and_then(proto_time::from_proto);
+    for (field, is_missing) in [
+        ("reason", reason.is_none()),
+        ("decision", decision.is_none()),
+        ("received_until_time", until.is_none()),
+    ] {
+        if is_missing {
+            violations.push(Violation::new(field, "It is missing."));
+        }
+    }
+    match (reason, decision, until) {
+        (Some(reason), Some(decision), Some(received_until)) => {
+            let selection = GroupSelection {
+                reason,
+                cause: Some(request.cause),
+                received_until,
+            };
+            Ok((selection, decision))
+        }
+        _ => Err(Fault::invalid(violations)),
+    }
 }
 
 /// The reports that a request means: named ones, or all, and not both.
@@ -137,6 +233,17 @@ fn selected(
     }
 }
 
+fn reason_to_proto(reason: HoldReason) -> ProtoHoldReason {
+    match reason {
+        HoldReason::CountJump => ProtoHoldReason::CountJump,
+        HoldReason::OtherUrl => ProtoHoldReason::OtherUrl,
+        HoldReason::CountDrop => ProtoHoldReason::CountDrop,
+        HoldReason::NewNetwork => ProtoHoldReason::NewNetwork,
+        HoldReason::Unsigned => ProtoHoldReason::Unsigned,
+        HoldReason::OtherKey => ProtoHoldReason::OtherKey,
+    }
+}
+
 fn held_to_proto(report: HeldReport) -> ProtoHeldReport {
     let HeldReport {
         id,
@@ -149,15 +256,9 @@ fn held_to_proto(report: HeldReport) -> ProtoHeldReport {
         message,
         baseline_user_count,
         baseline_instance_url,
+        limit_user_count,
     } = report;
-    let reason = match reason {
-        HoldReason::CountJump => ProtoHoldReason::CountJump,
-        HoldReason::OtherUrl => ProtoHoldReason::OtherUrl,
-        HoldReason::CountDrop => ProtoHoldReason::CountDrop,
-        HoldReason::NewNetwork => ProtoHoldReason::NewNetwork,
-        HoldReason::Unsigned => ProtoHoldReason::Unsigned,
-        HoldReason::OtherKey => ProtoHoldReason::OtherKey,
-    };
+    let reason = reason_to_proto(reason);
     ProtoHeldReport {
         id: id.to_string(),
         organization_id: organization_id.to_string(),
@@ -169,6 +270,7 @@ fn held_to_proto(report: HeldReport) -> ProtoHeldReport {
         message,
         baseline_user_count: baseline_user_count.unwrap_or_default().into(),
         baseline_instance_url: baseline_instance_url.unwrap_or_default(),
+        limit_user_count: limit_user_count.unwrap_or_default().into(),
     }
 }
 

@@ -13,8 +13,40 @@ use super::{
 };
 use crate::domain::audit::Change;
 
-/// Stores a change under a new id, with the admin who made it, the request that is being served, where it
-/// came from and the API key that it showed.
+/// Who makes a change, and how it came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Author {
+    /// None for what no admin did.
+    pub(crate) admin_user_id: Option<String>,
+    pub(crate) api_key_id: Option<Uuid>,
+    pub(crate) client_address: Option<String>,
+    pub(crate) request_id: String,
+}
+
+impl Author {
+    /// The admin of the request that is being served, where it came from and the API key that it showed.
+    pub(crate) fn of(admin: &Admin) -> Self {
+        let context = RequestContext::current();
+        Self {
+            admin_user_id: Some(admin.user_id.clone()),
+            api_key_id: context.api_key_id(),
+            client_address: context.client_address.map(|address| address.to_string()),
+            request_id: context.request_id,
+        }
+    }
+
+    /// No admin: the configuration, in which a rule was switched off, or an instance, by what it reported.
+    pub(crate) fn nobody() -> Self {
+        Self {
+            admin_user_id: None,
+            api_key_id: None,
+            client_address: None,
+            request_id: RequestContext::current().request_id,
+        }
+    }
+}
+
+/// Stores a change under a new id, as the admin's of the request that is being served.
 pub(crate) async fn record(
     db: &impl ConnectionTrait,
     id: Uuid,
@@ -22,42 +54,15 @@ pub(crate) async fn record(
     admin: &Admin,
     now: DateTime<Utc>,
 ) -> Result<(), DbErr> {
-    let context = RequestContext::current();
-    let address = context.client_address.map(|address| address.to_string());
-    let who = Who {
-        admin_user_id: Some(admin.user_id.as_str()),
-        api_key_id: context.api_key_id(),
-        client_address: address,
-    };
-    insert(db, id, change, who, now).await
+    record_by(db, id, change, &Author::of(admin), now).await
 }
 
-/// Stores a change that no admin made: an instance did, by what it reported.
-pub(crate) async fn record_own(
+/// Stores a change under a new id, with who made it.
+pub(crate) async fn record_by(
     db: &impl ConnectionTrait,
     id: Uuid,
     change: Change,
-    now: DateTime<Utc>,
-) -> Result<(), DbErr> {
-    let nobody = Who {
-        admin_user_id: None,
-        api_key_id: None,
-        client_address: None,
-    };
-    insert(db, id, change, nobody, now).await
-}
-
-struct Who<'a> {
-    admin_user_id: Option<&'a str>,
-    api_key_id: Option<Uuid>,
-    client_address: Option<String>,
-}
-
-async fn insert(
-    db: &impl ConnectionTrait,
-    id: Uuid,
-    change: Change,
-    who: Who<'_>,
+    author: &Author,
     now: DateTime<Utc>,
 ) -> Result<(), DbErr> {
     const RECORD: &str = "
@@ -70,16 +75,21 @@ async fn insert(
         before,
         after,
     } = change;
-    let request_id = RequestContext::current().request_id;
+    let Author {
+        admin_user_id,
+        api_key_id,
+        client_address,
+        request_id,
+    } = author.clone();
     let values = [
         id.into(),
         now.into(),
         action.as_str().into(),
         organization_id.into(),
-        who.admin_user_id.into(),
-        who.api_key_id.into(),
-        who.client_address.into(),
-        request_id.as_str().into(),
+        admin_user_id.into(),
+        api_key_id.into(),
+        client_address.into(),
+        request_id.into(),
         before.into(),
         after.into(),
     ];

@@ -180,7 +180,8 @@ pub(crate) async fn overwrite(
             instance_url = c.instance_url, source_address = c.source_address, delivery_state = $3,
             next_attempt_at = CASE WHEN $3 = 'queued' THEN $4::timestamptz END,
             settled_at = CASE WHEN $3 NOT IN ('queued', 'waiting') THEN $5::timestamptz END,
-            hold_reason = NULL, error_code = NULL, error_message = NULL
+            hold_reason = NULL, error_code = NULL, error_message = NULL, hold_cause = NULL,
+            compared_with = NULL, count_low = false
         FROM report_conflicts c WHERE u.id = $1 AND c.id = $2";
     let values = [
         report_id.into(),

@@ -133,7 +133,7 @@ async fn judge_again(
                 settled_at = CASE WHEN j.state NOT IN ('queued', 'waiting', 'held') THEN $2::timestamptz END
             FROM judged j WHERE u.id = j.id AND j.state <> u.delivery_state
             RETURNING u.id, u.organization_id, u.delivery_state, u.reported_at, u.user_count,
-                u.instance_url, u.hold_reason, u.error_message),
+                u.instance_url, u.hold_reason, u.error_message, u.compared_with),
         told AS (",
         tell_held!(),
         ")

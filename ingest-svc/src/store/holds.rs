@@ -4,13 +4,13 @@ use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 use uuid::Uuid;
 
-use super::{sql, unknown_word};
+use super::{audit_events::Author, hold_groups::GroupSelection, sql, unknown_word};
 use crate::domain::{
     delivery::DeliveryState,
     hold::{Decision, HoldReason},
 };
 
-/// A held report, and what it was compared with as that is now.
+/// A held report, and what it was compared with.
 #[derive(Debug)]
 pub(crate) struct HeldReport {
     pub(crate) id: Uuid,
@@ -23,6 +23,8 @@ pub(crate) struct HeldReport {
     pub(crate) message: String,
     pub(crate) baseline_user_count: Option<i32>,
     pub(crate) baseline_instance_url: Option<String>,
+    /// The last count that would not have been held.
+    pub(crate) limit_user_count: Option<i32>,
 }
 
 #[derive(Debug, FromQueryResult)]
@@ -37,6 +39,7 @@ struct HeldRow {
     error_message: String,
     baseline_user_count: Option<i32>,
     baseline_instance_url: Option<String>,
+    limit_user_count: Option<i32>,
 }
 
 impl HeldRow {
@@ -52,6 +55,7 @@ impl HeldRow {
             error_message,
             baseline_user_count,
             baseline_instance_url,
+            limit_user_count,
         } = self;
         Ok(HeldReport {
             id,
@@ -65,6 +69,7 @@ impl HeldRow {
             message: error_message,
             baseline_user_count,
             baseline_instance_url,
+            limit_user_count,
         })
     }
 }
@@ -105,8 +110,12 @@ pub(crate) async fn list(
 ) -> Result<Vec<HeldReport>, DbErr> {
     const LIST: &str = concat!(
         "SELECT u.id, u.organization_id, u.user_count, u.instance_url, u.reported_at, u.received_at,
-            u.hold_reason, coalesce(u.error_message, '') AS error_message, r.baseline_user_count,
-            r.baseline_instance_url
+            u.hold_reason, coalesce(u.error_message, '') AS error_message,
+            coalesce((u.compared_with ->> 'baseline_user_count')::integer, r.baseline_user_count)
+                AS baseline_user_count,
+            coalesce(u.compared_with ->> 'baseline_instance_url', r.baseline_instance_url)
+                AS baseline_instance_url,
+            (u.compared_with ->> 'limit_user_count')::integer AS limit_user_count
         FROM usage_reports u JOIN organization_reporting r USING (organization_id)
         WHERE u.delivery_state = 'held' AND ($1::uuid IS NULL OR u.organization_id = $1)
             AND ($2::uuid IS NULL OR (u.organization_id, u.reported_at, u.id) > ($2, $3, $4))
@@ -221,6 +230,31 @@ pub(crate) async fn find_held(
     rows.into_iter().map(CandidateRow::into_domain).collect()
 }
 
+/// The organization's earliest held reports of a group, under its lock.
+pub(crate) async fn find_of_group(
+    db: &impl ConnectionTrait,
+    organization_id: Uuid,
+    group: &GroupSelection,
+    limit: i64,
+) -> Result<Vec<Candidate>, DbErr> {
+    const FIND_OF_GROUP: &str = "
+        SELECT id, user_count, instance_url, reported_at, NULL AS decision FROM usage_reports
+        WHERE organization_id = $1 AND delivery_state = 'held' AND hold_reason = $2
+            AND ($3::text IS NULL OR coalesce(hold_cause, '') = $3) AND received_at <= $4
+        ORDER BY reported_at, id LIMIT $5";
+    let values = [
+        organization_id.into(),
+        group.reason.as_str().into(),
+        group.cause.clone().into(),
+        group.received_until.into(),
+        limit.into(),
+    ];
+    let rows = CandidateRow::find_by_statement(sql(FIND_OF_GROUP, values))
+        .all(db)
+        .await?;
+    rows.into_iter().map(CandidateRow::into_domain).collect()
+}
+
 /// A report with the state that a decision brings it to.
 #[derive(Debug)]
 pub(crate) struct Decided {
@@ -261,12 +295,12 @@ pub(crate) async fn settle(
     db.execute_raw(sql(SETTLE, values)).await.map(drop)
 }
 
-/// Who decided, in the request that is being served.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Decider<'a> {
-    pub(crate) user_id: &'a str,
-    pub(crate) email: &'a str,
-    pub(crate) request_id: &'a str,
+/// Who decides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Decider {
+    pub(crate) author: Author,
+    /// None for the configuration.
+    pub(crate) admin_email: Option<String>,
 }
 
 /// Writes down who decided what of these reports; each with an id of its own.
@@ -275,7 +309,7 @@ pub(crate) async fn record(
     organization_id: Uuid,
     reports: &[(Uuid, Uuid)],
     decision: Decision,
-    decider: Decider<'_>,
+    decider: &Decider,
     now: DateTime<Utc>,
 ) -> Result<(), DbErr> {
     const RECORD: &str = "
@@ -289,9 +323,9 @@ pub(crate) async fn record(
         reports.into(),
         organization_id.into(),
         decision.as_str().into(),
-        decider.user_id.into(),
-        decider.email.into(),
-        decider.request_id.into(),
+        decider.author.admin_user_id.clone().into(),
+        decider.admin_email.clone().into(),
+        decider.author.request_id.clone().into(),
         now.into(),
     ];
     db.execute_raw(sql(RECORD, values)).await.map(drop)

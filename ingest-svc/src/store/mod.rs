@@ -4,12 +4,14 @@
 //! Functions take a connection or a transaction; the use case owns the transaction.
 
 pub(crate) mod audit_events;
+pub(crate) mod baselines;
 pub(crate) mod conflicts;
 mod day_rule;
 pub(crate) mod delivery;
 pub(crate) mod drains;
 pub(crate) mod feed_cursors;
 pub(crate) mod findings;
+pub(crate) mod hold_groups;
 pub(crate) mod holds;
 pub(crate) mod missed_invoices;
 pub(crate) mod notices;

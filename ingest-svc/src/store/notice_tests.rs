@@ -89,11 +89,15 @@ async fn of_each_silence_is_told_once_and_only_of_those_who_are_billed() {
     let (_database, db) = database().await;
     let at = |hours: i64| now() - TimeDelta::hours(hours);
     let [gone, never, fine, ended, pending] = [1, 2, 3, 4, 5].map(Uuid::from_u128);
-    reported(&db, linked(gone, 100), at(60)).await;
-    reporting::lock_with_standings(&db, &[linked(never, 90)])
-        .await
-        .unwrap();
-    reported(&db, linked(fine, 100), at(50)).await;
+    // They count: they came before the links were learned of.
+    reported(&db, Standing::unknown(gone), at(60)).await;
+    reported(&db, Standing::unknown(fine), at(50)).await;
+    reporting::lock_with_standings(
+        &db,
+        &[linked(gone, 100), linked(never, 90), linked(fine, 100)],
+    )
+    .await
+    .unwrap();
     let standing = Standing {
         billing_end_at: Some(at(70)),
         ..linked(ended, 100)
@@ -190,6 +194,8 @@ fn jump() -> Hold {
     Hold {
         reason: HoldReason::CountJump,
         message: "It jumps.".to_owned(),
+        compared_with: json!({"baseline_user_count": 1, "limit_user_count": 2}),
+        cause: "4 to 8".to_owned(),
     }
 }
 
@@ -223,7 +229,8 @@ async fn what_is_held_once_it_could_be_sent_is_told_once_a_day() {
     assert_eq!(
         told.data,
         json!({"report_id": ids[0], "reported_at": "2026-03-31T11:30:00.000Z", "user_count": 5,
-            "instance_url": "acme.example", "reason": "count_jump", "message": "It jumps."})
+            "instance_url": "acme.example", "reason": "count_jump", "message": "It jumps.",
+            "compared_with": {"baseline_user_count": 1, "limit_user_count": 2}})
     );
     let tomorrow = now() + TimeDelta::days(1);
     for at in [now(), tomorrow, tomorrow] {

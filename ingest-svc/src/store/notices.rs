@@ -44,7 +44,7 @@ macro_rules! tell_held {
             ", 'report.held', organization_id, $2, jsonb_build_object('report_id', id, 'reported_at', ",
             $crate::store::notices::time_text!("reported_at"),
             ", 'user_count', user_count, 'instance_url', instance_url, 'reason', hold_reason,
-                'message', error_message), $2
+                'message', error_message, 'compared_with', compared_with), $2
             FROM moved WHERE delivery_state = 'held' ORDER BY organization_id, reported_at
             ON CONFLICT (key) DO NOTHING"
         )
@@ -135,7 +135,8 @@ pub(crate) async fn mark_silent(
         marked AS (
             UPDATE organization_reporting r SET silence_told_since = s.since
             FROM silent s WHERE r.organization_id = s.organization_id
-            RETURNING r.organization_id, s.since, r.last_reported_at, r.user_count)
+            RETURNING r.organization_id, s.since, r.last_reported_at,
+                r.baseline_user_count AS user_count)
         SELECT organization_id, since, last_reported_at, user_count FROM marked
         ORDER BY since, organization_id";
     let (since, id) = after.unwrap_or((DateTime::UNIX_EPOCH, Uuid::nil()));

@@ -14,7 +14,6 @@ use uuid::Uuid;
 use super::{signing_keys::hex, sql, unknown_word};
 use crate::domain::{
     expectation::Span,
-    hold::Baseline,
     signing::{Fingerprint, KeyRule, PublicKey},
     standing::{DeploymentType, Drain, Standing, SubscriptionStatus},
 };
@@ -139,7 +138,8 @@ impl LockedRow {
 
 // A conflicting report repeats the timestamp of a recorded one, so `>` never lets it change the
 // count. A standing that is not known is older than any that is. Without a customer every report
-// counts, and is what the first report of a link is compared with.
+// counts, and is what the first report of a link is compared with. A new link makes the counted days
+// unknown: they are computed before the next report is compared.
 const LOCK_WITH_REPORTS: &str = "
     INSERT INTO organization_reporting AS r (organization_id, user_count, last_reported_at,
         baseline_user_count, baseline_reported_at, baseline_instance_url,
@@ -174,9 +174,17 @@ const LOCK_WITH_REPORTS: &str = "
             CASE WHEN is_new THEN excluded.baseline_user_count ELSE r.baseline_user_count END,
             CASE WHEN is_new THEN excluded.baseline_reported_at ELSE r.baseline_reported_at END,
             CASE WHEN is_new THEN excluded.baseline_instance_url ELSE r.baseline_instance_url END
-            FROM (SELECT coalesce(r.stripe_customer_id IS NULL
+            FROM (SELECT coalesce(CASE WHEN excluded.standing_version > r.standing_version
+                    THEN excluded.stripe_customer_id ELSE r.stripe_customer_id END IS NULL
                 AND excluded.baseline_reported_at > coalesce(r.baseline_reported_at, '-infinity'), false)
                 AS is_new) AS n),
+        (day_user_counts, day_reported_at) = (SELECT
+            CASE WHEN l.is_new THEN NULL ELSE r.day_user_counts END,
+            CASE WHEN l.is_new THEN NULL ELSE r.day_reported_at END
+            FROM (SELECT excluded.standing_version > r.standing_version
+                AND excluded.stripe_customer_id IS NOT NULL
+                AND (excluded.stripe_customer_id, excluded.billing_start_at)
+                    IS DISTINCT FROM (r.stripe_customer_id, r.billing_start_at) AS is_new) AS l),
         (subscription_status, deployment_type, stripe_customer_id, billing_start_at, billable,
             billing_end_at, trial_end_at, invoiced_until, draining, drained, standing_version) = (SELECT n.* FROM (VALUES
             (excluded.subscription_status, excluded.deployment_type, excluded.stripe_customer_id,
@@ -264,6 +272,12 @@ const LOCK_WITH_STANDINGS: &str = "
         invoiced_until = excluded.invoiced_until,
         draining = excluded.draining,
         drained = excluded.drained,
+        (day_user_counts, day_reported_at) = (SELECT
+            CASE WHEN l.is_new THEN NULL ELSE r.day_user_counts END,
+            CASE WHEN l.is_new THEN NULL ELSE r.day_reported_at END
+            FROM (SELECT excluded.stripe_customer_id IS NOT NULL
+                AND (excluded.stripe_customer_id, excluded.billing_start_at)
+                    IS DISTINCT FROM (r.stripe_customer_id, r.billing_start_at) AS is_new) AS l),
         standing_version = excluded.standing_version
     WHERE excluded.standing_version > r.standing_version";
 
@@ -366,73 +380,6 @@ pub(crate) async fn last_reported(
         .collect())
 }
 
-#[derive(Debug, FromQueryResult)]
-struct BaselineRow {
-    organization_id: Uuid,
-    baseline_user_count: i32,
-    baseline_reported_at: DateTime<Utc>,
-    baseline_instance_url: Option<String>,
-}
-
-/// What the next reports of these organizations are compared with, where there is anything; under
-/// their locks.
-pub(crate) async fn baselines(
-    db: &impl ConnectionTrait,
-    organizations: Vec<Uuid>,
-) -> Result<Vec<(Uuid, Baseline)>, DbErr> {
-    const BASELINES: &str = "
-        SELECT organization_id, baseline_user_count, baseline_reported_at, baseline_instance_url
-        FROM organization_reporting
-        WHERE organization_id = ANY($1) AND baseline_reported_at IS NOT NULL";
-    let rows = BaselineRow::find_by_statement(sql(BASELINES, [organizations.into()]))
-        .all(db)
-        .await?;
-    Ok(rows
-        .into_iter()
-        .map(
-            |BaselineRow {
-                 organization_id,
-                 baseline_user_count,
-                 baseline_reported_at,
-                 baseline_instance_url,
-             }| {
-                let baseline = Baseline {
-                    user_count: baseline_user_count,
-                    reported_at: baseline_reported_at,
-                    instance_url: baseline_instance_url,
-                };
-                (organization_id, baseline)
-            },
-        )
-        .collect())
-}
-
-/// Keeps what the next reports of organizations are compared with, under their locks.
-pub(crate) async fn set_baselines(
-    db: &impl ConnectionTrait,
-    baselines: &[(Uuid, Baseline)],
-) -> Result<(), DbErr> {
-    const SET_BASELINES: &str = "
-        UPDATE organization_reporting r SET baseline_user_count = b.user_count,
-            baseline_reported_at = b.reported_at, baseline_instance_url = nullif(b.instance_url, '')
-        FROM unnest($1::uuid[], $2::integer[], $3::timestamptz[], $4::text[])
-            AS b (id, user_count, reported_at, instance_url)
-        WHERE r.organization_id = b.id";
-    fn column<T>(baselines: &[(Uuid, Baseline)], of: impl Fn(&(Uuid, Baseline)) -> T) -> Vec<T> {
-        baselines.iter().map(of).collect()
-    }
-    let values = [
-        column(baselines, |(id, _)| *id).into(),
-        column(baselines, |(_, it)| it.user_count).into(),
-        column(baselines, |(_, it)| it.reported_at).into(),
-        column(baselines, |(_, it)| {
-            it.instance_url.clone().unwrap_or_default()
-        })
-        .into(),
-    ];
-    db.execute_raw(sql(SET_BASELINES, values)).await.map(drop)
-}
-
 /// Takes note of a count that was put in the place of another one, or behind it, where it is the
 /// organization's latest; under its lock.
 pub(crate) async fn correct_latest(
@@ -456,7 +403,7 @@ pub(crate) async fn correct_latest(
 #[derive(Debug, FromQueryResult)]
 pub(crate) struct Reporting {
     pub(crate) organization_id: Uuid,
-    /// None before its first report.
+    /// Of the last report that counts; none before the first.
     pub(crate) user_count: Option<i32>,
     pub(crate) last_reported_at: Option<DateTime<Utc>>,
     /// Its last report, or its link where there was none since; none where none is expected.
@@ -470,7 +417,7 @@ pub(crate) async fn get_many(
     ids: Vec<Uuid>,
 ) -> Result<Vec<Reporting>, DbErr> {
     const GET_MANY: &str = "
-        SELECT organization_id, user_count, last_reported_at,
+        SELECT organization_id, baseline_user_count AS user_count, last_reported_at,
             CASE WHEN billable AND billing_end_at IS NULL
                 THEN greatest(last_reported_at, billing_start_at) END AS expected_since,
             (SELECT count(*) FROM usage_reports h
@@ -494,7 +441,7 @@ pub(crate) async fn list_expected(
     limit: i64,
 ) -> Result<Vec<Reporting>, DbErr> {
     const LIST_EXPECTED: &str = "
-        SELECT organization_id, user_count, last_reported_at,
+        SELECT organization_id, baseline_user_count AS user_count, last_reported_at,
             greatest(last_reported_at, billing_start_at) AS expected_since,
             (SELECT count(*) FROM usage_reports h
                 WHERE h.organization_id = r.organization_id AND h.delivery_state = 'held') AS held_count

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::domain::{
     delivery::DeliveryState,
-    hold::Hold,
+    hold::{BASELINE, DISCARDED, Hold, Low},
     report::{Content, Report},
     standing::DeploymentType,
 };
@@ -33,6 +33,8 @@ pub(crate) struct NewReport {
     pub(crate) hold: Option<Hold>,
     /// Whether its network is a known one of its organization by it.
     pub(crate) makes_network_known: bool,
+    /// That its count is low, and counts.
+    pub(crate) low: Option<Low>,
 }
 
 // One statement per batch. A row that stands in the spool already is left out: both paths hold the
@@ -42,23 +44,25 @@ const INSERT: &str = "
     WITH t AS (
         SELECT id, organization_id, organization_name, instance_url, user_count, deployment_type,
             reported_at, received_at, state, first_attempt_at, hold_reason, hold_message,
-            source_address, network, makes_network_known
+            source_address, network, makes_network_known, hold_cause, compared_with, count_low
         FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::integer[], $6::text[],
             $7::timestamptz[], $8::timestamptz[], $9::text[], $10::timestamptz[], $11::text[],
-            $12::text[], $13::text[], $14::text[], $15::boolean[])
+            $12::text[], $13::text[], $14::text[], $15::boolean[], $16::text[], $17::text[], $18::boolean[])
             AS t (id, organization_id, organization_name, instance_url, user_count, deployment_type,
                 reported_at, received_at, state, first_attempt_at, hold_reason, hold_message,
-                source_address, network, makes_network_known)),
+                source_address, network, makes_network_known, hold_cause, compared_with, count_low)),
     inserted AS (
         INSERT INTO usage_reports (id, organization_id, organization_name, instance_url, user_count,
             deployment_type, reported_at, received_at, delivery_state, next_attempt_at, settled_at,
-            hold_reason, error_code, error_message, source_address)
+            hold_reason, error_code, error_message, source_address, hold_cause, compared_with,
+            count_low)
         SELECT id, organization_id, organization_name, instance_url, user_count, deployment_type,
             reported_at, received_at, state,
             CASE WHEN state = 'queued' THEN first_attempt_at END,
             CASE WHEN state NOT IN ('queued', 'waiting', 'held') THEN received_at END,
             nullif(hold_reason, ''), nullif(hold_reason, ''), nullif(hold_message, ''),
-            nullif(source_address, '')::inet
+            nullif(source_address, '')::inet, nullif(hold_cause, ''), nullif(compared_with, '')::jsonb,
+            count_low
         FROM t
         WHERE NOT EXISTS (SELECT 1 FROM usage_report_spool s
             WHERE s.organization_id = t.organization_id AND s.reported_at = t.reported_at)
@@ -94,6 +98,11 @@ pub(crate) async fn insert_new(
         reports.iter().map(of).collect()
     }
     let reason = |r: &NewReport| r.hold.as_ref().map_or("", |hold| hold.reason.as_str());
+    let compared_with = |r: &NewReport| match (&r.hold, r.low) {
+        (Some(hold), _) => hold.compared_with.to_string(),
+        (None, Some(low)) => low.compared_with().to_string(),
+        (None, None) => String::new(),
+    };
     let deployment = |r: &NewReport| {
         r.deployment_type
             .map_or(DeploymentType::UNASSIGNED, DeploymentType::as_str)
@@ -122,6 +131,14 @@ pub(crate) async fn insert_new(
             column(reports, |r| address_text(&r.report)).into(),
             column(reports, |r| network_text(&r.report)).into(),
             column(reports, |r| r.makes_network_known).into(),
+            column(reports, |r| {
+                r.hold
+                    .as_ref()
+                    .map_or_else(String::new, |h| h.cause.clone())
+            })
+            .into(),
+            column(reports, compared_with).into(),
+            column(reports, |r| r.low.is_some()).into(),
         ],
     );
     let rows = IdRow::find_by_statement(statement).all(db).await?;
@@ -206,6 +223,12 @@ pub(crate) struct RecordedReport {
     pub(crate) stripe_meter_event_id: Option<String>,
     pub(crate) error_code: Option<String>,
     pub(crate) error_message: Option<String>,
+    /// Whether it counts: it is neither held nor discarded, nor to be held once it could be sent.
+    pub(crate) counts: bool,
+    /// Whether it counts though its count is low.
+    pub(crate) is_low: bool,
+    /// The baseline that its count was compared with, where that was unusual.
+    pub(crate) baseline: Option<i64>,
 }
 
 #[expect(
@@ -238,6 +261,9 @@ mod usage_report {
         pub error_code: Option<String>,
         pub error_message: Option<String>,
         pub settled_at: Option<DateTimeUtc>,
+        pub hold_reason: Option<String>,
+        pub count_low: bool,
+        pub compared_with: Option<Json>,
     }
 
     impl ActiveModelBehavior for ActiveModel {}
@@ -331,8 +357,12 @@ pub(crate) async fn get_many(
 fn recorded(organization_id: Uuid, row: usage_report::Model) -> Result<RecordedReport, DbErr> {
     let state = DeliveryState::parse(&row.delivery_state)
         .ok_or_else(|| unknown_word("delivery_state", &row.delivery_state))?;
+    let baseline = row.compared_with.as_ref().and_then(|it| it.get(BASELINE));
     Ok(RecordedReport {
         id: row.id,
+        counts: counts(&row, state),
+        is_low: row.count_low,
+        baseline: baseline.and_then(serde_json::Value::as_i64),
         organization_id,
         user_count: row.user_count,
         deployment_type: DeploymentType::parse(&row.deployment_type),
@@ -343,4 +373,22 @@ fn recorded(organization_id: Uuid, row: usage_report::Model) -> Result<RecordedR
         error_code: row.error_code,
         error_message: row.error_message,
     })
+}
+
+/// As `store::baselines` has it in SQL: a release takes the reason of the hold out of `error_code`.
+fn counts(row: &usage_report::Model, state: DeliveryState) -> bool {
+    let Some(reason) = row.hold_reason.as_deref() else {
+        return true;
+    };
+    let may_be_held = match state {
+        DeliveryState::Held | DeliveryState::Waiting | DeliveryState::NotBilled => true,
+        DeliveryState::Queued
+        | DeliveryState::Sent
+        | DeliveryState::Superseded
+        | DeliveryState::Refused
+        | DeliveryState::TooLate
+        | DeliveryState::MissedInvoice => false,
+    };
+    let code = row.error_code.as_deref();
+    !(may_be_held && code.is_some_and(|code| code == reason || code == DISCARDED))
 }

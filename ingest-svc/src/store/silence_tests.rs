@@ -6,10 +6,12 @@ use billing_harness::TestDatabase;
 use billing_kit::Ids;
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{ConnectionTrait, DatabaseConnection, TransactionTrait};
+use serde_json::json;
 use uuid::Uuid;
 
 use super::{
-    delivery,
+    audit_events::Author,
+    baselines, delivery,
     holds::{self, HeldFilter},
     notices, reporting, reports,
     summary::{self, Counts, Total, UsageDay},
@@ -157,11 +159,17 @@ async fn without_a_link_every_report_is_what_the_next_is_compared_with_and_with_
     let (_database, db) = database().await;
     let id = Ids::random().next();
     let baseline = async || {
-        let found = reporting::baselines(&db, vec![id]).await.unwrap();
-        found.into_iter().next().map(|(_, it)| {
-            let ago = (now() - it.reported_at).num_hours();
-            (it.user_count, ago, it.instance_url.unwrap_or_default())
-        })
+        let known = "SELECT baseline_user_count AS count, baseline_reported_at AS at,
+            baseline_instance_url AS url FROM organization_reporting WHERE baseline_reported_at IS NOT NULL";
+        let row = db.query_one_raw(super::sql(known, [])).await.unwrap()?;
+        let at: DateTime<Utc> = row.try_get("", "at").unwrap();
+        let (count, url) = (row.try_get("", "count"), row.try_get("", "url"));
+        let url: Option<String> = url.unwrap();
+        Some((
+            count.unwrap(),
+            (now() - at).num_hours(),
+            url.unwrap_or_default(),
+        ))
     };
     let hours_ago = |hours| now() - TimeDelta::hours(hours);
     let pending = || Standing::unknown(id);
@@ -182,7 +190,8 @@ async fn without_a_link_every_report_is_what_the_next_is_compared_with_and_with_
 
     let stranger = Ids::random().next();
     reported(&db, linked(stranger, 8), 1, hours_ago(7), "c.example").await;
-    let none = reporting::baselines(&db, vec![stranger]).await.unwrap();
+    baselines::compute(&db, vec![stranger]).await.unwrap();
+    let none = baselines::get_many(&db, vec![stranger]).await.unwrap();
     assert!(none.is_empty(), "its first report will be one");
     db.close().await.unwrap();
 }
@@ -207,6 +216,8 @@ async fn insert(
         new.hold = Some(Hold {
             reason: HoldReason::CountJump,
             message: "It jumps.".to_owned(),
+            compared_with: json!({"baseline_user_count": 45, "limit_user_count": 90}),
+            cause: "64 to 128".to_owned(),
         });
     }
     reports::insert_new(db, std::slice::from_ref(&new))
@@ -335,6 +346,8 @@ async fn what_waited_and_was_unexpected_is_held_when_it_could_be_sent() {
     jump.hold = Some(Hold {
         reason: HoldReason::CountJump,
         message: "It jumps.".to_owned(),
+        compared_with: json!({"baseline_user_count": 45, "limit_user_count": 90}),
+        cause: "64 to 128".to_owned(),
     });
     reports::insert_new(&db, &[jump]).await.unwrap();
     assert_eq!(holds::count(&db, id).await.unwrap(), 0);
@@ -357,12 +370,16 @@ async fn release(db: &DatabaseConnection, id: Uuid, report_id: Uuid) {
     };
     holds::settle(db, &[released], now()).await.unwrap();
     let decider = holds::Decider {
-        user_id: "admin",
-        email: "admin@vaultai.eu",
-        request_id: "request",
+        author: Author {
+            admin_user_id: Some("admin".to_owned()),
+            api_key_id: None,
+            client_address: None,
+            request_id: "request".to_owned(),
+        },
+        admin_email: Some("admin@vaultai.eu".to_owned()),
     };
     let row = [(Ids::random().next(), report_id)];
-    holds::record(db, id, &row, Decision::Released, decider, now())
+    holds::record(db, id, &row, Decision::Released, &decider, now())
         .await
         .unwrap();
 }
@@ -390,6 +407,8 @@ async fn what_was_released_is_held_no_more_and_may_have_missed_its_invoice() {
     held.hold = Some(Hold {
         reason: HoldReason::CountJump,
         message: "It reports 5 users after 500.".to_owned(),
+        compared_with: json!({"baseline_user_count": 500, "limit_user_count": 50}),
+        cause: "1/64 to 1/128".to_owned(),
     });
     let (report_id, at) = (held.id, held.report.reported_at);
     reports::insert_new(&db, &[held]).await.unwrap();

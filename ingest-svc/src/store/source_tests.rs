@@ -42,6 +42,8 @@ async fn record(db: &DatabaseConnection, report: Report, known: bool, held: bool
     new.hold = held.then(|| Hold {
         reason: HoldReason::NewNetwork,
         message: "It is held.".to_owned(),
+        compared_with: serde_json::json!({"source_network": "203.0.113.0/24"}),
+        cause: "203.0.113.0/24".to_owned(),
     });
     let id = new.id;
     assert_eq!(reports::insert_new(db, &[new]).await.unwrap(), [id]);

@@ -3,7 +3,7 @@
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 
-use super::{holds::ends_before, sql};
+use super::{baselines::counts, holds::ends_before, sql};
 
 /// How many organizations are silent, how many reports are held, refused and queued. What is counted
 /// is what an index holds of these, whatever the number of organizations.
@@ -98,15 +98,16 @@ pub(crate) async fn count_day(
     now: DateTime<Utc>,
 ) -> Result<(), DbErr> {
     const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtext('usage_days'))";
-    const COUNT_DAY: &str = "
-        INSERT INTO usage_days AS d (day, user_count, organization_count, counted_at)
+    const COUNT_DAY: &str = concat!(
+        "INSERT INTO usage_days AS d (day, user_count, organization_count, counted_at)
         SELECT $1::date, coalesce(sum(user_count), 0), count(*), $4
-        FROM (SELECT DISTINCT ON (organization_id) user_count FROM usage_reports
-            WHERE reported_at >= $2 AND reported_at < $3 AND NOT (hold_reason IS NOT NULL
-                AND delivery_state IN ('held', 'waiting', 'not_billed'))
-            ORDER BY organization_id, reported_at DESC, id DESC) latest
+        FROM (SELECT DISTINCT ON (organization_id) user_count FROM usage_reports u
+            WHERE reported_at >= $2 AND reported_at < $3 AND ",
+        counts!(),
+        " ORDER BY organization_id, reported_at DESC, id DESC) latest
         ON CONFLICT (day) DO UPDATE SET user_count = excluded.user_count,
-            organization_count = excluded.organization_count, counted_at = excluded.counted_at";
+            organization_count = excluded.organization_count, counted_at = excluded.counted_at"
+    );
     const COUNT_ALL: &str = "
         INSERT INTO usage_total (user_count, unsigned_organization_count, counted_at)
         SELECT coalesce(sum(baseline_user_count) FILTER (WHERE baseline_reported_at >= $1), 0),

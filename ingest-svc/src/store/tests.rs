@@ -62,6 +62,7 @@ pub(super) fn new_report(id: Uuid, report: Report, state: DeliveryState) -> NewR
         first_attempt_at: first_attempt_at(report.reported_at, now()),
         hold: None,
         makes_network_known: true,
+        low: None,
         report,
     }
 }

@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 
 use crate::{Parts, app};
 
+mod baselines;
 mod days;
 mod feed;
 mod metrics;
@@ -48,6 +49,12 @@ pub(crate) fn spawn_all(parts: &Parts, reconcile_interval: TimeDelta, life: &Lif
         async move { app::drain(&parts).await }
     });
     life.spawn_worker("drain", drain);
+    let deciding = parts.clone();
+    let decide = work(life.clone(), Arc::default(), move || {
+        let parts = deciding.clone();
+        async move { app::decide_groups(&parts).await }
+    });
+    life.spawn_worker("hold groups", decide);
     let telling = parts.clone();
     let tell = work(life.clone(), Arc::default(), move || {
         let parts = telling.clone();
@@ -64,6 +71,7 @@ pub(crate) fn spawn_all(parts: &Parts, reconcile_interval: TimeDelta, life: &Lif
     life.spawn_worker("sources", sources::run(parts.clone(), life.clone()));
     life.spawn_worker("feed", feed::follow(parts.clone(), life.clone()));
     life.spawn_worker("metrics", metrics::run(parts.clone(), life.clone()));
+    life.spawn_worker("baselines", baselines::run(parts.clone(), life.clone()));
     life.spawn_worker("days", days::run(parts.clone(), life.clone()));
     let reconciliation = reconciliation::run(parts.clone(), reconcile_interval, life.clone());
     life.spawn_worker("reconciliation", reconciliation);

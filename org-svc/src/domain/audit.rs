@@ -34,7 +34,7 @@ pub(crate) struct Told {
     pub(crate) occurred_at: DateTime<Utc>,
     pub(crate) action: &'static str,
     pub(crate) organization_id: OrganizationId,
-    /// None for what an instance did.
+    /// None for what no admin did.
     pub(crate) admin_user_id: Option<UserId>,
     pub(crate) api_key_id: Option<Uuid>,
     pub(crate) client_address: Option<IpAddr>,
@@ -43,9 +43,12 @@ pub(crate) struct Told {
     pub(crate) after: Json,
 }
 
+/// Also done by the configuration, where a rule is switched off.
+const RELEASED: &str = "held_reports.released";
+
 /// What another service may tell of.
 const TOLD_ACTIONS: [&str; 9] = [
-    "held_reports.released",
+    RELEASED,
     "held_reports.discarded",
     "report.retried",
     "report.replaced",
@@ -55,8 +58,9 @@ const TOLD_ACTIONS: [&str; 9] = [
     "signing_key.replaced",
     "signing_key.reset",
 ];
-/// Those of them that an instance does by what it reports: no admin acts.
-const INSTANCE_ACTIONS: [&str; 2] = ["signing_key.pinned", "signing_key.replaced"];
+/// Those of them that may be done without an admin: by an instance, with what it reports, or by the
+/// configuration.
+const ACTIONS_WITHOUT_ADMIN: [&str; 3] = [RELEASED, "signing_key.pinned", "signing_key.replaced"];
 
 /// The action of a change that another service tells of.
 pub(crate) fn parse_told_action(text: &str) -> Result<&'static str, &'static str> {
@@ -64,9 +68,9 @@ pub(crate) fn parse_told_action(text: &str) -> Result<&'static str, &'static str
     known.ok_or("It is not known.")
 }
 
-/// Whether an instance does this, and no admin.
-pub(crate) fn is_of_instances(action: &str) -> bool {
-    INSTANCE_ACTIONS.contains(&action)
+/// Whether this may be done without an admin.
+pub(crate) fn may_be_nobodys(action: &str) -> bool {
+    ACTIONS_WITHOUT_ADMIN.contains(&action)
 }
 
 /// Whose changes are picked.

@@ -47,10 +47,12 @@ pub(crate) enum NoticeKind {
     FindingOpened,
     /// Somebody tries passwords at an account.
     SignInBurst,
+    /// The counts of an organization are below half of what they were.
+    CountLow,
 }
 
 impl NoticeKind {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::OrganizationsPending,
         Self::OperationRefused,
         Self::SubscriptionStatusChanged,
@@ -61,6 +63,7 @@ impl NoticeKind {
         Self::DeliveryRefused,
         Self::FindingOpened,
         Self::SignInBurst,
+        Self::CountLow,
     ];
 
     /// The word on the wire and in the table.
@@ -76,6 +79,7 @@ impl NoticeKind {
             Self::DeliveryRefused => "delivery.refused",
             Self::FindingOpened => "finding.opened",
             Self::SignInBurst => "sign_in.burst",
+            Self::CountLow => "count.low",
         }
     }
 
@@ -87,7 +91,8 @@ impl NoticeKind {
             | Self::ReportConflict
             | Self::HoldEnding
             | Self::DeliveryRefused
-            | Self::FindingOpened => true,
+            | Self::FindingOpened
+            | Self::CountLow => true,
             Self::OrganizationsPending
             | Self::OperationRefused
             | Self::SubscriptionStatusChanged
@@ -219,7 +224,8 @@ impl About {
             | NoticeKind::HoldEnding
             | NoticeKind::DeliveryRefused
             | NoticeKind::FindingOpened
-            | NoticeKind::SignInBurst => Ok(Self::One(OrganizationId::parse(id)?, facts)),
+            | NoticeKind::SignInBurst
+            | NoticeKind::CountLow => Ok(Self::One(OrganizationId::parse(id)?, facts)),
         }
     }
 

@@ -16,7 +16,7 @@ use crate::{
         record_audit_events::{EVENTS_MAX, record_audit_events},
     },
     domain::{
-        audit::{Actor, AuditFilter, Told, is_of_instances, parse_action, parse_told_action},
+        audit::{Actor, AuditFilter, Told, may_be_nobodys, parse_action, parse_told_action},
         keyset::Keyset,
         notice::parse_facts,
         organization::OrganizationId,
@@ -106,7 +106,7 @@ fn told(event: proto::AuditEventToRecord) -> Result<Told, Fault> {
     let organization = door.check("organization_id", OrganizationId::parse(&organization_id));
     let admin = match Actor::parse(&admin_user_id) {
         Ok(Some(Actor::Id(id))) => Ok(Some(id)),
-        Ok(None) if action.is_some_and(is_of_instances) => Ok(None),
+        Ok(None) if action.is_some_and(may_be_nobodys) => Ok(None),
         _ => Err("It is no user id."),
     };
     let admin = door.check("admin_user_id", admin);

@@ -37,7 +37,7 @@ pub(in crate::dashboard) const ACTIONS: [&str; 29] = [
 ];
 
 /// What a notice tells of, as a word of the contract.
-pub(in crate::dashboard) const NOTICE_KINDS: [&str; 10] = [
+pub(in crate::dashboard) const NOTICE_KINDS: [&str; 11] = [
     "organizations.pending",
     "operation.refused",
     "subscription.status_changed",
@@ -48,6 +48,7 @@ pub(in crate::dashboard) const NOTICE_KINDS: [&str; 10] = [
     "delivery.refused",
     "finding.opened",
     "sign_in.burst",
+    "count.low",
 ];
 
 /// Every sentence and word of the pages. A language that lacks one does not compile.
@@ -298,6 +299,16 @@ pub(in crate::dashboard) struct Messages {
     pub(in crate::dashboard) hold_network: &'static str,
     pub(in crate::dashboard) hold_unsigned: &'static str,
     pub(in crate::dashboard) hold_key: &'static str,
+    pub(in crate::dashboard) hold_limit: &'static str,
+    pub(in crate::dashboard) instead_of: &'static str,
+    pub(in crate::dashboard) count_low: &'static str,
+    pub(in crate::dashboard) groups_title: &'static str,
+    pub(in crate::dashboard) groups_intro: &'static str,
+    pub(in crate::dashboard) group_cause: &'static str,
+    pub(in crate::dashboard) group_organizations: &'static str,
+    pub(in crate::dashboard) group_decide: &'static str,
+    pub(in crate::dashboard) by_configuration: &'static str,
+    pub(in crate::dashboard) baseline_of: &'static str,
     pub(in crate::dashboard) counted_before: &'static str,
     pub(in crate::dashboard) decide_until: &'static str,
     pub(in crate::dashboard) release: &'static str,
