@@ -228,23 +228,27 @@ async fn the_cron_is_guarded_and_reports_every_organization() {
     database.drop_database().await;
 }
 
+/// The answers that are still to be given.
+type Answers = Arc<Mutex<Vec<(u16, Value)>>>;
+
+/// Takes note of the body and gives the next answer; the last one again and again.
+async fn answer_in_turn(
+    State((bodies, answers)): State<(Bodies, Answers)>,
+    Json(body): Json<Value>,
+) -> (axum::http::StatusCode, Json<Value>) {
+    bodies.lock().unwrap().push(body);
+    let mut answers = answers.lock().unwrap();
+    let (status, answer) = if answers.len() > 1 {
+        answers.remove(0)
+    } else {
+        answers.first().unwrap().clone()
+    };
+    (status.try_into().unwrap(), Json(answer))
+}
+
 /// A billing service that is away first, then asks for a day and records.
 #[tokio::test]
 async fn what_was_counted_is_reported_later_and_gaps_are_filled_with_it() {
-    type Answers = Arc<Mutex<Vec<(u16, Value)>>>;
-    async fn answer(
-        State((bodies, answers)): State<(Bodies, Answers)>,
-        Json(body): Json<Value>,
-    ) -> (axum::http::StatusCode, Json<Value>) {
-        bodies.lock().unwrap().push(body);
-        let mut answers = answers.lock().unwrap();
-        let (status, answer) = if answers.len() > 1 {
-            answers.remove(0)
-        } else {
-            answers[0].clone()
-        };
-        (status.try_into().unwrap(), Json(answer))
-    }
     let database = TestDatabase::create().await;
     let store = OrganizationStore::open(&database.url).await.unwrap();
     store.add_first("Acme Corp", 45).await.unwrap();
@@ -255,7 +259,7 @@ async fn what_was_counted_is_reported_later_and_gaps_are_filled_with_it() {
         });
         (200, answer)
     };
-    let now = chrono::Utc::now();
+    let now = instance_sim::now();
     let days_ago = |days| now - chrono::TimeDelta::days(days);
     let day = |days| days_ago(days).date_naive().to_string();
     store.store_counts(days_ago(3)).await.unwrap();
@@ -272,7 +276,7 @@ async fn what_was_counted_is_reported_later_and_gaps_are_filled_with_it() {
         recorded(json!([day(2)])),
     ]));
     let router = Router::new()
-        .route("/api/usage-report", post(answer))
+        .route("/api/usage-report", post(answer_in_turn))
         .with_state((bodies.clone(), answers));
     let billing = listen(router).await;
     let policy = RetryPolicy {
