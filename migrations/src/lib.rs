@@ -87,6 +87,7 @@ const FILES: &[SqlFile] = sql_files![
     "0034_report_source_index",
     "0035_signing_keys",
     "0039_sign_in_budgets",
+    "0041_change_customers_last",
 ];
 
 /// The text of every migration, in order: by it a test tells whether a migrated database that it may

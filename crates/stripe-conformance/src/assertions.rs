@@ -98,6 +98,10 @@ assertions! {
         "401 is our fault: no organization's link or usage is refused for it";
     EVERYWHERE, errors::answers_carry_a_request_id,
         "support: each stored call and each refusal names Stripe's request";
+    EVERYWHERE, errors::a_second_currency_is_refused,
+        "links: a customer that is billed in another currency is a refusal, and stays as it was";
+    EVERYWHERE, errors::a_customer_without_an_address_is_refused,
+        "links: a customer without an e-mail address gets it before the subscription, every other one after it";
     EVERYWHERE, trial::a_trial_turns_active_without_a_payment_method,
         "statuses: with `send_invoice` a trial ends as active, and not paused or canceled";
     EVERYWHERE, trial::usage_of_the_trial_is_not_billed_and_the_first_paid_day_is,

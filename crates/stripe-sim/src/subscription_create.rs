@@ -257,6 +257,27 @@ fn check_payment(wanted: &Wanted, prices: &[(&Price, &Recurring)]) -> Result<(),
     }
 }
 
+/// A customer is billed in one currency at a time.
+fn check_currency(world: &World, customer: &str, currency: &str) -> Result<(), Refusal> {
+    let mut all = world.subscriptions.of_customer(customer).into_iter();
+    let other = all.find_map(|position| {
+        let subscription = world.subscriptions.at(position)?;
+        let is_other = !subscription.status.is_final() && subscription.currency != currency;
+        is_other.then_some(&subscription.currency)
+    });
+    match other {
+        Some(other) => Err(Refusal::refused(
+            None,
+            None,
+            format!(
+                "You cannot combine currencies on a single customer. This customer has an active \
+                 subscription, subscription schedule, discount, quote, or invoice item with currency {other}."
+            ),
+        )),
+        None => Ok(()),
+    }
+}
+
 /// An anchor given by hand may only shorten the first period.
 fn check_anchor(wanted: &Wanted, prices: &[(&Price, &Recurring)], now: i64) -> Result<(), Refusal> {
     let too_late = |anchor: i64| {
@@ -375,11 +396,12 @@ pub(crate) fn create(mut call: Call<'_>) -> Answer {
         .billing_cycle_anchor
         .or(wanted.trial_end)
         .unwrap_or(now);
-    let items = first_items(call.ids, &mut wanted, &prices, anchor, now);
     let currency = prices
         .first()
         .map(|(price, _)| price.currency.clone())
         .unwrap_or_default();
+    check_currency(world, &wanted.customer, &currency)?;
+    let items = first_items(call.ids, &mut wanted, &prices, anchor, now);
     let id = call.ids.subscription();
     let customer = world.customers.get_mut(&wanted.customer);
     let test_clock = customer.and_then(|customer| {

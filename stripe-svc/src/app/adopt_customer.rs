@@ -1,19 +1,20 @@
 //! A customer in Stripe that an admin chose for a link, in place of a new one.
 //!
-//! What it may not be is found out before it is changed. Whose it is, is decided under a lock and
-//! together with the stored call: from then on, until that call has ended, the customer is taken.
+//! Who owns the customer is decided under a lock, together with the stored call that will change it.
+//! From then on, until that call has ended, nobody else can adopt the customer.
 
 use billing_kit::Fault;
 use billing_kit_db::db_fault;
 use sea_orm::TransactionTrait;
 
 use crate::{
-    app::App,
+    app::{App, existing_customer::exists},
     domain::{call::Call, ids::CustomerId, refusal::Refusal},
     store::{calls, customers},
 };
 
-/// Stores the call that adopts a customer, to be sent afterwards; or says why it cannot be adopted.
+/// Stores the call that adopts a customer, to be sent when it has the subscription; or says why it
+/// cannot be adopted.
 ///
 /// # Errors
 /// Stripe or the database did not say.
@@ -34,7 +35,7 @@ pub(super) async fn adopt_customer(
     {
         return Ok(Err(taken()));
     }
-    if is_gone(app, customer).await? {
+    if !exists(app, customer).await? {
         let message = format!("The customer {customer} is not in Stripe, or was deleted there.");
         return Ok(Err(Refusal::ours("resource_missing", message)));
     }
@@ -76,12 +77,4 @@ pub(super) async fn already_billed(
         );
         Refusal::ours("customer_has_subscription", message)
     }))
-}
-
-async fn is_gone(app: &App, customer: &CustomerId) -> Result<bool, Fault> {
-    match app.stripe.is_customer_deleted(customer).await {
-        Ok(is_deleted) => Ok(is_deleted),
-        Err(unknown) if unknown.code == "resource_missing" => Ok(true),
-        Err(unknown) => Err(unknown.into()),
-    }
 }

@@ -26,7 +26,7 @@ use serde_json::Value;
 use crate::{
     app::App,
     domain::{
-        call::{Call, CallRequest, CallState, NextMove, Step, next_key},
+        call::{Call, CallState, NextMove, Step, next_key},
         ids::CustomerId,
         refusal::Refusal,
         subscription::FetchTicket,
@@ -190,6 +190,7 @@ async fn settle_success(
         Step::CreateSubscription => keep_created(&transaction, &response, now).await?,
         // Whoever changes a subscription looks at it afterwards.
         Step::UpdateCustomer
+        | Step::RestoreCustomer
         | Step::UpdateSubscription
         | Step::CancelAtPeriodEnd
         | Step::CancelNow => {}
@@ -225,12 +226,6 @@ async fn keep_created(
 }
 
 async fn store_refusal(app: &App, call: &Call, refusal: Refusal) -> Result<(), Fault> {
-    if is_update(call) && refusal.is_resource_missing() {
-        // The customer of the earlier operation was deleted in Stripe. It did nothing, so this call
-        // can become the creation of a new one.
-        let request = CallRequest::new("/customers", call.request.form.clone());
-        return start_over(app, call, &request).await;
-    }
     if call.step == Step::CancelNow && refusal.is_resource_missing() {
         // It ended already: by an earlier attempt of ours as a rule.
         if let Some(reply) = ended_subscription(app, call).await? {
@@ -250,11 +245,6 @@ async fn store_refusal(app: &App, call: &Call, refusal: Refusal) -> Result<(), F
         .map_err(db_fault)
 }
 
-/// Whether the call brings an existing customer up to date. To do so twice is the same as once.
-fn is_update(call: &Call) -> bool {
-    call.step == Step::CreateCustomer && call.request.path != "/customers"
-}
-
 /// The subscription that a call is about, where it has ended; `None` too where there is none.
 async fn ended_subscription(app: &App, call: &Call) -> Result<Option<Reply>, Unknown> {
     let reply = match app.stripe.retrieve(&call.request.path).await {
@@ -269,14 +259,14 @@ async fn ended_subscription(app: &App, call: &Call) -> Result<Option<Reply>, Unk
         .then_some(reply))
 }
 
-async fn start_over(app: &App, call: &Call, request: &CallRequest) -> Result<(), Fault> {
+async fn start_over(app: &App, call: &Call) -> Result<(), Fault> {
     let key = next_key(call.step, call.id, app.ids.next());
     tracing::warn!(
         operation_id = %call.operation_id,
         step = call.step.as_str(),
         "a call is sent under a fresh key: under its first nothing was done"
     );
-    calls::start_over(&app.db, call, &key, request)
+    calls::start_over(&app.db, call, &key)
         .await
         .map_err(db_fault)
 }
@@ -285,11 +275,12 @@ async fn start_over(app: &App, call: &Call, request: &CallRequest) -> Result<(),
 async fn settle_by_look_up(app: &App, call: &Call) -> Result<(), Fault> {
     let value = |name| call.request.value(name).unwrap_or_default();
     let found = match call.step {
-        Step::CreateCustomer if is_update(call) => None,
         // To do it twice is the same as once, and no other operation came in between: an
         // organization has one at a time.
+        Step::CreateCustomer if call.changed_customer().is_some() => None,
         Step::AdoptCustomer
         | Step::UpdateCustomer
+        | Step::RestoreCustomer
         | Step::UpdateSubscription
         | Step::CancelAtPeriodEnd => None,
         Step::CancelNow => {
@@ -315,6 +306,6 @@ async fn settle_by_look_up(app: &App, call: &Call) -> Result<(), Fault> {
             let reply = app.stripe.retrieve(&path).await?;
             store_success(app, call, &reply).await
         }
-        None => start_over(app, call, &call.request).await,
+        None => start_over(app, call).await,
     }
 }

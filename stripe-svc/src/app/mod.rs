@@ -11,6 +11,7 @@ pub(crate) mod change_catalog;
 mod change_subscription;
 pub(crate) mod create_portal_session;
 mod customer_gates;
+mod existing_customer;
 mod find_price;
 pub(crate) mod get_usage_summaries;
 pub(crate) mod list_invoiced_usage;

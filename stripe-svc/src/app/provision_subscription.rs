@@ -7,13 +7,14 @@ use chrono::DateTime;
 use crate::{
     app::{
         App,
-        adopt_customer::{adopt_customer, already_billed},
+        adopt_customer::adopt_customer,
         carry_out::{Ended, carry_out},
+        existing_customer,
         find_price::find_price,
     },
     domain::{
         call::{Call, CallRequest, CallState, Step, first_key},
-        ids::{CallId, CustomerId},
+        ids::{CallId, CustomerId, SubscriptionId},
         provision::{Provision, ProvisionOutcome, Provisioned},
         refusal::Refusal,
         terms::SubscriptionStatus,
@@ -47,8 +48,8 @@ pub(crate) async fn provision_subscription(
     }
     // A gap in the catalog is found before anything is made in Stripe.
     let price = find_price(app, terms.plan_type, terms.deployment_type).await?;
-    let stored = of_step(Step::AdoptCustomer).or_else(|| of_step(Step::CreateCustomer));
-    let customer_call = match (stored, &price) {
+    let known = of_step(Step::AdoptCustomer).or_else(|| of_step(Step::CreateCustomer));
+    let customer_call = match (known, &price) {
         (Some(call), _) => Ok(call),
         (None, Ok(_)) => customer_call(app, &terms).await?,
         (None, Err(refusal)) => Err(refusal.clone()),
@@ -57,18 +58,23 @@ pub(crate) async fn provision_subscription(
         Ok(call) => call,
         Err(refusal) => return refuse(app, &terms, refusal).await,
     };
-    let is_reused = customer_call.request.path != "/customers";
-    let customer = match carry_out(app, customer_call).await? {
-        Ended::Succeeded { object_id, .. } => CustomerId::new(object_id),
-        Ended::Refused(refusal) => return Ok(ProvisionOutcome::Refused(refusal)),
+    let existing = customer_call.changed_customer();
+    let customer = match existing {
+        Some(customer) => {
+            match existing_customer::prepare(app, &terms, &stored, &customer).await? {
+                Ok(()) => customer,
+                Err(refusal) => return refuse(app, &terms, refusal).await,
+            }
+        }
+        None => match carry_out(app, customer_call).await? {
+            Ended::Succeeded { object_id, .. } => CustomerId::new(object_id),
+            Ended::Refused(refusal) => return Ok(ProvisionOutcome::Refused(refusal)),
+        },
     };
     let price = match price {
         Ok(price) => price,
         Err(refusal) => return refuse(app, &terms, refusal).await,
     };
-    if is_reused && let Some(refusal) = already_billed(app, &customer).await? {
-        return refuse(app, &terms, refusal).await;
-    }
     let days_until_due = app.catalog.days_until_due;
     let request = subscriptions::create_request(&terms, &customer, &price, days_until_due);
     let call = store(
@@ -84,7 +90,7 @@ pub(crate) async fn provision_subscription(
 
 /// Stores the call that sees to the customer: the one that the admin chose, which may be refused; else
 /// the one that an earlier operation of the organization left, or a new one. Each gets this operation's
-/// name and e-mail address.
+/// name and e-mail address: a new one at once, another when it has the subscription.
 async fn customer_call(app: &App, terms: &Provision) -> Result<Result<Call, Refusal>, Fault> {
     if let Some(customer) = &terms.adopt {
         let request = customer_requests::update_request(customer, terms);
@@ -95,8 +101,10 @@ async fn customer_call(app: &App, terms: &Provision) -> Result<Result<Call, Refu
         .await
         .map_err(db_fault)?;
     let request = match known {
-        Some(customer) => customer_requests::update_request(&customer, terms),
-        None => customer_requests::create_request(terms),
+        Some(customer) if existing_customer::exists(app, &customer).await? => {
+            customer_requests::update_request(&customer, terms)
+        }
+        Some(_) | None => customer_requests::create_request(terms),
     };
     let call = store(app, terms, Step::CreateCustomer, request, CallState::Open).await?;
     Ok(Ok(call))
@@ -114,7 +122,11 @@ async fn refuse(app: &App, terms: &Provision, refusal: Refusal) -> Result<Provis
     finish(app, terms, call).await
 }
 
-async fn store(
+/// Stores a call of the operation, to be carried out afterwards. Where the step has one, that one stays.
+///
+/// # Errors
+/// The database did not say.
+pub(super) async fn store(
     app: &App,
     terms: &Provision,
     step: Step,
@@ -148,13 +160,22 @@ fn new_call(
     }
 }
 
-/// Carries the subscription's call out and tells what came of it.
+/// Carries the subscription's call out, does with a customer that was there before what follows from
+/// it, and tells what came of it.
 async fn finish(app: &App, terms: &Provision, call: Call) -> Result<ProvisionOutcome, Fault> {
     match carry_out(app, call).await? {
-        Ended::Succeeded { response, .. } => {
-            provisioned(&response).map(ProvisionOutcome::Provisioned)
+        Ended::Succeeded {
+            object_id,
+            response,
+        } => {
+            let subscription = SubscriptionId::new(object_id);
+            match existing_customer::change(app, terms, &subscription).await? {
+                Some(refusal) => Ok(ProvisionOutcome::Refused(refusal)),
+                None => provisioned(&response).map(ProvisionOutcome::Provisioned),
+            }
         }
         Ended::Refused(refusal) => {
+            existing_customer::leave(app, terms, &refusal).await?;
             if let Some(price) = app.catalog.price(terms.plan_type, terms.deployment_type) {
                 app.stripe.forget_price(&price.lookup_key);
             }
@@ -187,13 +208,15 @@ fn provisioned(response: &serde_json::Value) -> Result<Provisioned, Fault> {
 /// sent other terms under this operation would take the answer for one to those.
 fn same_operation(call: &Call, terms: &Provision) -> Result<(), Fault> {
     let form = |name| call.request.value(name);
+    // It takes an address away: that is none of the terms.
+    let is_restore = call.step == Step::RestoreCustomer;
     let differs = |name, wanted: &str| form(name).is_some_and(|stored| stored != wanted);
     let trial = terms.trial_days.days().map(|days| days.to_string());
     let is_sent_subscription = form(PRICE).is_some();
     let trial_differs = is_sent_subscription && form("trial_period_days") != trial.as_deref();
     if call.organization_id != terms.organization_id
         || differs("name", &terms.organization_name)
-        || differs("email", &terms.admin_email)
+        || (!is_restore && differs("email", &terms.admin_email))
         || trial_differs
         || shows_other_customer(call, terms)
     {
@@ -218,6 +241,7 @@ fn shows_other_customer(call: &Call, terms: &Provision) -> bool {
             (adopted.is_some() || !is_sent) && stored != adopted
         }
         Step::UpdateCustomer
+        | Step::RestoreCustomer
         | Step::UpdateSubscription
         | Step::CancelAtPeriodEnd
         | Step::CancelNow => false,

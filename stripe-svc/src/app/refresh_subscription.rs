@@ -66,7 +66,7 @@ async fn ended(app: &App, id: &SubscriptionId) -> Result<Subscription, Trouble> 
     };
     let known = subscriptions::get(&app.db, id).await?;
     let known = known.ok_or_else(missing)?.subscription;
-    if !app.stripe.is_customer_deleted(&known.customer_id).await? {
+    if app.stripe.customer(&known.customer_id).await?.is_some() {
         return Err(missing().into());
     }
     Ok(end_with_customer(known, &app.clock))

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
 
 use crate::domain::{
-    ids::{CallId, IdempotencyKey, OperationId, OrganizationId},
+    ids::{CallId, CustomerId, IdempotencyKey, OperationId, OrganizationId},
     refusal::Refusal,
 };
 
@@ -28,10 +28,13 @@ pub(crate) enum Step {
     /// brings the one that an earlier operation left up to date.
     CreateCustomer,
     /// Brings the customer that an admin chose to the operation's terms, and makes it the organization's.
+    /// It is stored before the subscription, so that nobody else adopts the customer, and sent after it.
     AdoptCustomer,
     CreateSubscription,
     /// Changes the address that a customer's invoices go to.
     UpdateCustomer,
+    /// Takes back the address that a link gave a customer who had none: its subscription was refused.
+    RestoreCustomer,
     /// Changes the price of a subscription's item.
     UpdateSubscription,
     CancelAtPeriodEnd,
@@ -39,11 +42,12 @@ pub(crate) enum Step {
 }
 
 impl Step {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::CreateCustomer,
         Self::AdoptCustomer,
         Self::CreateSubscription,
         Self::UpdateCustomer,
+        Self::RestoreCustomer,
         Self::UpdateSubscription,
         Self::CancelAtPeriodEnd,
         Self::CancelNow,
@@ -55,6 +59,7 @@ impl Step {
             Self::AdoptCustomer => "adopt_customer",
             Self::CreateSubscription => "create_subscription",
             Self::UpdateCustomer => "update_customer",
+            Self::RestoreCustomer => "restore_customer",
             Self::UpdateSubscription => "update_subscription",
             Self::CancelAtPeriodEnd => "cancel_at_period_end",
             Self::CancelNow => "cancel_now",
@@ -74,6 +79,7 @@ impl Step {
             | Self::AdoptCustomer
             | Self::CreateSubscription
             | Self::UpdateCustomer
+            | Self::RestoreCustomer
             | Self::UpdateSubscription
             | Self::CancelAtPeriodEnd => false,
         }
@@ -173,6 +179,12 @@ impl Call {
         } else {
             NextMove::Wait
         }
+    }
+
+    /// The customer that is there already and that this call changes; none where it makes one.
+    pub(crate) fn changed_customer(&self) -> Option<CustomerId> {
+        let id = self.request.path.strip_prefix("/customers/");
+        id.map(CustomerId::new)
     }
 
     /// Whether the failure that Stripe saved under this call's key has stood long enough.

@@ -260,24 +260,20 @@ pub(crate) async fn note_unknown(
     db.execute_raw(sql(NOTE_UNKNOWN, values)).await.map(drop)
 }
 
-/// Gives an open call another key, and perhaps another request, as if it had never been sent: only
-/// where it is known that under the old key nothing was done and nothing can be done any more. Where
+/// Gives an open call another key, as if it had never been sent: only where it is known that under the old key nothing was done and nothing can be done any more. Where
 /// somebody else settled it or did the same meanwhile, nothing changes.
 pub(crate) async fn start_over(
     db: &impl ConnectionTrait,
     call: &Call,
     key: &IdempotencyKey,
-    request: &CallRequest,
 ) -> Result<(), DbErr> {
     const START_OVER: &str = "
-        UPDATE stripe_calls SET idempotency_key = $3, params = $4,
-            first_sent_at = NULL, last_sent_at = NULL
+        UPDATE stripe_calls SET idempotency_key = $3, first_sent_at = NULL, last_sent_at = NULL
         WHERE id = $1 AND state = 'open' AND idempotency_key = $2";
     let values = [
         call.id.0.into(),
         call.key.as_str().into(),
         key.as_str().into(),
-        request.to_params().into(),
     ];
     db.execute_raw(sql(START_OVER, values)).await.map(drop)
 }

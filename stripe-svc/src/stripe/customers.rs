@@ -58,6 +58,11 @@ pub(crate) fn email_request(customer: &CustomerId, email: &str) -> CallRequest {
     to_stored(request.build())
 }
 
+/// The request that takes a customer's address away.
+pub(crate) fn no_email_request(customer: &CustomerId) -> CallRequest {
+    email_request(customer, "")
+}
+
 impl Stripe {
     /// The customer that an operation created, if it did.
     ///

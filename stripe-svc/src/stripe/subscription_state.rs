@@ -71,6 +71,13 @@ pub(crate) struct SubscriptionPage {
     pub(crate) next: Option<SubscriptionId>,
 }
 
+/// What we read of a customer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Customer {
+    /// Without one Stripe refuses a subscription whose invoices are sent.
+    pub(crate) has_email: bool,
+}
+
 impl Stripe {
     /// A subscription as it is now; `None` where Stripe has none of this id.
     ///
@@ -129,11 +136,11 @@ impl Stripe {
         })
     }
 
-    /// Whether a customer was deleted. One that Stripe never had is an error.
+    /// A customer as it is now; `None` where it was deleted. One that Stripe never had is an error.
     ///
     /// # Errors
     /// Stripe did not say.
-    pub(crate) async fn is_customer_deleted(&self, id: &CustomerId) -> Result<bool, Unknown> {
+    pub(crate) async fn customer(&self, id: &CustomerId) -> Result<Option<Customer>, Unknown> {
         let request = get(&format!("/customers/{id}"), &[]);
         match self
             .transport
@@ -142,7 +149,10 @@ impl Stripe {
         {
             Answer::Done(reply) => {
                 let customer = read_json(&reply.body)?;
-                Ok(customer.get("deleted").and_then(Value::as_bool) == Some(true))
+                let is_deleted = customer.get("deleted").and_then(Value::as_bool) == Some(true);
+                let email = customer.get("email").and_then(Value::as_str);
+                let has_email = email.is_some_and(|email| !email.is_empty());
+                Ok((!is_deleted).then_some(Customer { has_email }))
             }
             Answer::Refused { refusal, .. } => Err(ReadError::Refused(refusal).into()),
         }

@@ -79,6 +79,11 @@ pub(crate) fn cancel_now_request(subscription: &SubscriptionId) -> CallRequest {
     to_stored(request.build())
 }
 
+/// The request that ends a subscription at once of which nothing was used: there is nothing to invoice.
+pub(crate) fn cancel_unused_request(subscription: &SubscriptionId) -> CallRequest {
+    to_stored(CancelSubscription::new(subscription.as_str()).build())
+}
+
 /// A subscription, as far as it matters whether it bills a meter.
 #[derive(Debug, miniserde::Deserialize)]
 struct LiveSubscription {

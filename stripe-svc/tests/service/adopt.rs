@@ -67,35 +67,220 @@ async fn an_adopted_customer_is_used_in_place_of_a_new_one_and_gets_the_terms() 
     }
 }
 
+/// Has the customer pay in another currency already, as Stripe then refuses ours.
+async fn subscribe_in_dollars(world: &World, customer: &str) {
+    let product = world.stripe(Method::POST, "/v1/products", &[("name", "Other")]);
+    let product = product.await["id"].as_str().unwrap().to_owned();
+    let price = [
+        ("currency", "usd"),
+        ("unit_amount", "900"),
+        ("recurring[interval]", "month"),
+        ("product", &*product),
+    ];
+    let price = world.stripe(Method::POST, "/v1/prices", &price).await;
+    let email = [("email", "theirs@acme.example")];
+    let path = format!("/v1/customers/{customer}");
+    world.stripe(Method::POST, &path, &email).await;
+    let subscription = [
+        ("customer", customer),
+        ("items[0][price]", price["id"].as_str().unwrap()),
+        ("collection_method", "send_invoice"),
+        ("days_until_due", "30"),
+    ];
+    world
+        .stripe(Method::POST, "/v1/subscriptions", &subscription)
+        .await;
+}
+
+/// Paymenter#986: the name, address and metadata of the customer were changed, then Stripe refused the
+/// subscription, and the changes stayed.
 #[tokio::test]
-async fn the_organizations_customer_is_from_then_on_the_adopted_one() {
+async fn fm33_a_refused_link_leaves_the_adopted_customer_as_it_was() {
+    let world = World::start().await;
+    let service = world.service().await;
+    let chosen = world.customer().await;
+    subscribe_in_dollars(&world, &chosen).await;
+    let before = in_stripe(&world, &chosen).await;
+    let updates = world.calls(UPDATE_CUSTOMER);
+    let request = adopting(&chosen);
+    let refused = service.refused(&request).await;
+    assert!(refused.message.contains("currencies"), "{refused:?}");
+    assert_eq!(in_stripe(&world, &chosen).await, before);
+    assert_eq!(service.refused(&request).await, refused);
+    assert_eq!(world.calls(UPDATE_CUSTOMER), updates);
+    // It is nobody's: another organization may adopt it, and this one gets a customer of its own.
+    assert_eq!(owner_of(&world, &chosen).await, None);
+    let other = service.refused(&adopting(&chosen)).await;
+    assert!(other.message.contains("currencies"), "{other:?}");
+    let own = ProvisionSubscriptionRequest {
+        adopt_customer_id: String::new(),
+        ..another(&request)
+    };
+    let provisioned = service.provisioned(&own).await;
+    assert_ne!(provisioned.stripe_customer_id, chosen);
+    assert_open_calls(&world, 0).await;
+}
+
+/// The same of a customer that the organization had before: its next link may be refused, too.
+#[tokio::test]
+async fn fm33_a_refused_link_leaves_the_organizations_own_customer_as_it_was() {
+    let world = World::start().await;
+    let service = world.service().await;
+    let first = link();
+    let linked = service.provisioned(&first).await;
+    let path = format!("/v1/subscriptions/{}", linked.stripe_subscription_id);
+    world.stripe(Method::DELETE, &path, &[]).await;
+    subscribe_in_dollars(&world, &linked.stripe_customer_id).await;
+    let before = in_stripe(&world, &linked.stripe_customer_id).await;
+    let again = ProvisionSubscriptionRequest {
+        admin_email: "new@acme.example".to_owned(),
+        ..another(&first)
+    };
+    service.refused(&again).await;
+    assert_eq!(in_stripe(&world, &linked.stripe_customer_id).await, before);
+    assert_open_calls(&world, 0).await;
+}
+
+/// A subscription whose invoices are sent needs the address before; a refusal takes it away again.
+#[tokio::test]
+async fn fm33_a_customer_without_an_address_gets_one_and_loses_it_with_the_refusal() {
+    for refusal in [false, true] {
+        for lost in [
+            None,
+            Some(FaultEffect::TimeoutAfter { hang_ms: 50 }),
+            Some(FaultEffect::Respond(answer(500))),
+        ] {
+            let world = World::start().await;
+            let service = world.service().await;
+            let customer = world.stripe(Method::POST, "/v1/customers", &[("name", "A")]);
+            let chosen = customer.await["id"].as_str().unwrap().to_owned();
+            let before = in_stripe(&world, &chosen).await;
+            if let Some(effect) = lost {
+                world.fault(once(UPDATE_CUSTOMER, effect));
+            }
+            let request = adopting(&chosen);
+            if refusal {
+                world.fault(once("POST /v1/subscriptions", FaultEffect::Respond(no())));
+                service.refused(&request).await;
+                assert_eq!(in_stripe(&world, &chosen).await, before);
+            } else {
+                service.provisioned(&request).await;
+                let (customer, _) = world.one_of_each();
+                assert_eq!(customer["email"], "billing@acme.example");
+                assert_eq!(customer["name"], "Acme Corp");
+            }
+            assert_open_calls(&world, 0).await;
+        }
+    }
+}
+
+/// Stripe refuses the change of the customer, after the subscription was made: it is canceled.
+#[tokio::test]
+async fn fm33_a_customer_that_cannot_be_changed_keeps_no_subscription() {
+    for lost in [None, Some(FaultEffect::TimeoutAfter { hang_ms: 50 })] {
+        let world = World::start().await;
+        let service = world.service().await;
+        let chosen = world.customer().await;
+        world.fault(once(UPDATE_CUSTOMER, FaultEffect::Respond(no())));
+        let before = in_stripe(&world, &chosen).await;
+        if let Some(effect) = lost {
+            world.fault(once("DELETE /v1/subscriptions/{id}", effect));
+        }
+        let request = adopting(&chosen);
+        let refused = service.refused(&request).await;
+        let (customer, subscription) = world.one_of_each();
+        assert_eq!(facts(&customer), facts(&before));
+        assert_eq!(subscription["status"], "canceled");
+        assert_eq!(world.sim.ledger().invoices.len(), 0);
+        assert_eq!(owner_of(&world, &chosen).await, None);
+        assert_eq!(service.refused(&request).await, refused);
+        assert_open_calls(&world, 0).await;
+    }
+}
+
+/// The process ends between the subscription and the change: the same operation resumes there.
+#[tokio::test]
+async fn fm33_a_link_that_was_cut_off_before_the_change_is_ended_by_the_next_replica() {
+    let world = World::start().await;
+    let service = world.service().await;
+    let chosen = world.customer().await;
+    let before = in_stripe(&world, &chosen).await;
+    world.fault(Fault::always(UPDATE_CUSTOMER, FaultEffect::Refuse));
+    let request = adopting(&chosen);
+    let status = service.provision(&request).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+    let (customer, subscription) = world.one_of_each();
+    assert_eq!(facts(&customer), facts(&before), "it is changed last");
+    service.kill();
+    world.sim.clear_faults();
+    // Past the time in which a key may be sent again.
+    world.advance(chrono::TimeDelta::hours(24));
+    let provisioned = world.service().await.provisioned(&request).await;
+    assert_eq!(subscription["id"], *provisioned.stripe_subscription_id);
+    let (customer, _) = world.one_of_each();
+    assert_eq!(customer["name"], "Acme Corp");
+    assert_eq!(
+        owner_of(&world, &chosen).await,
+        Some(request.organization_id)
+    );
+    assert_open_calls(&world, 0).await;
+}
+
+/// What a link changes of a customer. Its currency comes with a subscription, and nobody can change it.
+fn facts(customer: &Value) -> [&Value; 3] {
+    ["name", "email", "metadata"].map(|name| &customer[name])
+}
+
+async fn assert_open_calls(world: &World, count: i64) {
+    let row = world
+        .row("SELECT count(*) FROM stripe_calls WHERE state = 'open'")
+        .await;
+    assert_eq!(row.try_get_by_index::<i64>(0).unwrap(), count);
+}
+
+fn no() -> FaultResponse {
+    FaultResponse {
+        error: Some(json!({"type": "invalid_request_error", "message": "No."})),
+        ..answer(400)
+    }
+}
+
+#[tokio::test]
+async fn the_organizations_customer_is_the_adopted_one_once_the_link_is_made() {
     let world = World::start().await;
     let service = world.service().await;
     // The first operation left a customer of its own behind.
-    let no = FaultResponse {
-        error: Some(json!({"type": "invalid_request_error", "message": "No."})),
-        ..answer(400)
-    };
-    world.fault(once(
-        "POST /v1/subscriptions",
-        FaultEffect::Respond(no.clone()),
-    ));
+    world.fault(once("POST /v1/subscriptions", FaultEffect::Respond(no())));
     let first = link();
     service.refused(&first).await;
+    let own = world.sim.ledger().customers[0]["id"].clone();
 
     let chosen = world.customer().await;
-    let second = ProvisionSubscriptionRequest {
+    let adopting = ProvisionSubscriptionRequest {
         adopt_customer_id: chosen.clone(),
         ..another(&first)
     };
-    world.fault(once("POST /v1/subscriptions", FaultEffect::Respond(no)));
-    service.refused(&second).await;
-    let third = ProvisionSubscriptionRequest {
+    world.fault(once("POST /v1/subscriptions", FaultEffect::Respond(no())));
+    service.refused(&adopting).await;
+    let plain = |request| ProvisionSubscriptionRequest {
         adopt_customer_id: String::new(),
-        ..another(&first)
+        ..another(request)
     };
-    assert_eq!(service.provisioned(&third).await.stripe_customer_id, chosen);
+    // What was refused changed nothing.
+    let third = service.provisioned(&plain(&first)).await;
+    assert_eq!(third.stripe_customer_id, own.as_str().unwrap());
+    end(&world, &third.stripe_subscription_id).await;
+    let fourth = service.provisioned(&another(&adopting)).await;
+    assert_eq!(fourth.stripe_customer_id, chosen);
+    end(&world, &fourth.stripe_subscription_id).await;
+    let fifth = service.provisioned(&plain(&first)).await;
+    assert_eq!(fifth.stripe_customer_id, chosen);
     assert_eq!(world.sim.ledger().customers.len(), 2);
+}
+
+async fn end(world: &World, subscription: &str) {
+    let path = format!("/v1/subscriptions/{subscription}");
+    world.stripe(Method::DELETE, &path, &[]).await;
 }
 
 #[tokio::test]
@@ -174,8 +359,9 @@ async fn a_customer_that_is_not_there_is_refused_and_none_is_made() {
     assert_eq!(refused.code, "resource_missing");
     assert_eq!(service.refused(&request).await, refused);
     world.assert_faults_struck();
-    let ledger = world.sim.ledger();
-    assert!(ledger.subscriptions.is_empty());
+    let subscriptions = world.sim.ledger().subscriptions;
+    assert_eq!(subscriptions.len(), 1);
+    assert_eq!(subscriptions[0]["status"], "canceled");
     assert_eq!(world.calls("POST /v1/customers"), 2, "the test made two");
     // It has ended, so it keeps nobody else from it.
     service.provisioned(&adopting(&chosen)).await;

@@ -1,8 +1,9 @@
 //! Errors, as Stripe writes them and as we read them.
 
+use serde_json::Value;
 use stripe_svc::conformance::{Refused, Said};
 
-use crate::account::{Account, expect};
+use crate::account::{Account, expect, id_of};
 
 pub(crate) async fn what_is_not_there_is_resource_missing(account: &Account) -> anyhow::Result<()> {
     let path = "/v1/subscriptions/sub_conformance00";
@@ -32,6 +33,59 @@ pub(crate) async fn a_bad_parameter_is_named(account: &Account) -> anyhow::Resul
     refused(account, &bad_email, "email_invalid", "email").await?;
     let unknown = request.with("colour", "blue");
     refused(account, &unknown, "parameter_unknown", "colour").await
+}
+
+pub(crate) async fn a_second_currency_is_refused(account: &Account) -> anyhow::Result<()> {
+    let link = account.link("second-currency");
+    let customer = account.customer_of(&link).await?;
+    let path = format!("/v1/prices/{}", account.first_price);
+    let ours = account.get(&path, &[]).await?.done()?;
+    let product = ours.get("product").and_then(Value::as_str);
+    let price = [
+        ("currency", "usd"),
+        ("unit_amount", "900"),
+        ("recurring[interval]", "month"),
+        ("product", product.unwrap_or_default()),
+    ];
+    let price = id_of(&account.post("/v1/prices", &price).await?.done()?)?;
+    let form = [
+        ("customer", &*customer),
+        ("items[0][price]", &price),
+        ("collection_method", "send_invoice"),
+        ("days_until_due", "30"),
+    ];
+    account.post("/v1/subscriptions", &form).await?.done()?;
+    // Prices cannot be deleted.
+    let path = format!("/v1/prices/{price}");
+    account.post(&path, &[("active", "false")]).await?.done()?;
+    let ours = &account.ours;
+    let request = ours.subscription(&link, 0, &customer, &account.first_price);
+    match ours.send(&request, &account.fresh()).await {
+        Said::Refused(Refused { message, .. }) if message.contains("currenc") => Ok(()),
+        said @ (Said::Done(_) | Said::Refused(_) | Said::Unknown { .. }) => {
+            anyhow::bail!("expected a refusal that names the currencies, got {said:?}")
+        }
+    }
+}
+
+pub(crate) async fn a_customer_without_an_address_is_refused(
+    account: &Account,
+) -> anyhow::Result<()> {
+    let link = account.link("no-address");
+    let form = [
+        ("name", link.name.as_str()),
+        ("metadata[conformance_run]", account.run()),
+    ];
+    let customer = id_of(&account.post("/v1/customers", &form).await?.done()?)?;
+    account.made_customer(&customer);
+    let ours = &account.ours;
+    let request = ours.subscription(&link, 0, &customer, &account.first_price);
+    match ours.send(&request, &account.fresh()).await {
+        Said::Refused(Refused { message, .. }) if message.contains("email") => Ok(()),
+        said @ (Said::Done(_) | Said::Refused(_) | Said::Unknown { .. }) => {
+            anyhow::bail!("expected a refusal that names the address, got {said:?}")
+        }
+    }
 }
 
 async fn refused(

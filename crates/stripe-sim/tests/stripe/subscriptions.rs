@@ -329,3 +329,30 @@ async fn a_trial_is_moved_and_ended_early() {
         .unwrap();
     assert_eq!(ended["trial_end"], start);
 }
+
+#[tokio::test]
+async fn a_customer_has_subscriptions_of_one_currency_at_a_time() {
+    let (account, customer, price) = subscribable().await;
+    let product = account
+        .post("/v1/products", &[("name", "Other")])
+        .await
+        .ok();
+    let other = [
+        ("currency", "usd"),
+        ("unit_amount", "100"),
+        ("recurring[interval]", "month"),
+        ("product", &*id(&product)),
+    ];
+    let other = id(&account.post("/v1/prices", &other).await.ok());
+    let first = subscribe(&account, &customer, &other, &INVOICED).await;
+    let mut form = vec![("customer", &*customer), ("items[0][price]", &*price)];
+    form.extend(INVOICED);
+    let refused = account.post("/v1/subscriptions", &form).await;
+    let message = refused.refused(400, None, None);
+    assert!(message.contains("cannot combine currencies"), "{message}");
+    assert!(message.ends_with("with currency usd."), "{message}");
+    // Once the other one has ended, nothing speaks against it.
+    let path = format!("/v1/subscriptions/{}", id(&first));
+    account.delete(&path, &[]).await.ok();
+    subscribe(&account, &customer, &price, &INVOICED).await;
+}
