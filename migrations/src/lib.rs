@@ -88,6 +88,7 @@ const FILES: &[SqlFile] = sql_files![
     "0035_signing_keys",
     "0039_sign_in_budgets",
     "0041_change_customers_last",
+    "0042_collection_pause",
 ];
 
 /// The text of every migration, in order: by it a test tells whether a migrated database that it may

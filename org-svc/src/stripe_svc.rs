@@ -29,7 +29,7 @@ use crate::{
         change::{Cancel, Update},
         link::{Attempt, LinkOperation, LinkTerms, Provisioned, Refusal, Setback},
         organization::{
-            Organization, OrganizationId, StripeCustomerId, StripeSubscriptionId,
+            CollectionPause, Organization, OrganizationId, StripeCustomerId, StripeSubscriptionId,
             SubscriptionStatus,
         },
         subscription::SubscriptionState,
@@ -205,6 +205,7 @@ fn subscription_state(state: proto::SubscriptionState) -> Result<SubscriptionSta
         observe_time: _,
         version,
         invoiced_until_time,
+        collection_pause,
     } = state;
     let status = wire::subscription_status_from(subscription_status)
         .filter(|status| *status != SubscriptionStatus::Pending)
@@ -223,7 +224,25 @@ fn subscription_state(state: proto::SubscriptionState) -> Result<SubscriptionSta
         ended_at: time(end_time),
         invoiced_until: time(invoiced_until_time),
         customer_deleted,
+        collection_pause: collection_pause.map(pause).transpose()?,
         version,
+    })
+}
+
+fn pause(pause: billing_proto::common::v1::CollectionPause) -> Result<CollectionPause, Fault> {
+    let behavior = wire::pause_behavior_from(pause.behavior);
+    let since = pause
+        .first_seen_time
+        .as_ref()
+        .and_then(proto_time::from_proto);
+    let known = behavior.zip(since);
+    let (behavior, since) = known.ok_or_else(|| {
+        Fault::internal("a pause of collection came without what it is, or since")
+    })?;
+    Ok(CollectionPause {
+        behavior,
+        since,
+        resumes_at: pause.resume_time.as_ref().and_then(proto_time::from_proto),
     })
 }
 

@@ -4,7 +4,7 @@ use billing_proto::common::v1 as proto;
 
 use crate::domain::{
     change::CancelMode,
-    organization::{DeploymentType, PlanType, SubscriptionStatus},
+    organization::{DeploymentType, PauseBehavior, PlanType, SubscriptionStatus},
 };
 
 pub(crate) fn deployment_type(deployment: Option<DeploymentType>) -> proto::DeploymentType {
@@ -55,6 +55,24 @@ pub(crate) fn cancel_mode_from(value: i32) -> Option<CancelMode> {
         proto::CancelMode::Unspecified => None,
         proto::CancelMode::AtPeriodEnd => Some(CancelMode::AtPeriodEnd),
         proto::CancelMode::Now => Some(CancelMode::Now),
+    }
+}
+
+pub(crate) fn pause_behavior(behavior: PauseBehavior) -> proto::CollectionPauseBehavior {
+    match behavior {
+        PauseBehavior::Void => proto::CollectionPauseBehavior::Void,
+        PauseBehavior::KeepAsDraft => proto::CollectionPauseBehavior::KeepAsDraft,
+        PauseBehavior::MarkUncollectible => proto::CollectionPauseBehavior::MarkUncollectible,
+    }
+}
+
+/// `None` where it is unspecified, or a word of a newer contract.
+pub(crate) fn pause_behavior_from(value: i32) -> Option<PauseBehavior> {
+    match proto::CollectionPauseBehavior::try_from(value).ok()? {
+        proto::CollectionPauseBehavior::Unspecified => None,
+        proto::CollectionPauseBehavior::Void => Some(PauseBehavior::Void),
+        proto::CollectionPauseBehavior::KeepAsDraft => Some(PauseBehavior::KeepAsDraft),
+        proto::CollectionPauseBehavior::MarkUncollectible => Some(PauseBehavior::MarkUncollectible),
     }
 }
 

@@ -182,6 +182,8 @@ pub struct State {
     pub organization: Option<Uuid>,
     /// Whether its customer was deleted.
     pub customer_deleted: bool,
+    /// What Stripe does with its invoices, while their collection is paused.
+    pub collection_pause: Option<&'static str>,
 }
 
 /// The client, with the catalog of the check.
@@ -397,6 +399,7 @@ impl Client {
             ended_at: it.ended_at,
             organization: it.organization_id.map(|id| id.0),
             customer_deleted: it.customer_deleted,
+            collection_pause: it.collection_pause.map(|pause| pause.behavior.as_str()),
         }))
     }
 

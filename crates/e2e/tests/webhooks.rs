@@ -51,3 +51,46 @@ async fn fm12_statuses_converge_to_stripes_however_its_webhooks_come() {
     let dead = admin.get("/api/admin/webhook-events?state=dead").await;
     assert_eq!(dead.json["events"], Value::Array(Vec::new()));
 }
+
+/// pay-rails/pay#659: collection was paused, every invoice voided, and the status said "active".
+#[tokio::test(flavor = "multi_thread")]
+async fn fm32_paused_collection_shows_beside_the_status_until_it_ends() {
+    let system = System::start().await;
+    let admin = Admin::sign_in(&system).await;
+    let (instance, link) = linked_instance(&system, &admin).await;
+    let id = instance.organization;
+    let subscription = link.text("/organization/stripe_subscription_id").to_owned();
+    let path = format!("/v1/subscriptions/{subscription}");
+    let paused = [("pause_collection[behavior]", "void")];
+    stripe(&system, Method::POST, &path, &paused).await;
+    let pause = eventually("the pause is shown", async || {
+        let listed = admin.listed("linked", id).await?;
+        assert_eq!(listed["subscription_status"], "trial");
+        let pause = listed["collection_pause"].clone();
+        pause.is_object().then_some(pause)
+    })
+    .await;
+    assert_eq!(pause["behavior"], "void");
+    assert!(pause["since"].is_string() && pause["resumes_at"].is_null());
+    let found = admin
+        .get("/api/admin/organizations?collection_paused=true")
+        .await;
+    assert_eq!(found.json["collection_paused_count"], 1);
+    assert_eq!(
+        found.json["organizations"]["linked"][0]["id"],
+        id.to_string()
+    );
+    assert_eq!(found.json["organizations"]["pending"], json!([]));
+
+    stripe(&system, Method::POST, &path, &[("pause_collection", "")]).await;
+    eventually("the pause is gone", async || {
+        let listed = admin.listed("linked", id).await?;
+        listed.get("collection_pause").is_none().then_some(())
+    })
+    .await;
+    let found = admin
+        .get("/api/admin/organizations?collection_paused=true")
+        .await;
+    assert_eq!(found.json["organizations"]["linked"], json!([]));
+    assert_eq!(found.json["collection_paused_count"], 0);
+}

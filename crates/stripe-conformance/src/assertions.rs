@@ -102,6 +102,8 @@ assertions! {
         "links: a customer that is billed in another currency is a refusal, and stays as it was";
     EVERYWHERE, errors::a_customer_without_an_address_is_refused,
         "links: a customer without an e-mail address gets it before the subscription, every other one after it";
+    EVERYWHERE, invoices::paused_collection_is_told_and_voids,
+        "paused collection: the subscription says so beside its status, and its invoices are voided";
     EVERYWHERE, trial::a_trial_turns_active_without_a_payment_method,
         "statuses: with `send_invoice` a trial ends as active, and not paused or canceled";
     EVERYWHERE, trial::usage_of_the_trial_is_not_billed_and_the_first_paid_day_is,

@@ -189,6 +189,7 @@ impl App {
             plans,
             deployments,
             reporting_state: _,
+            collection_paused,
         } = filter;
         let request = admin.request(ListOrganizationsRequest {
             query,
@@ -199,6 +200,7 @@ impl App {
             plan_types: plans.into_iter().map(Into::into).collect(),
             deployment_types: deployments.into_iter().map(Into::into).collect(),
             order_by: order_message(order).into(),
+            collection_paused,
         });
         let ListOrganizationsResponse {
             organizations,

@@ -3,14 +3,19 @@
 //! A message that lacks what its contract promises is a fault of ours, and named in the log.
 
 use billing_kit::{Fault, proto_time};
-use billing_proto::{ingest::v1 as ingest, org::v1 as org, stripe::v1 as stripe};
+use billing_proto::{
+    common::v1 as common, ingest::v1 as ingest, org::v1 as org, stripe::v1 as stripe,
+};
 use chrono::{DateTime, Utc};
 use prost_types::Timestamp;
 use uuid::Uuid;
 
 use super::{Session, User, list_organizations::Known};
 use crate::domain::{
-    organization::{LinkKind, LinkOperation, LinkState, Organization, Reporting, Summary, Trouble},
+    organization::{
+        CollectionPause, LinkKind, LinkOperation, LinkState, Organization, Reporting, Summary,
+        Trouble,
+    },
     reconciliation::{Dismissal, Finding, FindingKind, Reconciliation},
     reporting::{
         HeldGroup, HeldReport, HoldReason, ReportingState, ReportingSummary, UsageDay, Watch,
@@ -47,6 +52,7 @@ pub(super) fn organization(message: org::Organization) -> Result<Organization, F
         cancel_time,
         current_period_start_time,
         current_period_end_time,
+        collection_pause,
     } = message;
     Ok(Organization {
         id: id(&organization_id)?,
@@ -67,8 +73,23 @@ pub(super) fn organization(message: org::Organization) -> Result<Organization, F
         cancel_at: optional_time(cancel_time),
         current_period_start: optional_time(current_period_start_time),
         current_period_end: optional_time(current_period_end_time),
+        collection_pause: collection_pause.map(pause).transpose()?,
         reporting: None,
         watch: Watch::default(),
+    })
+}
+
+fn pause(message: common::CollectionPause) -> Result<CollectionPause, Fault> {
+    let behavior = message.behavior();
+    let common::CollectionPause {
+        behavior: _,
+        first_seen_time,
+        resume_time,
+    } = message;
+    Ok(CollectionPause {
+        behavior,
+        since: time(first_seen_time, "first_seen_time")?,
+        resumes_at: optional_time(resume_time),
     })
 }
 
@@ -79,6 +100,7 @@ pub(super) fn summary(message: org::CountOrganizationsResponse) -> Result<Summar
         pending_count,
         status_counts,
         count_time,
+        collection_paused_count,
     } = message;
     let by_status = status_counts
         .into_iter()
@@ -88,6 +110,7 @@ pub(super) fn summary(message: org::CountOrganizationsResponse) -> Result<Summar
         linked: linked_count,
         pending: pending_count,
         by_status: by_status.collect(),
+        collection_paused: collection_paused_count,
         counted_at: time(count_time, "count_time")?,
     })
 }

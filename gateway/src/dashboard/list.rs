@@ -40,6 +40,11 @@ pub(super) const BILLED: &str = "/billed";
 const TROUBLED_STATUSES: &str = "past_due,unpaid,incomplete,incomplete_expired";
 /// Where these are.
 pub(super) const TROUBLED: &str = "/billed?status=past_due,unpaid,incomplete,incomplete_expired";
+/// Where those are whose collection is paused.
+pub(super) const COLLECTION_PAUSED: &str = "/billed?collection=paused";
+/// The filter by a pause of collection, and its one word.
+const COLLECTION: &str = "collection";
+const PAUSED: &str = "paused";
 /// The filter by how the instances report.
 const REPORTING: &str = "reporting";
 
@@ -105,6 +110,7 @@ impl Asked {
         let order = parse_order(text("sort"), &mut violations);
         if kind == Kind::Billed {
             filter.reporting_state = parse_reporting(text(REPORTING), &mut violations);
+            filter.collection_paused = parse_collection(text(COLLECTION), &mut violations);
         }
         if !violations.is_empty() {
             return Err(Fault::invalid(violations));
@@ -160,6 +166,7 @@ impl Asked {
             plans,
             deployments,
             reporting_state,
+            collection_paused,
         } = &self.filter;
         let statuses: Vec<_> = statuses.iter().map(|s| words::status(*s)).collect();
         let plans = plans.iter().filter_map(|plan| words::plan_type(*plan));
@@ -181,6 +188,7 @@ impl Asked {
                 ("plan", &plans.join(",")),
                 ("deployment", &deployments.join(",")),
                 (REPORTING, reporting_state.map_or("", ReportingState::word)),
+                (COLLECTION, if *collection_paused { PAUSED } else { "" }),
                 ("sort", sort),
                 ("cursor", cursor),
             ],
@@ -359,6 +367,7 @@ fn selects(ui: &Ui, asked: &Asked) -> Vec<Select> {
         select(ui, "plan", t.plan, plans),
         select(ui, "deployment", t.deployment, deployments),
         reporting_select(ui, asked),
+        collection_select(ui, asked),
         order,
     ]
 }
@@ -409,6 +418,23 @@ fn reporting_select(ui: &Ui, asked: &Asked) -> Select {
         selected: asked.filter.reporting_state == Some(state),
     });
     select(ui, REPORTING, ui.t.reporting, states)
+}
+
+/// The filter by a pause of collection.
+fn collection_select(ui: &Ui, asked: &Asked) -> Select {
+    let paused = Choice {
+        value: PAUSED,
+        label: ui.t.collection_paused,
+        selected: asked.filter.collection_paused,
+    };
+    select(ui, COLLECTION, ui.t.collection, [paused])
+}
+
+fn parse_collection(text: &str, violations: &mut Vec<Violation>) -> bool {
+    if !text.is_empty() && text != PAUSED {
+        violations.push(Violation::new(COLLECTION, "It must be paused."));
+    }
+    text == PAUSED
 }
 
 /// The state of a word; late and silent ones are looked for, those in order are not.

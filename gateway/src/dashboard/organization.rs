@@ -12,7 +12,7 @@ use axum::{
     response::Response,
 };
 use billing_kit::Fault;
-use billing_proto::common::v1::ErrorReason;
+use billing_proto::common::v1::{CollectionPauseBehavior, ErrorReason};
 use chrono::{DateTime, TimeDelta, Utc};
 use http::{HeaderMap, StatusCode};
 use uuid::Uuid;
@@ -60,6 +60,8 @@ struct OrganizationPage<'a> {
     /// That some of its reports are held.
     held: Option<String>,
     problems: Vec<Problem>,
+    /// What Stripe does with the invoices of a pause of collection, and since when that was seen.
+    collection_paused: Option<(&'static str, Moment)>,
     facts: Vec<Fact>,
     chart: Option<Chart>,
     chart_is_partial: bool,
@@ -200,6 +202,7 @@ pub(super) async fn organization(
         running: running(&ui, &organization),
         held: held_count(&ui, &organization),
         problems: problems(&ui, &organization),
+        collection_paused: collection_paused(&ui, &organization),
         facts: facts(&ui, &organization),
         chart: Chart::of(&ui, &drawn.reports, now),
         chart_is_partial: drawn.next_page_token.is_some() && drawn.is_within(now),
@@ -307,6 +310,17 @@ pub(super) fn can_change(organization: &Organization) -> bool {
     organization.is_linked() && !is_busy && !organization.can_be_unlinked()
 }
 
+fn collection_paused(ui: &Ui, organization: &Organization) -> Option<(&'static str, Moment)> {
+    let pause = organization.collection_pause?;
+    let text = match pause.behavior {
+        CollectionPauseBehavior::Unspecified => ui.t.collection_paused_otherwise,
+        CollectionPauseBehavior::Void => ui.t.collection_paused_void,
+        CollectionPauseBehavior::KeepAsDraft => ui.t.collection_paused_draft,
+        CollectionPauseBehavior::MarkUncollectible => ui.t.collection_paused_uncollectible,
+    };
+    Some((text, ui.minute(pause.since)))
+}
+
 fn problems(ui: &Ui, organization: &Organization) -> Vec<Problem> {
     let operation = organization.link_operation.as_ref();
     let operation = operation
@@ -365,6 +379,10 @@ fn facts(ui: &Ui, organization: &Organization) -> Vec<Fact> {
         (t.period_start, time(organization.current_period_start)),
         (t.period_end, time(organization.current_period_end)),
         (t.subscription_end, time(organization.cancel_at)),
+        (
+            t.collection_resumes,
+            time(organization.collection_pause.and_then(|it| it.resumes_at)),
+        ),
         (
             t.stripe_customer,
             stripe("customers", &organization.stripe_customer_id),
@@ -445,6 +463,7 @@ mod tests {
                 running: Some((ui.t.running_cancel, ui.minute(report().reported_at))),
                 held: Some("3".to_owned()),
                 problems: problems(&ui, &organization),
+                collection_paused: collection_paused(&ui, &organization),
                 facts: facts(&ui, &organization),
                 chart: Chart::of(&ui, &[report()], report().reported_at),
                 chart_is_partial: true,
@@ -457,7 +476,6 @@ mod tests {
             for raw in ["<img", "<b>"] {
                 assert!(!html.contains(raw), "{raw} in {html}");
             }
-            let reported = ui.minute(report().reported_at);
             for part in [
                 &format!(">{}<", ui.number(&5_200)),
                 ui.t.words.refused,
@@ -475,7 +493,7 @@ mod tests {
                 "/cancel\"",
                 "/portal\"",
                 "/invoices\"",
-                &reported.text,
+                &ui.minute(report().reported_at).text,
                 "title=\"2024-11-01 00:00:00 UTC\"",
                 "/link\"",
                 "/unlink\"",

@@ -278,6 +278,14 @@ fn attention(
             class: "bad",
         });
     }
+    if summary.collection_paused > 0 {
+        items.push(Item {
+            label: ui.t.collection_paused,
+            value: ui.number(&summary.collection_paused),
+            href: Some(list::COLLECTION_PAUSED),
+            class: "bad",
+        });
+    }
     items.extend(reporting_items(ui, reporting));
     let findings = match reconciliation {
         None => Some(("?".to_owned(), "wait")),
@@ -413,6 +421,7 @@ mod tests {
                 (SubscriptionStatus::PastDue, 3),
                 (SubscriptionStatus::Active, 11_998),
             ],
+            collection_paused: 7,
             counted_at: at,
         };
         let stands = Reconciliation {
@@ -480,6 +489,7 @@ mod tests {
                 "50+",
                 t.silent_instances,
                 "/billed?reporting=silent",
+                "/billed?collection=paused",
                 t.urgent_held_reports,
                 ">24<",
                 t.refused_reports,

@@ -22,6 +22,8 @@ pub(super) struct Row {
     pub(super) plan: &'static str,
     pub(super) status: &'static str,
     pub(super) status_class: &'static str,
+    /// Whether its collection is paused, which its status does not show.
+    pub(super) is_collection_paused: bool,
     pub(super) is_linking: bool,
     pub(super) link_label: String,
     /// What is wrong, as a service or Stripe said it.
@@ -60,6 +62,7 @@ fn row(ui: &Ui, organization: Organization) -> Row {
         plan: ui.t.plan_word(organization.plan_type),
         status: ui.t.status_word(organization.subscription_status),
         status_class: labels::status_class(organization.subscription_status),
+        is_collection_paused: organization.collection_pause.is_some(),
         is_linking: !is_linked && state == Some(LinkState::Running),
         problem: organization.billing_problem.or(link_problem),
     }
@@ -129,12 +132,14 @@ impl Heads {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use billing_proto::common::v1::{DeploymentType, PlanType, SubscriptionStatus};
+    use billing_proto::common::v1::{
+        CollectionPauseBehavior, DeploymentType, PlanType, SubscriptionStatus,
+    };
     use chrono::DateTime;
 
     use super::*;
     use crate::domain::{
-        organization::{LinkKind, LinkOperation, Reporting, Trouble},
+        organization::{CollectionPause, LinkKind, LinkOperation, Reporting, Trouble},
         reporting::Watch,
     };
 
@@ -175,6 +180,11 @@ pub(super) mod tests {
             cancel_at: None,
             current_period_start: None,
             current_period_end: None,
+            collection_pause: linked.then_some(CollectionPause {
+                behavior: CollectionPauseBehavior::Void,
+                since: at,
+                resumes_at: None,
+            }),
             reporting: Some(Reporting {
                 user_count: 1_245,
                 last_report_at: at,

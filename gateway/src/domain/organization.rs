@@ -1,6 +1,8 @@
 //! An organization as an admin sees it.
 
-use billing_proto::common::v1::{CancelMode, DeploymentType, PlanType, SubscriptionStatus};
+use billing_proto::common::v1::{
+    CancelMode, CollectionPauseBehavior, DeploymentType, PlanType, SubscriptionStatus,
+};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
@@ -45,6 +47,8 @@ pub(crate) struct Organization {
     pub current_period_start: Option<DateTime<Utc>>,
     /// The end of that period.
     pub current_period_end: Option<DateTime<Utc>>,
+    /// The pause of its collection in Stripe.
+    pub collection_pause: Option<CollectionPause>,
     /// Its latest report; `None` if it never reported, or this cannot be told now.
     pub reporting: Option<Reporting>,
     /// What is to be watched of it.
@@ -72,6 +76,17 @@ impl Organization {
         };
         self.is_linked() && has_ended
     }
+}
+
+/// A pause of collection: Stripe makes invoices that nobody is asked to pay.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CollectionPause {
+    /// What Stripe does with them.
+    pub behavior: CollectionPauseBehavior,
+    /// When it was first seen here.
+    pub since: DateTime<Utc>,
+    /// When Stripe ends it by itself; none if a person has to.
+    pub resumes_at: Option<DateTime<Utc>>,
 }
 
 /// What an organization reported last.
@@ -169,6 +184,8 @@ pub(crate) struct Summary {
     pub pending: i64,
     /// Those with one, by status; a status that none has is left out.
     pub by_status: Vec<(SubscriptionStatus, i64)>,
+    /// Those whose collection is paused.
+    pub collection_paused: i64,
     /// When they were counted: of very many the numbers may be some seconds old.
     pub counted_at: DateTime<Utc>,
 }

@@ -23,6 +23,8 @@ pub(crate) struct OrganizationFilter {
     pub deployments: Vec<DeploymentType>,
     /// Whether they report as they should; `None` picks all.
     pub reporting_state: Option<ReportingState>,
+    /// Picks those whose collection is paused.
+    pub collection_paused: bool,
 }
 
 impl OrganizationFilter {
@@ -36,6 +38,7 @@ impl OrganizationFilter {
             deployments,
             // Whoever asks by id did so because of it.
             reporting_state: _,
+            collection_paused,
         } = self;
         let query = query.to_lowercase();
         let id = organization.id.to_string();
@@ -50,6 +53,7 @@ impl OrganizationFilter {
             && (statuses.is_empty() || statuses.contains(&organization.subscription_status))
             && (plans.is_empty() || plans.contains(&organization.plan_type))
             && (deployments.is_empty() || deployments.contains(&organization.deployment_type))
+            && (!collection_paused || organization.collection_pause.is_some())
     }
 }
 
@@ -160,6 +164,7 @@ pub(crate) fn parse_filter(
             violations,
         ),
         reporting_state: None,
+        collection_paused: false,
     }
 }
 
@@ -218,6 +223,7 @@ mod tests {
                 plans: vec![PlanType::SelfHosted],
                 deployments: Vec::new(),
                 reporting_state: None,
+                collection_paused: false,
             }
         );
         let fields: Vec<_> = violations.iter().map(|v| v.field.as_str()).collect();

@@ -1,8 +1,8 @@
 //! The contract's enums as the words of REST, the database and the dashboard, and back.
 
 use billing_proto::common::v1::{
-    BillingInterval, CancelMode, DeploymentType, InvoiceStatus, PlanType, PriceUnit,
-    SubscriptionStatus,
+    BillingInterval, CancelMode, CollectionPauseBehavior, DeploymentType, InvoiceStatus, PlanType,
+    PriceUnit, SubscriptionStatus,
 };
 
 /// The deployment types, for a message.
@@ -63,6 +63,17 @@ pub(crate) fn cancel_mode(value: CancelMode) -> Option<&'static str> {
         CancelMode::Unspecified => None,
         CancelMode::AtPeriodEnd => Some("at_period_end"),
         CancelMode::Now => Some("now"),
+    }
+}
+
+/// The word of what Stripe does with the invoices of a pause; `unknown` is one that a newer service
+/// knows.
+pub(crate) fn collection_pause(value: CollectionPauseBehavior) -> &'static str {
+    match value {
+        CollectionPauseBehavior::Unspecified => "unknown",
+        CollectionPauseBehavior::Void => "void",
+        CollectionPauseBehavior::KeepAsDraft => "keep_as_draft",
+        CollectionPauseBehavior::MarkUncollectible => "mark_uncollectible",
     }
 }
 

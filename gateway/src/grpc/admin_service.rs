@@ -690,6 +690,7 @@ fn page_request(message: ListOrganizationsRequest) -> Result<PageRequest, Fault>
         deployment_types,
         order_by: _,
         reporting_state: _,
+        collection_paused,
     } = message;
     let mut violations = Vec::new();
     let filter = OrganizationFilter {
@@ -698,6 +699,7 @@ fn page_request(message: ListOrganizationsRequest) -> Result<PageRequest, Fault>
         plans: every("plan_types", plan_types, &mut violations),
         deployments: every("deployment_types", deployment_types, &mut violations),
         reporting_state,
+        collection_paused,
     };
     let order = order.unwrap_or_else(|_| {
         violations.push(Violation::new("order_by", "It is not known."));

@@ -3,12 +3,14 @@
 use billing_kit::{Fault, Violation, proto_time};
 use billing_proto::{
     admin::v1::{self as admin, DeliveryState, LinkFilter, LinkOperationKind, LinkOperationState},
-    common::v1::CancelMode,
+    common::v1::{self as common, CancelMode},
     org::v1 as org,
 };
 
 use crate::domain::{
-    organization::{LinkKind, LinkOperation, LinkState, Organization, Summary, Trouble},
+    organization::{
+        CollectionPause, LinkKind, LinkOperation, LinkState, Organization, Summary, Trouble,
+    },
     organization_filter::OrganizationOrder,
     reconciliation::{Dismissal, Finding, FindingKind, Reconciliation},
     reporting::{
@@ -44,6 +46,7 @@ pub(super) fn summary(summary: Summary) -> admin::OrganizationsSummary {
         pending,
         // The service's contract has the sums alone.
         by_status: _,
+        collection_paused,
         counted_at,
     } = summary;
     admin::OrganizationsSummary {
@@ -51,6 +54,7 @@ pub(super) fn summary(summary: Summary) -> admin::OrganizationsSummary {
         linked_count: linked,
         pending_count: pending,
         count_time: Some(proto_time::to_proto(counted_at)),
+        collection_paused_count: collection_paused,
     }
 }
 
@@ -74,6 +78,7 @@ pub(super) fn organization(organization: Organization) -> admin::Organization {
         cancel_at,
         current_period_start,
         current_period_end,
+        collection_pause,
         reporting,
         watch: Watch {
             state,
@@ -102,9 +107,23 @@ pub(super) fn organization(organization: Organization) -> admin::Organization {
         cancel_time: cancel_at.map(proto_time::to_proto),
         current_period_start_time: current_period_start.map(proto_time::to_proto),
         current_period_end_time: current_period_end.map(proto_time::to_proto),
+        collection_pause: collection_pause.map(pause),
         reporting_state: state_to_wire(state).into(),
         report_due_time: due_at.map(proto_time::to_proto),
         held_report_count: held_count,
+    }
+}
+
+fn pause(pause: CollectionPause) -> common::CollectionPause {
+    let CollectionPause {
+        behavior,
+        since,
+        resumes_at,
+    } = pause;
+    common::CollectionPause {
+        behavior: behavior.into(),
+        first_seen_time: Some(proto_time::to_proto(since)),
+        resume_time: resumes_at.map(proto_time::to_proto),
     }
 }
 

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::openapi::words as schema_words;
 use crate::domain::{
-    organization::{LinkKind, LinkOperation, Organization, Summary, Trouble},
+    organization::{CollectionPause, LinkKind, LinkOperation, Organization, Summary, Trouble},
     reporting::{ReportingState, Watch},
     time_text,
     usage_report::UsageReport,
@@ -108,6 +108,9 @@ struct MoreJson {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(format = DateTime)]
     current_period_end: Option<String>,
+    /// The pause of its collection in Stripe; left out while it is not paused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    collection_pause: Option<CollectionPauseJson>,
     /// Whether it reports as it should; left out where no report is expected.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(schema_with = schema_words::reporting_states)]
@@ -143,6 +146,7 @@ impl From<Organization> for OrganizationJson {
             cancel_at,
             current_period_start: _,
             current_period_end,
+            collection_pause,
             reporting,
             watch:
                 Watch {
@@ -161,6 +165,7 @@ impl From<Organization> for OrganizationJson {
             link_operation: link_operation.map(Into::into),
             cancel_at: cancel_at.map(time_text::short),
             current_period_end: current_period_end.map(time_text::short),
+            collection_pause: collection_pause.map(Into::into),
             reporting_state: state.map(ReportingState::word),
             report_due_at: due_at.map(time_text::short),
             held_report_count: (held_count > 0).then_some(held_count),
@@ -189,6 +194,35 @@ impl From<Organization> for OrganizationJson {
             trial_end: trial_end.map(time_text::short),
             more,
         })
+    }
+}
+
+/// A pause of collection: Stripe makes invoices that nobody is asked to pay.
+#[derive(Serialize, ToSchema)]
+#[schema(as = CollectionPause)]
+struct CollectionPauseJson {
+    /// What Stripe does with them: `void`, `keep_as_draft` or `mark_uncollectible`.
+    behavior: &'static str,
+    /// When it was first seen here; it may have begun before.
+    #[schema(format = DateTime)]
+    since: String,
+    /// When Stripe ends it by itself; null if a person has to.
+    #[schema(format = DateTime)]
+    resumes_at: Option<String>,
+}
+
+impl From<CollectionPause> for CollectionPauseJson {
+    fn from(pause: CollectionPause) -> Self {
+        let CollectionPause {
+            behavior,
+            since,
+            resumes_at,
+        } = pause;
+        Self {
+            behavior: words::collection_pause(behavior),
+            since: time_text::short(since),
+            resumes_at: resumes_at.map(time_text::short),
+        }
     }
 }
 
@@ -290,6 +324,7 @@ impl From<Summary> for SummaryJson {
             pending,
             // The specification's summary has the sums alone; when they were counted stands beside.
             by_status: _,
+            collection_paused: _,
             counted_at: _,
         } = summary;
         Self {

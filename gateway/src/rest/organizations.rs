@@ -25,7 +25,7 @@ use crate::{
         link_terms::LinkTerms,
         organization::LinkState,
         organization_filter::{
-            OrganizationFilter, parse_filter, parse_limit, parse_order, parse_silent,
+            OrganizationFilter, parse_filter, parse_flag, parse_limit, parse_order, parse_silent,
         },
         subscription_change::{SubscriptionUpdate, read_cancel_mode},
         time_text,
@@ -48,6 +48,8 @@ pub(super) struct ListAnswer {
     reporting_available: bool,
     /// When the summary was counted; of more than 50,000 it may be some seconds old.
     counted_at: String,
+    /// How many have their collection paused in Stripe.
+    collection_paused_count: i64,
 }
 
 /// Pending and linked organizations.
@@ -68,6 +70,7 @@ struct Lists {
         ("q" = Option<String>, Query, description = "Text in the name, URL or e-mail, or at the beginning of the id, in any case; one or two characters are looked for at the beginning of the name or URL."),
         ("status" = Option<String>, Query, description = "Statuses, divided by commas."),
         ("silent" = Option<bool>, Query, description = "Whether only those are listed that are expected to report and have been silent for more than two days, the longest first, whatever `sort` says. A page may then hold fewer than `limit` though there is a next one."),
+        ("collection_paused" = Option<bool>, Query, description = "Whether only those are listed whose collection is paused in Stripe."),
         ("plan" = Option<String>, Query, description = "Plans, divided by commas."),
         ("deployment" = Option<String>, Query, description = "Deployment types, divided by commas."),
         ("sort" = Option<String>, Query, description = "The order: `-created_at` (the newest first, the default), `created_at`, `name`, `-name`, or `status` (problems first)."),
@@ -92,7 +95,7 @@ struct Lists {
             }],
         },
         "next_pending_cursor": null, "next_linked_cursor": null, "reporting_available": true,
-        "counted_at": "2024-11-03T09:00:00Z",
+        "counted_at": "2024-11-03T09:00:00Z", "collection_paused_count": 0,
     }))),
 )]
 pub(super) async fn list(
@@ -122,6 +125,7 @@ pub(super) async fn list(
         StatusCode::OK,
         &ListAnswer {
             counted_at: time_text::short(summary.counted_at),
+            collection_paused_count: summary.collection_paused,
             summary: summary.into(),
             organizations: Lists { pending, linked },
             next_pending_cursor,
@@ -131,12 +135,20 @@ pub(super) async fn list(
     ))
 }
 
+/// The filter by a pause of collection.
+const COLLECTION_PAUSED: &str = "collection_paused";
+
 fn overview_request(query: &Query) -> Result<OverviewRequest, Fault> {
     let mut violations = Vec::new();
     let text = |name| query.get(name).unwrap_or_default();
     let request = OverviewRequest {
         filter: OrganizationFilter {
             reporting_state: parse_silent(query.get("silent"), &mut violations),
+            collection_paused: parse_flag(
+                query.get(COLLECTION_PAUSED),
+                COLLECTION_PAUSED,
+                &mut violations,
+            ),
             ..parse_filter(
                 text("q"),
                 [text("status"), text("plan"), text("deployment")],

@@ -100,6 +100,7 @@ async fn both_lists_have_the_specifications_fields() {
             "next_linked_cursor": null,
             "reporting_available": true,
             "counted_at": "2027-01-15T08:00:00Z",
+            "collection_paused_count": 0,
         })
     );
 }

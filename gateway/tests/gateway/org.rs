@@ -386,6 +386,7 @@ impl OrganizationService for Org {
             pending_count: total_count - linked_count,
             status_counts: Vec::new(),
             count_time: Some(time(1_800_000_000)),
+            collection_paused_count: 0,
         }))
     }
 

@@ -79,6 +79,7 @@ mod tests {
         let counts = |linked| Counts {
             pending: 1,
             linked: vec![(SubscriptionStatus::Active, linked)],
+            collection_paused: 0,
             counted_at: at,
         };
         let kept = KeptCounts::default();

@@ -96,6 +96,7 @@ pub(super) async fn apply(
         };
         audit_events::insert(transaction, event).await?;
         tell::status_changed(app, transaction, before, &after, now).await?;
+        tell::collection_paused(app, transaction, before, &after, now).await?;
         tracing::info!(
             organization_id = %before.id.0,
             before = before.subscription_status.as_str(),
@@ -138,5 +139,6 @@ fn subscription_as_json(organization: &Organization) -> serde_json::Value {
         "current_period_end_at": organization.current_period_end_at,
         "cancel_at": organization.cancel_at,
         "billing_problem": organization.billing_problem,
+        "collection_pause": organization.collection_pause.map(|pause| pause.behavior.as_str()),
     })
 }

@@ -82,6 +82,33 @@ pub(super) async fn status_changed(
     store(app, db, NoticeKind::SubscriptionStatusChanged, data, now).await
 }
 
+/// A subscription whose invoices nobody is asked to pay from now on. A pause that is only changed is
+/// not told again.
+pub(super) async fn collection_paused(
+    app: &Organizations,
+    db: &impl ConnectionTrait,
+    before: &Organization,
+    after: &Organization,
+    now: DateTime<Utc>,
+) -> Result<(), Fault> {
+    let Some(pause) = after.collection_pause else {
+        return Ok(());
+    };
+    if before.collection_pause.is_some() {
+        return Ok(());
+    }
+    let data = json!({
+        "organization_id": after.id.0,
+        "organization_name": after.name.as_str(),
+        "behavior": pause.behavior.as_str(),
+        "since": pause.since,
+        "resumes_at": pause.resumes_at,
+        "stripe_customer_id": after.stripe_customer_id.as_ref().map(|id| &id.0),
+        "stripe_subscription_id": after.stripe_subscription_id.as_ref().map(|id| &id.0),
+    });
+    store(app, db, NoticeKind::CollectionPaused, data, now).await
+}
+
 async fn store(
     app: &Organizations,
     db: &impl ConnectionTrait,

@@ -33,6 +33,8 @@ pub(crate) enum NoticeKind {
     OperationRefused,
     /// A subscription is past due, unpaid or canceled now.
     SubscriptionStatusChanged,
+    /// The collection of a subscription was paused in Stripe.
+    CollectionPaused,
     /// Instances have not reported for too long.
     InstancesSilent,
     /// A report is held until an admin releases or discards it.
@@ -52,10 +54,11 @@ pub(crate) enum NoticeKind {
 }
 
 impl NoticeKind {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::OrganizationsPending,
         Self::OperationRefused,
         Self::SubscriptionStatusChanged,
+        Self::CollectionPaused,
         Self::InstancesSilent,
         Self::ReportHeld,
         Self::ReportConflict,
@@ -72,6 +75,7 @@ impl NoticeKind {
             Self::OrganizationsPending => "organizations.pending",
             Self::OperationRefused => "operation.refused",
             Self::SubscriptionStatusChanged => "subscription.status_changed",
+            Self::CollectionPaused => "subscription.collection_paused",
             Self::InstancesSilent => "instances.silent",
             Self::ReportHeld => "report.held",
             Self::ReportConflict => "report.conflict",
@@ -96,7 +100,8 @@ impl NoticeKind {
             Self::OrganizationsPending
             | Self::OperationRefused
             | Self::SubscriptionStatusChanged
-            | Self::SignInBurst => false,
+            | Self::SignInBurst
+            | Self::CollectionPaused => false,
         }
     }
 
@@ -219,6 +224,7 @@ impl About {
             NoticeKind::OrganizationsPending
             | NoticeKind::OperationRefused
             | NoticeKind::SubscriptionStatusChanged
+            | NoticeKind::CollectionPaused
             | NoticeKind::ReportHeld
             | NoticeKind::ReportConflict
             | NoticeKind::HoldEnding

@@ -247,6 +247,7 @@ pub(crate) struct Organization {
     pub(crate) billing_end_at: Option<DateTime<Utc>>,
     /// Up to where its subscription was invoiced for good.
     pub(crate) invoiced_until: Option<DateTime<Utc>>,
+    pub(crate) collection_pause: Option<CollectionPause>,
 }
 
 impl Organization {
@@ -293,6 +294,42 @@ impl Organization {
     }
 }
 
+/// A pause of collection: reports are sent and Stripe makes invoices, but nobody is asked to pay them.
+/// The subscription's status does not show it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct CollectionPause {
+    pub(crate) behavior: PauseBehavior,
+    /// When stripe-svc first saw it.
+    pub(crate) since: DateTime<Utc>,
+    /// When Stripe ends it by itself; none if a person has to.
+    pub(crate) resumes_at: Option<DateTime<Utc>>,
+}
+
+/// What Stripe does with the invoices of a pause. The words are Stripe's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PauseBehavior {
+    Void,
+    KeepAsDraft,
+    MarkUncollectible,
+}
+
+impl PauseBehavior {
+    const ALL: [Self; 3] = [Self::Void, Self::KeepAsDraft, Self::MarkUncollectible];
+
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Void => "void",
+            Self::KeepAsDraft => "keep_as_draft",
+            Self::MarkUncollectible => "mark_uncollectible",
+        }
+    }
+
+    pub(crate) fn from_word(word: &str) -> Option<Self> {
+        let mut all = Self::ALL.into_iter();
+        all.find(|behavior| behavior.as_str() == word)
+    }
+}
+
 /// How far the end of a subscription is that is to be canceled at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Drain {
@@ -336,6 +373,8 @@ pub(crate) struct Counts {
     pub(crate) pending: i64,
     /// Those with a Stripe customer, by status; a status that none has is left out.
     pub(crate) linked: Vec<(SubscriptionStatus, i64)>,
+    /// Those whose collection is paused.
+    pub(crate) collection_paused: i64,
     pub(crate) counted_at: DateTime<Utc>,
 }
 
@@ -383,6 +422,7 @@ pub(crate) mod tests {
             drain: Drain::None,
             billing_end_at: None,
             invoiced_until: None,
+            collection_pause: None,
         }
     }
 

@@ -125,6 +125,8 @@ pub(crate) struct Filter {
     pub(crate) statuses: Vec<SubscriptionStatus>,
     pub(crate) plans: Vec<PlanType>,
     pub(crate) deployments: Vec<DeploymentType>,
+    /// Picks those whose collection is paused.
+    pub(crate) collection_paused: bool,
 }
 
 /// The order of a list. Ids make every order total.
@@ -272,6 +274,7 @@ fn check(body: &[u8], list: &List) -> Vec<u8> {
         statuses,
         plans,
         deployments,
+        collection_paused,
     } = filter;
     let link = match link {
         None => "",
@@ -287,6 +290,11 @@ fn check(body: &[u8], list: &List) -> Vec<u8> {
         &set(statuses.iter().map(|status| status.as_str())),
         &set(plans.iter().map(|plan| plan.as_str())),
         &set(deployments.iter().map(|deployment| deployment.as_str())),
+        if *collection_paused {
+            "collection_paused"
+        } else {
+            ""
+        },
         query,
     ] {
         hash.update(part);
@@ -315,6 +323,7 @@ mod tests {
                 statuses: vec![SubscriptionStatus::Trial, SubscriptionStatus::Active],
                 plans: vec![PlanType::SelfHosted],
                 deployments: Vec::new(),
+                collection_paused: false,
             },
             order: Order::NewestFirst,
         }

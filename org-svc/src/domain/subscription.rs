@@ -6,7 +6,8 @@
 use chrono::{DateTime, Utc};
 
 use super::organization::{
-    Drain, Organization, OrganizationId, StripeCustomerId, StripeSubscriptionId, SubscriptionStatus,
+    CollectionPause, Drain, Organization, OrganizationId, StripeCustomerId, StripeSubscriptionId,
+    SubscriptionStatus,
 };
 
 /// What an admin reads of an organization whose customer is gone.
@@ -30,6 +31,7 @@ pub(crate) struct SubscriptionState {
     /// Up to where it was invoiced for good.
     pub(crate) invoiced_until: Option<DateTime<Utc>>,
     pub(crate) customer_deleted: bool,
+    pub(crate) collection_pause: Option<CollectionPause>,
     /// The greater one is the newer.
     pub(crate) version: i64,
 }
@@ -51,6 +53,7 @@ pub(crate) fn after(
         ended_at,
         invoiced_until,
         customer_deleted,
+        collection_pause,
         version,
     } = state;
     if *version <= organization.subscription_version {
@@ -76,6 +79,8 @@ pub(crate) fn after(
         cancel_at: *cancel_at,
         billing_end_at: ended_at.map(|ended_at| billing_end(organization, state, ended_at)),
         invoiced_until: *invoiced_until,
+        // Nothing more is collected of what has ended.
+        collection_pause: collection_pause.filter(|_| !subscription_status.has_ended()),
         billing_problem,
         subscription_version: *version,
         ..organization.clone()
@@ -111,6 +116,7 @@ pub(crate) fn differs(before: &Organization, after: &Organization) -> bool {
             organization.current_period_end_at,
             organization.cancel_at,
             organization.billing_problem.clone(),
+            organization.collection_pause,
         )
     };
     seen(before) != seen(after)
@@ -121,7 +127,7 @@ mod tests {
     use chrono::TimeDelta;
 
     use super::*;
-    use crate::domain::organization::tests::linked;
+    use crate::domain::organization::{PauseBehavior, tests::linked};
 
     fn state(version: i64, subscription_status: SubscriptionStatus) -> SubscriptionState {
         let organization = linked();
@@ -137,6 +143,7 @@ mod tests {
             ended_at: None,
             invoiced_until: None,
             customer_deleted: false,
+            collection_pause: None,
             version,
         }
     }
@@ -206,6 +213,32 @@ mod tests {
             ..state(3, SubscriptionStatus::Active)
         };
         assert!(differs(&again, &after(&again, &ending).unwrap()));
+    }
+
+    /// pay-rails/pay#659: collection was paused, every invoice voided, and the status said "active".
+    #[test]
+    fn fm32_a_pause_of_collection_is_a_state_of_its_own_until_it_ends() {
+        let pause = CollectionPause {
+            behavior: PauseBehavior::Void,
+            since: linked().created_at,
+            resumes_at: None,
+        };
+        let told = |version, status, collection_pause| SubscriptionState {
+            collection_pause,
+            ..state(version, status)
+        };
+        let active = after(&linked(), &state(1, SubscriptionStatus::Active)).unwrap();
+        let state = told(2, SubscriptionStatus::Active, Some(pause));
+        let paused = after(&active, &state).unwrap();
+        assert_eq!(paused.collection_pause, Some(pause));
+        assert_eq!(paused.subscription_status, SubscriptionStatus::Active);
+        assert!(differs(&active, &paused));
+        // Stripe counts usage meanwhile, so it is sent.
+        assert!(paused.standing().billable);
+        let state = told(3, SubscriptionStatus::Active, None);
+        assert_eq!(after(&paused, &state).unwrap().collection_pause, None);
+        let state = told(3, SubscriptionStatus::Canceled, Some(pause));
+        assert_eq!(after(&paused, &state).unwrap().collection_pause, None);
     }
 
     #[test]

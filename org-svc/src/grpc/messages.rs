@@ -1,7 +1,7 @@
 //! Messages from domain values.
 
 use billing_kit::proto_time::to_proto;
-use billing_proto::org::v1 as proto;
+use billing_proto::{common::v1 as common, org::v1 as proto};
 
 use crate::{
     app::{Described, change_password, watch_organizations::Changes},
@@ -12,7 +12,7 @@ use crate::{
         change::{SubscriptionTerms, Update},
         link::{LinkOperation, LinkTerms, OperationState, Refusal, Setback, Work},
         organization::{
-            Counts, Drain, InstanceUrl, Organization, OrganizationName, Standing,
+            CollectionPause, Counts, Drain, InstanceUrl, Organization, OrganizationName, Standing,
             SubscriptionStatus,
         },
     },
@@ -50,6 +50,7 @@ pub(super) fn organization(described: &Described) -> proto::Organization {
         drain: _,
         billing_end_at: _,
         invoiced_until: _,
+        collection_pause,
     } = organization;
     let url = |url: &Option<InstanceUrl>| {
         url.as_ref()
@@ -84,6 +85,20 @@ pub(super) fn organization(described: &Described) -> proto::Organization {
         cancel_time: cancel_at.map(to_proto),
         current_period_start_time: current_period_start_at.map(to_proto),
         current_period_end_time: current_period_end_at.map(to_proto),
+        collection_pause: collection_pause.map(pause),
+    }
+}
+
+fn pause(pause: CollectionPause) -> common::CollectionPause {
+    let CollectionPause {
+        behavior,
+        since,
+        resumes_at,
+    } = pause;
+    common::CollectionPause {
+        behavior: wire::pause_behavior(behavior).into(),
+        first_seen_time: Some(to_proto(since)),
+        resume_time: resumes_at.map(to_proto),
     }
 }
 
@@ -206,6 +221,7 @@ pub(super) fn counts(counts: &Counts) -> proto::CountOrganizationsResponse {
     let Counts {
         pending,
         linked,
+        collection_paused,
         counted_at,
     } = counts;
     let status_count = |(status, count): &(SubscriptionStatus, i64)| proto::StatusCount {
@@ -218,6 +234,7 @@ pub(super) fn counts(counts: &Counts) -> proto::CountOrganizationsResponse {
         pending_count: *pending,
         status_counts: linked.iter().map(status_count).collect(),
         count_time: Some(to_proto(*counted_at)),
+        collection_paused_count: *collection_paused,
     }
 }
 

@@ -315,6 +315,7 @@ fn list(
         plan_types,
         deployment_types,
         order_by,
+        collection_paused,
     } = request;
     let mut door = Door::new();
     let query = door.check("query", Query::parse(&query));
@@ -330,6 +331,7 @@ fn list(
                 statuses,
                 plans,
                 deployments,
+                collection_paused,
             },
             order,
         },
@@ -608,6 +610,7 @@ mod tests {
             plan_types: vec![0],
             deployment_types: vec![1, 7],
             order_by: 9,
+            collection_paused: false,
         };
         assert_eq!(
             fields(list(request).unwrap_err()),

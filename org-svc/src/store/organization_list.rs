@@ -78,9 +78,11 @@ fn has_arms(list: &List) -> bool {
         statuses,
         plans,
         deployments,
+        collection_paused,
     } = &list.filter;
     let is_filtered = !statuses.is_empty() || !plans.is_empty() || !deployments.is_empty();
-    is_filtered || list.order == Order::Status
+    // Of a pause there are few, and an index of its own has them.
+    !collection_paused && (is_filtered || list.order == Order::Status)
 }
 
 /// Whether a text is looked for anywhere, in an order that an index has.
@@ -174,6 +176,7 @@ impl Sql {
             statuses,
             plans,
             deployments,
+            collection_paused: _,
         } = &list.filter;
         self.push(&format!(
             "SELECT {}, {RANK_PENDING} AS rank FROM organizations WHERE stripe_customer_id IS NULL",
@@ -299,6 +302,9 @@ impl Sql {
                 self.push("::text[])");
             }
         }
+        if filter.collection_paused {
+            self.push(" AND collection_pause IS NOT NULL");
+        }
     }
 
     fn search(&mut self, filter: &Filter) {
@@ -408,6 +414,7 @@ fn arms(list: &List, after: Option<&Position>) -> Vec<Arm> {
         statuses,
         plans,
         deployments,
+        collection_paused: _,
     } = &list.filter;
     let statuses = if statuses.is_empty() {
         SubscriptionStatus::ALL.to_vec()

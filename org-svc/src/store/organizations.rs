@@ -15,8 +15,9 @@ use crate::domain::{
     link::{LinkTerms, Provisioned},
     observation::Observation,
     organization::{
-        Counts, DeploymentType, Drain, InstanceUrl, Organization, OrganizationId, OrganizationName,
-        PlanType, StripeCustomerId, StripeSubscriptionId, SubscriptionStatus,
+        CollectionPause, Counts, DeploymentType, Drain, InstanceUrl, Organization, OrganizationId,
+        OrganizationName, PauseBehavior, PlanType, StripeCustomerId, StripeSubscriptionId,
+        SubscriptionStatus,
     },
     page::{List, PageSize, Position},
     subscription::SubscriptionState,
@@ -55,6 +56,9 @@ pub(super) mod entity {
         pub(super) drained: bool,
         pub(super) billing_end_at: Option<DateTimeUtc>,
         pub(super) invoiced_until: Option<DateTimeUtc>,
+        pub(super) collection_pause: Option<String>,
+        pub(super) collection_paused_at: Option<DateTimeUtc>,
+        pub(super) collection_resumes_at: Option<DateTimeUtc>,
     }
 
     #[derive(Debug, Clone, Copy, EnumIter, DeriveRelation)]
@@ -94,6 +98,9 @@ impl TryFrom<entity::Model> for Organization {
             drained,
             billing_end_at,
             invoiced_until,
+            collection_pause,
+            collection_paused_at,
+            collection_resumes_at,
         } = row;
         Ok(Self {
             id: OrganizationId(id),
@@ -101,17 +108,12 @@ impl TryFrom<entity::Model> for Organization {
             instance_url: instance_url.map(InstanceUrl::stored),
             stripe_customer_id: stripe_customer_id.map(StripeCustomerId),
             stripe_subscription_id: stripe_subscription_id.map(StripeSubscriptionId),
-            deployment_type: deployment_type
-                .map(|word| {
-                    DeploymentType::from_word(&word)
-                        .ok_or_else(|| unknown_word("deployment_type", &word))
-                })
-                .transpose()?,
-            plan_type: plan_type
-                .map(|word| {
-                    PlanType::from_word(&word).ok_or_else(|| unknown_word("plan_type", &word))
-                })
-                .transpose()?,
+            deployment_type: known(
+                "deployment_type",
+                deployment_type,
+                DeploymentType::from_word,
+            )?,
+            plan_type: known("plan_type", plan_type, PlanType::from_word)?,
             subscription_status: SubscriptionStatus::from_word(&subscription_status)
                 .ok_or_else(|| unknown_word("subscription_status", &subscription_status))?,
             trial_end,
@@ -128,15 +130,51 @@ impl TryFrom<entity::Model> for Organization {
             current_period_end_at,
             cancel_at,
             subscription_version,
-            drain: match (draining, drained) {
-                (false, _) => Drain::None,
-                (true, false) => Drain::Draining,
-                (true, true) => Drain::Drained,
-            },
+            drain: drain_of(draining, drained),
             billing_end_at,
             invoiced_until,
+            collection_pause: pause_of(
+                collection_pause,
+                collection_paused_at,
+                collection_resumes_at,
+            )?,
         })
     }
+}
+
+fn drain_of(draining: bool, drained: bool) -> Drain {
+    match (draining, drained) {
+        (false, _) => Drain::None,
+        (true, false) => Drain::Draining,
+        (true, true) => Drain::Drained,
+    }
+}
+
+/// What the word of a column means, where there is one.
+fn known<T>(
+    column: &str,
+    word: Option<String>,
+    read: fn(&str) -> Option<T>,
+) -> Result<Option<T>, Fault> {
+    let read = word.map(|word| read(&word).ok_or_else(|| unknown_word(column, &word)));
+    read.transpose()
+}
+
+/// A pause of collection from its three columns; the first two are set together.
+pub(super) fn pause_of(
+    behavior: Option<String>,
+    since: Option<DateTime<Utc>>,
+    resumes_at: Option<DateTime<Utc>>,
+) -> Result<Option<CollectionPause>, Fault> {
+    let pause = behavior.zip(since).map(|(word, since)| {
+        let behavior = PauseBehavior::from_word(&word);
+        Ok(CollectionPause {
+            behavior: behavior.ok_or_else(|| unknown_word("collection_pause", &word))?,
+            since,
+            resumes_at,
+        })
+    });
+    pause.transpose()
 }
 
 /// The organizations of these ids that are there, in no particular order.
@@ -174,7 +212,8 @@ const LOCK: &str = r"
            plan_type, subscription_status, trial_end, admin_email, created_at, updated_at,
            billing_start_at, reported_name, reported_instance_url, observed_at, billing_problem,
            standing_version, current_period_start_at, current_period_end_at, cancel_at,
-           subscription_version, draining, drained, billing_end_at, invoiced_until
+           subscription_version, draining, drained, billing_end_at, invoiced_until, collection_pause,
+           collection_paused_at, collection_resumes_at
     FROM organizations WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE";
 
 pub(crate) async fn lock_many(
@@ -290,7 +329,8 @@ const UPDATE_LINKED: &str = r"
         trial_end = $5, billing_start_at = $6, admin_email = $7, deployment_type = $8,
         plan_type = $9, billing_problem = NULL, updated_at = $10, current_period_start_at = NULL,
         current_period_end_at = NULL, cancel_at = NULL, subscription_version = 0,
-        billing_end_at = NULL, invoiced_until = NULL
+        billing_end_at = NULL, invoiced_until = NULL, collection_pause = NULL,
+        collection_paused_at = NULL, collection_resumes_at = NULL
     WHERE id = $1";
 
 /// Writes the link. The row is locked already.
@@ -395,7 +435,8 @@ const UPDATE_UNLINKED: &str = r"
         trial_end = NULL, billing_start_at = NULL, admin_email = NULL, deployment_type = NULL,
         plan_type = NULL, billing_problem = NULL, current_period_start_at = NULL,
         current_period_end_at = NULL, cancel_at = NULL, subscription_version = 0,
-        billing_end_at = NULL, invoiced_until = NULL, updated_at = $2
+        billing_end_at = NULL, invoiced_until = NULL, updated_at = $2, collection_pause = NULL,
+        collection_paused_at = NULL, collection_resumes_at = NULL
     WHERE id = $1";
 
 /// Takes the link away. The row is locked already.
@@ -445,7 +486,8 @@ const UPDATE_SUBSCRIPTION: &str = r"
     SET subscription_status = $2, trial_end = $3, current_period_start_at = $4,
         current_period_end_at = $5, cancel_at = $6, billing_problem = $7,
         subscription_version = $8, updated_at = $9, draining = $10, billing_end_at = $11,
-        invoiced_until = $12, drained = $13
+        invoiced_until = $12, drained = $13, collection_pause = $14, collection_paused_at = $15,
+        collection_resumes_at = $16
     WHERE id = $1";
 
 /// Writes what a subscription's state changed. The row is locked already.
@@ -454,6 +496,7 @@ pub(crate) async fn update_subscription(
     organization: &Organization,
     now: DateTime<Utc>,
 ) -> Result<(), Fault> {
+    let pause = organization.collection_pause;
     let values = [
         organization.id.0.into(),
         organization.subscription_status.as_str().into(),
@@ -468,6 +511,9 @@ pub(crate) async fn update_subscription(
         organization.billing_end_at.into(),
         organization.invoiced_until.into(),
         (organization.drain == Drain::Drained).into(),
+        pause.map(|pause| pause.behavior.as_str()).into(),
+        pause.map(|pause| pause.since).into(),
+        pause.and_then(|pause| pause.resumes_at).into(),
     ];
     db.execute_raw(statement(UPDATE_SUBSCRIPTION, values))
         .await
@@ -507,7 +553,8 @@ pub(crate) async fn list(
 
 /// Every row is counted: an index has no totals.
 const COUNT: &str = r"
-    SELECT subscription_status, stripe_customer_id IS NOT NULL AS is_linked, count(*) AS count
+    SELECT subscription_status, stripe_customer_id IS NOT NULL AS is_linked, count(*) AS count,
+           (SELECT count(*) FROM organizations WHERE collection_pause IS NOT NULL) AS paused_count
     FROM organizations GROUP BY 1, 2 ORDER BY 1, 2";
 
 /// How many there are.
@@ -517,6 +564,7 @@ pub(crate) async fn count(db: &impl ConnectionTrait, now: DateTime<Utc>) -> Resu
         subscription_status: String,
         is_linked: bool,
         count: i64,
+        paused_count: i64,
     }
     let rows = Row::find_by_statement(statement(COUNT, []))
         .all(db)
@@ -525,9 +573,11 @@ pub(crate) async fn count(db: &impl ConnectionTrait, now: DateTime<Utc>) -> Resu
     let mut counts = Counts {
         pending: 0,
         linked: Vec::new(),
+        collection_paused: 0,
         counted_at: now,
     };
     for row in rows {
+        counts.collection_paused = row.paused_count;
         if row.is_linked {
             let status = SubscriptionStatus::from_word(&row.subscription_status)
                 .ok_or_else(|| unknown_word("subscription_status", &row.subscription_status))?;

@@ -6,7 +6,7 @@ use billing_kit::Fault;
 use billing_kit_db::db_fault;
 use sea_orm::{ConnectionTrait, EntityTrait};
 
-use super::{statement, unknown_word};
+use super::{organizations::pause_of, statement, unknown_word};
 use crate::domain::{
     organization::{OrganizationId, StripeCustomerId, StripeSubscriptionId, SubscriptionStatus},
     subscription::SubscriptionState,
@@ -31,6 +31,9 @@ pub(super) mod entity {
         pub(super) version: i64,
         pub(super) ended_at: Option<DateTimeUtc>,
         pub(super) invoiced_until: Option<DateTimeUtc>,
+        pub(super) collection_pause: Option<String>,
+        pub(super) collection_paused_at: Option<DateTimeUtc>,
+        pub(super) collection_resumes_at: Option<DateTimeUtc>,
     }
 
     #[derive(Debug, Clone, Copy, EnumIter, DeriveRelation)]
@@ -56,6 +59,9 @@ impl TryFrom<entity::Model> for SubscriptionState {
             version,
             ended_at,
             invoiced_until,
+            collection_pause,
+            collection_paused_at,
+            collection_resumes_at,
         } = row;
         Ok(Self {
             stripe_subscription_id: StripeSubscriptionId(stripe_subscription_id),
@@ -70,6 +76,11 @@ impl TryFrom<entity::Model> for SubscriptionState {
             ended_at,
             invoiced_until,
             customer_deleted,
+            collection_pause: pause_of(
+                collection_pause,
+                collection_paused_at,
+                collection_resumes_at,
+            )?,
             version,
         })
     }
@@ -78,14 +89,18 @@ impl TryFrom<entity::Model> for SubscriptionState {
 const PUT: &str = r"
     INSERT INTO unclaimed_subscriptions AS u (stripe_subscription_id, organization_id,
         stripe_customer_id, subscription_status, trial_end, current_period_start_at,
-        current_period_end_at, cancel_at, customer_deleted, version, ended_at, invoiced_until)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+        current_period_end_at, cancel_at, customer_deleted, version, ended_at, invoiced_until,
+        collection_pause, collection_paused_at, collection_resumes_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
     ON CONFLICT (stripe_subscription_id) DO UPDATE SET
         subscription_status = excluded.subscription_status, trial_end = excluded.trial_end,
         current_period_start_at = excluded.current_period_start_at,
         current_period_end_at = excluded.current_period_end_at, cancel_at = excluded.cancel_at,
         customer_deleted = excluded.customer_deleted, version = excluded.version,
-        ended_at = excluded.ended_at, invoiced_until = excluded.invoiced_until
+        ended_at = excluded.ended_at, invoiced_until = excluded.invoiced_until,
+        collection_pause = excluded.collection_pause,
+        collection_paused_at = excluded.collection_paused_at,
+        collection_resumes_at = excluded.collection_resumes_at
     WHERE excluded.version > u.version";
 
 /// Keeps a state of a subscription that was made for this organization and is not its own yet.
@@ -106,6 +121,7 @@ pub(crate) async fn put(
         ended_at,
         invoiced_until,
         customer_deleted,
+        collection_pause,
         version,
     } = state.clone();
     let values = [
@@ -121,6 +137,9 @@ pub(crate) async fn put(
         version.into(),
         ended_at.into(),
         invoiced_until.into(),
+        collection_pause.map(|pause| pause.behavior.as_str()).into(),
+        collection_pause.map(|pause| pause.since).into(),
+        collection_pause.and_then(|pause| pause.resumes_at).into(),
     ];
     db.execute_raw(statement(PUT, values))
         .await
@@ -132,7 +151,8 @@ const TAKE: &str = r"
     DELETE FROM unclaimed_subscriptions WHERE stripe_subscription_id = $1
     RETURNING stripe_subscription_id, organization_id, stripe_customer_id, subscription_status,
               trial_end, current_period_start_at, current_period_end_at, cancel_at,
-              customer_deleted, version, ended_at, invoiced_until";
+              customer_deleted, version, ended_at, invoiced_until, collection_pause,
+              collection_paused_at, collection_resumes_at";
 
 /// Takes up what was told of a subscription before.
 pub(crate) async fn take(

@@ -15,10 +15,10 @@ use axum::{
 };
 use billing_kit::proto_time;
 use billing_proto::{
-    common::v1::SubscriptionStatus,
+    common::v1::{CollectionPause, CollectionPauseBehavior, SubscriptionStatus},
     org::v1::{
-        LinkTerms, ListNoticesRequest, ListNoticesResponse, NoticeState, NoticeToRecord,
-        RecordNoticesRequest,
+        CountOrganizationsRequest, LinkTerms, ListNoticesRequest, ListNoticesResponse,
+        ListOrganizationsRequest, NoticeState, NoticeToRecord, RecordNoticesRequest,
     },
 };
 use chrono::TimeDelta;
@@ -32,7 +32,7 @@ use uuid::Uuid;
 
 use crate::{
     links::{card_declined, link, pending, terms},
-    subscriptions::state,
+    subscriptions::{eventually_at_cursor, state},
     support::{
         OrgSvc, World, eventually, new_id, nowhere, observation,
         stripe_svc::{Mood, StripeSvc},
@@ -271,6 +271,61 @@ async fn a_refusal_and_a_status_that_alarms_are_told_once() {
     );
     let count = world.count("SELECT count(*) FROM notices").await;
     assert_eq!(count, 4, "each was stored once");
+}
+
+/// pay-rails/pay#659: collection was paused, every invoice voided, and the status said "active".
+#[tokio::test]
+async fn fm32_a_pause_of_collection_is_shown_counted_and_told_once_until_it_ends() {
+    let (world, receiver, stripe_svc, org_svc) = told(Mood::Provision).await;
+    let id = pending(&world, &org_svc).await;
+    let linked = link(&world, &org_svc, id, terms()).await.unwrap();
+    let subscription = linked.organization.unwrap().stripe_subscription_id;
+    let pause = |behavior: CollectionPauseBehavior| CollectionPause {
+        behavior: behavior.into(),
+        first_seen_time: state(id, 0, SubscriptionStatus::Active).start_time,
+        resume_time: None,
+    };
+    let shown = async |version, collection_pause| {
+        let mut state = state(id, version, SubscriptionStatus::Active);
+        state.stripe_subscription_id.clone_from(&subscription);
+        state.collection_pause = collection_pause;
+        stripe_svc.tell(vec![state]);
+        eventually_at_cursor(&world, version).await;
+        let mut client = org_svc.organizations.clone();
+        let counts = client.count_organizations(CountOrganizationsRequest {});
+        let count = counts.await.unwrap().into_inner().collection_paused_count;
+        let request = ListOrganizationsRequest {
+            collection_paused: true,
+            ..ListOrganizationsRequest::default()
+        };
+        let listed = client.list_organizations(request).await;
+        let listed = listed.unwrap().into_inner().organizations;
+        assert!(listed.iter().all(|it| it.id == id.to_string()));
+        let organization = org_svc.get(id).await;
+        assert_eq!(
+            organization.subscription_status(),
+            SubscriptionStatus::Active
+        );
+        (organization.collection_pause, count, listed.len())
+    };
+    let [void, draft] = [
+        CollectionPauseBehavior::Void,
+        CollectionPauseBehavior::KeepAsDraft,
+    ]
+    .map(|behavior| Some(pause(behavior)));
+    assert_eq!(shown(1, None).await, (None, 0, 0));
+    assert_eq!(shown(2, void).await, (void, 1, 1));
+    assert_eq!(shown(3, draft).await, (draft, 1, 1));
+    assert_eq!(shown(4, None).await, (None, 0, 0));
+    assert_eq!(shown(5, void).await, (void, 1, 1));
+    // The organization that is pending, and each pause once.
+    let told = receiver.eventually(3).await;
+    let mut told: Vec<_> = told.iter().map(Delivery::json).collect();
+    told.retain(|it| it["type"] == "subscription.collection_paused");
+    let behaviors: Vec<_> = told.iter().map(|it| &it["data"]["behavior"]).collect();
+    assert_eq!(behaviors, ["void", "void"]);
+    assert_eq!(told[0]["data"]["organization_name"], "Acme Corp");
+    assert_eq!(world.count("SELECT count(*) FROM notices").await, 3);
 }
 
 #[tokio::test]

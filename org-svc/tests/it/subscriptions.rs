@@ -37,6 +37,7 @@ pub(crate) fn state(id: Uuid, version: i64, status: SubscriptionStatus) -> Subsc
         observe_time: time(0),
         version,
         invoiced_until_time: None,
+        collection_pause: None,
     }
 }
 

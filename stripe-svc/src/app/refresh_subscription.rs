@@ -77,6 +77,7 @@ fn end_with_customer(known: Subscription, clock: &Clock) -> Subscription {
         status: SubscriptionStatus::Canceled,
         customer_deleted: true,
         cancel_at: None,
+        collection_pause: None,
         ended_at: known.ended_at.or_else(|| Some(clock.now())),
         ..known
     }

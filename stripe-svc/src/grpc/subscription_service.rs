@@ -13,6 +13,7 @@ use billing_proto::{
         provision_subscription_response::Outcome, subscription_service_server::SubscriptionService,
     },
 };
+use chrono::{DateTime, Utc};
 use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
@@ -30,7 +31,7 @@ use crate::{
             EMAIL_CHARS_MAX, NAME_CHARS_MAX, Provision, ProvisionOutcome, Provisioned,
             TRIAL_DAYS_MAX, TrialDays,
         },
-        subscription::{Subscription, SubscriptionState},
+        subscription::{CollectionPause, PauseBehavior, Subscription, SubscriptionState},
         terms::{DeploymentType, PlanType, SubscriptionStatus},
         webhook_event::is_name,
     },
@@ -221,6 +222,7 @@ impl From<SubscriptionState> for SubscriptionStateMessage {
         let SubscriptionState {
             subscription,
             invoiced_until,
+            collection_paused_at,
             observed_at,
             version,
         } = state;
@@ -236,7 +238,9 @@ impl From<SubscriptionState> for SubscriptionStateMessage {
             cancel_at,
             ended_at,
             customer_deleted,
+            collection_pause,
         } = subscription;
+        let pause = collection_pause.map(|pause| pause_message(pause, collection_paused_at));
         Self {
             stripe_subscription_id: id.to_string(),
             stripe_customer_id: customer_id.to_string(),
@@ -252,7 +256,22 @@ impl From<SubscriptionState> for SubscriptionStateMessage {
             observe_time: Some(proto_time::to_proto(observed_at)),
             version,
             invoiced_until_time: invoiced_until.map(proto_time::to_proto),
+            collection_pause: pause,
         }
+    }
+}
+
+fn pause_message(pause: CollectionPause, since: Option<DateTime<Utc>>) -> common::CollectionPause {
+    use common::CollectionPauseBehavior as Behavior;
+    let behavior = match pause.behavior {
+        PauseBehavior::Void => Behavior::Void,
+        PauseBehavior::KeepAsDraft => Behavior::KeepAsDraft,
+        PauseBehavior::MarkUncollectible => Behavior::MarkUncollectible,
+    };
+    common::CollectionPause {
+        behavior: behavior.into(),
+        first_seen_time: since.map(proto_time::to_proto),
+        resume_time: pause.resumes_at.map(proto_time::to_proto),
     }
 }
 

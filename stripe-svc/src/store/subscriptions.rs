@@ -7,7 +7,9 @@ use serde_json::json;
 use crate::{
     domain::{
         ids::{CustomerId, OrganizationId, SubscriptionId},
-        subscription::{FetchTicket, Subscription, SubscriptionState},
+        subscription::{
+            CollectionPause, FetchTicket, PauseBehavior, Subscription, SubscriptionState,
+        },
         terms::SubscriptionStatus,
     },
     store::{column, sql, subscription_changes, unknown_value},
@@ -32,6 +34,9 @@ struct Model {
     observed_at: DateTime<Utc>,
     version: i64,
     invoiced_until: Option<DateTime<Utc>>,
+    collection_pause: Option<String>,
+    collection_paused_at: Option<DateTime<Utc>>,
+    collection_resumes_at: Option<DateTime<Utc>>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -59,7 +64,19 @@ impl TryFrom<Model> for SubscriptionState {
             observed_at,
             version,
             invoiced_until,
+            collection_pause,
+            collection_paused_at,
+            collection_resumes_at,
         } = row;
+        let collection_pause = collection_pause.map(|word| {
+            let behavior = PauseBehavior::read(&word);
+            let behavior = behavior
+                .ok_or_else(|| unknown_value("stripe_subscriptions.collection_pause", word))?;
+            Ok::<_, DbErr>(CollectionPause {
+                behavior,
+                resumes_at: collection_resumes_at,
+            })
+        });
         let status = SubscriptionStatus::read(&subscription_status).ok_or_else(|| {
             unknown_value(
                 "stripe_subscriptions.subscription_status",
@@ -79,8 +96,10 @@ impl TryFrom<Model> for SubscriptionState {
                 cancel_at,
                 ended_at,
                 customer_deleted,
+                collection_pause: collection_pause.transpose()?,
             },
             invoiced_until,
+            collection_paused_at,
             observed_at,
             version,
         })
@@ -95,6 +114,51 @@ pub(crate) async fn take_ticket(db: &impl ConnectionTrait) -> Result<FetchTicket
     row.try_get("", "ticket").map(FetchTicket)
 }
 
+/// A row is locked by the conflict even where the WHERE leaves it as it is.
+const KEEP_DIFFERENT: &str = "
+    INSERT INTO stripe_subscriptions AS s (stripe_subscription_id, stripe_customer_id,
+        organization_id, subscription_status, trial_end, start_at, current_period_start_at,
+        current_period_end_at, cancel_at, ended_at, customer_deleted, collection_pause,
+        collection_resumes_at, collection_paused_at, fetch_ticket, observed_at)
+    SELECT n.id, n.customer_id, n.organization_id, n.status, n.trial_end, n.start_at,
+        n.period_start_at, n.period_end_at, n.cancel_at, n.ended_at, n.customer_deleted, n.pause,
+        n.resumes_at, CASE WHEN n.pause IS NOT NULL THEN $3::timestamptz END, $2, $3
+    FROM jsonb_to_recordset($1) AS n (id text, customer_id text, organization_id uuid,
+        status text, trial_end timestamptz, start_at timestamptz, period_start_at timestamptz,
+        period_end_at timestamptz, cancel_at timestamptz, ended_at timestamptz,
+        customer_deleted boolean, pause text, resumes_at timestamptz)
+    ORDER BY id
+    ON CONFLICT (stripe_subscription_id) DO UPDATE SET
+        stripe_customer_id = excluded.stripe_customer_id,
+        organization_id = excluded.organization_id,
+        subscription_status = excluded.subscription_status,
+        trial_end = excluded.trial_end,
+        start_at = excluded.start_at,
+        current_period_start_at = excluded.current_period_start_at,
+        current_period_end_at = excluded.current_period_end_at,
+        cancel_at = excluded.cancel_at,
+        ended_at = excluded.ended_at,
+        customer_deleted = excluded.customer_deleted,
+        collection_pause = excluded.collection_pause,
+        collection_resumes_at = excluded.collection_resumes_at,
+        -- A pause that is changed is the same pause.
+        collection_paused_at = CASE WHEN s.collection_pause IS NOT NULL
+                AND excluded.collection_pause IS NOT NULL
+            THEN s.collection_paused_at ELSE excluded.collection_paused_at END,
+        fetch_ticket = excluded.fetch_ticket,
+        observed_at = excluded.observed_at
+    WHERE s.fetch_ticket < excluded.fetch_ticket
+      AND (s.stripe_customer_id, s.organization_id, s.subscription_status, s.trial_end,
+            s.start_at, s.current_period_start_at, s.current_period_end_at, s.cancel_at,
+            s.ended_at, s.customer_deleted, s.collection_pause, s.collection_resumes_at)
+          IS DISTINCT FROM
+          (excluded.stripe_customer_id, excluded.organization_id, excluded.subscription_status,
+            excluded.trial_end, excluded.start_at, excluded.current_period_start_at,
+            excluded.current_period_end_at, excluded.cancel_at, excluded.ended_at,
+            excluded.customer_deleted, excluded.collection_pause,
+            excluded.collection_resumes_at)
+    RETURNING stripe_subscription_id";
+
 /// Keeps subscriptions as a fetch brought them, unless a later fetch was here before, and tells the
 /// feed of those that differ from what was known; answers with these.
 ///
@@ -106,40 +170,6 @@ pub(crate) async fn keep(
     ticket: FetchTicket,
     now: DateTime<Utc>,
 ) -> Result<Vec<SubscriptionId>, DbErr> {
-    // A row is locked by the conflict even where the WHERE leaves it as it is.
-    const KEEP_DIFFERENT: &str = "
-        INSERT INTO stripe_subscriptions AS s (stripe_subscription_id, stripe_customer_id,
-            organization_id, subscription_status, trial_end, start_at, current_period_start_at,
-            current_period_end_at, cancel_at, ended_at, customer_deleted, fetch_ticket, observed_at)
-        SELECT n.*, $2, $3
-        FROM jsonb_to_recordset($1) AS n (id text, customer_id text, organization_id uuid,
-            status text, trial_end timestamptz, start_at timestamptz, period_start_at timestamptz,
-            period_end_at timestamptz, cancel_at timestamptz, ended_at timestamptz,
-            customer_deleted boolean)
-        ORDER BY id
-        ON CONFLICT (stripe_subscription_id) DO UPDATE SET
-            stripe_customer_id = excluded.stripe_customer_id,
-            organization_id = excluded.organization_id,
-            subscription_status = excluded.subscription_status,
-            trial_end = excluded.trial_end,
-            start_at = excluded.start_at,
-            current_period_start_at = excluded.current_period_start_at,
-            current_period_end_at = excluded.current_period_end_at,
-            cancel_at = excluded.cancel_at,
-            ended_at = excluded.ended_at,
-            customer_deleted = excluded.customer_deleted,
-            fetch_ticket = excluded.fetch_ticket,
-            observed_at = excluded.observed_at
-        WHERE s.fetch_ticket < excluded.fetch_ticket
-          AND (s.stripe_customer_id, s.organization_id, s.subscription_status, s.trial_end,
-                s.start_at, s.current_period_start_at, s.current_period_end_at, s.cancel_at,
-                s.ended_at, s.customer_deleted)
-              IS DISTINCT FROM
-              (excluded.stripe_customer_id, excluded.organization_id, excluded.subscription_status,
-                excluded.trial_end, excluded.start_at, excluded.current_period_start_at,
-                excluded.current_period_end_at, excluded.cancel_at, excluded.ended_at,
-                excluded.customer_deleted)
-        RETURNING stripe_subscription_id";
     // What did not differ was seen all the same: an earlier fetch that still comes is older.
     const SEE_AGAIN: &str = "
         UPDATE stripe_subscriptions SET fetch_ticket = $2, observed_at = $3
@@ -186,6 +216,7 @@ fn to_row(subscription: &Subscription) -> Json {
         cancel_at,
         ended_at,
         customer_deleted,
+        collection_pause,
     } = subscription;
     let time = |time: &Option<DateTime<Utc>>| time.map(|time| time.to_rfc3339());
     json!({
@@ -200,6 +231,8 @@ fn to_row(subscription: &Subscription) -> Json {
         "cancel_at": time(cancel_at),
         "ended_at": time(ended_at),
         "customer_deleted": customer_deleted,
+        "pause": collection_pause.map(|pause| pause.behavior.as_str()),
+        "resumes_at": time(&collection_pause.and_then(|pause| pause.resumes_at)),
     })
 }
 

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::{
     domain::{
         ids::{CustomerId, OrganizationId, SubscriptionId},
-        subscription::Subscription,
+        subscription::{CollectionPause, PauseBehavior, Subscription},
         terms::SubscriptionStatus,
     },
     stripe::{
@@ -35,6 +35,13 @@ struct SubscriptionJson {
     #[serde(default)]
     cancel_at_period_end: bool,
     ended_at: Option<i64>,
+    pause_collection: Option<PauseJson>,
+}
+
+#[derive(Deserialize)]
+struct PauseJson {
+    behavior: String,
+    resumes_at: Option<i64>,
 }
 
 /// The id, or the object where it was asked to be expanded.
@@ -193,6 +200,7 @@ pub(crate) fn read_subscription(value: &Value) -> Result<Subscription, Unknown> 
         cancel_at,
         cancel_at_period_end,
         ended_at,
+        pause_collection,
     } = SubscriptionJson::deserialize(value)
         .map_err(|error| unreadable(format!("Stripe's subscription cannot be read: {error}.")))?;
     let status = SubscriptionStatus::from_stripe(&status).ok_or_else(|| {
@@ -229,6 +237,23 @@ pub(crate) fn read_subscription(value: &Value) -> Result<Subscription, Unknown> 
         cancel_at: cancel_at.filter(|_| ended_at.is_none()),
         ended_at,
         customer_deleted,
+        collection_pause: pause_collection.map(pause).transpose()?,
+    })
+}
+
+fn pause(pause: PauseJson) -> Result<CollectionPause, Unknown> {
+    let PauseJson {
+        behavior,
+        resumes_at,
+    } = pause;
+    let behavior = PauseBehavior::read(&behavior).ok_or_else(|| {
+        unreadable(format!(
+            "Stripe paused the collection in a way that is not known: '{behavior}'."
+        ))
+    })?;
+    Ok(CollectionPause {
+        behavior,
+        resumes_at: times(resumes_at)?,
     })
 }
 
@@ -270,6 +295,7 @@ mod tests {
             ("start_date", json!(i64::MAX)),
             ("start_date", json!(null)),
             ("customer", json!(7)),
+            ("pause_collection", json!({"behavior": "later"})),
         ] {
             let mut value = subscription();
             value[field] = wrong;
@@ -278,6 +304,16 @@ mod tests {
         let read = read_subscription(&subscription()).unwrap();
         assert_eq!(read.status, SubscriptionStatus::Trial);
         assert!(!read.customer_deleted && read.organization_id.is_some());
+        assert_eq!(read.collection_pause, None);
+    }
+
+    #[test]
+    fn paused_collection_is_read_with_its_end() {
+        let mut value = subscription();
+        value["pause_collection"] = json!({"behavior": "void", "resumes_at": 1_800_400_000});
+        let pause = read_subscription(&value).unwrap().collection_pause.unwrap();
+        assert_eq!(pause.behavior, PauseBehavior::Void);
+        assert_eq!(pause.resumes_at.unwrap().timestamp(), 1_800_400_000);
     }
 
     #[test]

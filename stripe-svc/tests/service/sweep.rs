@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use billing_proto::common::v1::SubscriptionStatus;
+use billing_proto::common::v1::{CollectionPauseBehavior, SubscriptionStatus};
 use chrono::TimeDelta;
 use reqwest::Method;
 use stripe_sim::FaultEffect;
@@ -97,4 +97,46 @@ async fn one_replica_sweeps_and_what_is_as_it_was_is_no_change() {
         .row("SELECT fetch_ticket FROM stripe_subscriptions")
         .await;
     assert!(row.try_get::<i64>("", "fetch_ticket").unwrap() > 0);
+}
+
+/// pay-rails/pay#659: collection was paused, every invoice voided, and the status said "active".
+#[tokio::test]
+async fn fm32_a_pause_of_collection_is_told_with_when_it_was_first_seen_until_it_ends() {
+    let world = World::start().await;
+    let service = world.service().await;
+    let provisioned = service.provisioned(&link()).await;
+    let path = format!("/v1/subscriptions/{}", provisioned.stripe_subscription_id);
+    let told = async |form: &[(&str, &str)]| {
+        world.stripe(Method::POST, &path, form).await;
+        let ended = "SELECT count(*) AS n FROM stripe_sweeps WHERE last_ended_at > ";
+        let now = world.now().to_rfc3339();
+        world.advance(TimeDelta::hours(2));
+        eventually("a pass after the change", || async {
+            let row = world.row(&format!("{ended}'{now}'")).await;
+            row.try_get::<i64>("", "n").unwrap() == 1
+        })
+        .await;
+        let mut states = service.watch(0).await.next().await.states;
+        states.pop().unwrap()
+    };
+    let void = told(&[("pause_collection[behavior]", "void")]).await;
+    let pause = void.collection_pause.unwrap();
+    assert_eq!(pause.behavior(), CollectionPauseBehavior::Void);
+    assert_eq!(pause.first_seen_time, void.observe_time);
+    assert_eq!(pause.resume_time, None);
+    // Changed, it is the same pause.
+    let until = (world.now() + TimeDelta::days(9)).timestamp();
+    let draft = told(&[
+        ("pause_collection[behavior]", "keep_as_draft"),
+        ("pause_collection[resumes_at]", &until.to_string()),
+    ])
+    .await;
+    let changed = draft.collection_pause.unwrap();
+    assert_eq!(changed.behavior(), CollectionPauseBehavior::KeepAsDraft);
+    assert_eq!(changed.first_seen_time, pause.first_seen_time);
+    assert_eq!(changed.resume_time.unwrap().seconds, until);
+    assert!(draft.version > void.version);
+    let resumed = told(&[("pause_collection", "")]).await;
+    assert_eq!(resumed.collection_pause, None);
+    assert!(resumed.version > draft.version);
 }

@@ -46,6 +46,42 @@ pub(crate) async fn late_usage_is_billed_within_the_grace(account: &Account) -> 
     scene.billed(&subscription, 318).await
 }
 
+pub(crate) async fn paused_collection_is_told_and_voids(account: &Account) -> anyhow::Result<()> {
+    let scene = Scene::begin(account, "paused").await?;
+    let subscription = scene.subscribe(0).await?;
+    let path = format!("/v1/subscriptions/{subscription}");
+    let pause = [("pause_collection[behavior]", "void")];
+    account.post(&path, &pause).await?.done()?;
+    let state = scene.state(&subscription).await?;
+    expect("the status", "active", state.status)?;
+    expect("the pause", Some("void"), state.collection_pause)?;
+    scene.advance(scene.at(3, 0)).await?;
+    scene.report(scene.at(2, 1), 12).await?;
+    scene.counted(12).await?;
+    scene.advance_past_week(0).await?;
+    let void = async || {
+        let invoices = scene.invoices(&subscription).await?;
+        let of = |invoice: &&Value, field, value: &Value| invoice.get(field) == Some(value);
+        let void = invoices.iter().any(|invoice| {
+            of(&invoice, "status", &"void".into()) && of(&invoice, "total", &318.into())
+        });
+        Ok(if void {
+            Ok(())
+        } else {
+            Err(format!("{invoices:?}"))
+        })
+    };
+    account
+        .eventually("the week's invoice to be void", void)
+        .await?;
+    account
+        .post(&path, &[("pause_collection", "")])
+        .await?
+        .done()?;
+    let state = scene.state(&subscription).await?;
+    expect("the pause after its end", None, state.collection_pause)
+}
+
 pub(crate) async fn usage_after_the_final_invoice_is_on_no_invoice(
     account: &Account,
 ) -> anyhow::Result<()> {

@@ -37,10 +37,11 @@ pub(in crate::dashboard) const ACTIONS: [&str; 29] = [
 ];
 
 /// What a notice tells of, as a word of the contract.
-pub(in crate::dashboard) const NOTICE_KINDS: [&str; 11] = [
+pub(in crate::dashboard) const NOTICE_KINDS: [&str; 12] = [
     "organizations.pending",
     "operation.refused",
     "subscription.status_changed",
+    "subscription.collection_paused",
     "instances.silent",
     "report.held",
     "report.conflict",
@@ -149,6 +150,14 @@ pub(in crate::dashboard) struct Messages {
     pub(in crate::dashboard) period_start: &'static str,
     pub(in crate::dashboard) period_end: &'static str,
     pub(in crate::dashboard) subscription_end: &'static str,
+    pub(in crate::dashboard) collection: &'static str,
+    pub(in crate::dashboard) collection_paused: &'static str,
+    pub(in crate::dashboard) collection_paused_void: &'static str,
+    pub(in crate::dashboard) collection_paused_draft: &'static str,
+    pub(in crate::dashboard) collection_paused_uncollectible: &'static str,
+    pub(in crate::dashboard) collection_paused_otherwise: &'static str,
+    pub(in crate::dashboard) collection_resumes: &'static str,
+    pub(in crate::dashboard) seen_since: &'static str,
     pub(in crate::dashboard) stripe_customer: &'static str,
     pub(in crate::dashboard) stripe_subscription: &'static str,
     pub(in crate::dashboard) reported_name: &'static str,

@@ -239,6 +239,7 @@ impl Change {
             observe_time: start,
             version,
             invoiced_until_time: None,
+            collection_pause: None,
         }
     }
 }

@@ -1,0 +1,13 @@
+DROP INDEX organizations_collection_pause_idx;
+ALTER TABLE organizations
+    DROP COLUMN collection_pause,
+    DROP COLUMN collection_paused_at,
+    DROP COLUMN collection_resumes_at;
+ALTER TABLE unclaimed_subscriptions
+    DROP COLUMN collection_pause,
+    DROP COLUMN collection_paused_at,
+    DROP COLUMN collection_resumes_at;
+ALTER TABLE stripe_subscriptions
+    DROP COLUMN collection_pause,
+    DROP COLUMN collection_paused_at,
+    DROP COLUMN collection_resumes_at;
