@@ -168,6 +168,7 @@ mod tests {
             },
             reported_at,
             source: None,
+            signature: None,
         }
     }
 

@@ -282,6 +282,7 @@ mod tests {
             },
             reported_at: DateTime::UNIX_EPOCH,
             source: None,
+            signature: None,
         }
     }
 
