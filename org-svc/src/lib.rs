@@ -145,15 +145,7 @@ pub async fn start(config: Config, deps: Deps, life: Lifecycle) -> Result<Runnin
             verifier,
         },
     )?;
-    life.spawn_worker(
-        "link_operations",
-        worker::link_operations::run(Arc::clone(&organizations)),
-    );
-    if let Some(channel) = organizations.channel.clone() {
-        let sending = worker::notices::run(Arc::clone(&organizations), channel);
-        life.spawn_worker("notices", sending);
-    }
-    life.spawn_worker("subscriptions", worker::subscriptions::run(organizations));
+    spawn_workers(organizations, &life);
     let readiness = Readiness::new(db, ROLE);
     let health = Health::new(move || {
         let readiness = readiness.clone();
@@ -164,6 +156,18 @@ pub async fn start(config: Config, deps: Deps, life: Lifecycle) -> Result<Runnin
         serve(config, listener, routes, health.clone(), life.clone()),
     );
     Ok(Running { addr, health })
+}
+
+fn spawn_workers(organizations: Arc<Organizations>, life: &Lifecycle) {
+    life.spawn_worker(
+        "link_operations",
+        worker::link_operations::run(Arc::clone(&organizations)),
+    );
+    if let Some(channel) = organizations.channel.clone() {
+        let sending = worker::notices::run(Arc::clone(&organizations), channel);
+        life.spawn_worker("notices", sending);
+    }
+    life.spawn_worker("subscriptions", worker::subscriptions::run(organizations));
 }
 
 /// A pool in this service's role.

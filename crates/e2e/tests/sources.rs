@@ -2,11 +2,7 @@
 //! and an admin can put a refused count in the place of the recorded one, which is billed once.
 //! Method: a whole system, over its public doors, and Stripe's own books in the end.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use billing_e2e::actors::{Admin, Answer, Instance, TOKEN, now, terms};
 use billing_e2e::{Service, System};

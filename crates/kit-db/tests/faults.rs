@@ -1,6 +1,7 @@
 //! Goal: faults around the database are told apart, and end when their cause ends.
 //! Method: a real PostgreSQL that is made read-only and altered beneath a pool; a pooler in transaction
 //! mode: PgBouncer where it is installed, and always a server that does what such a pooler shows.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
