@@ -157,7 +157,9 @@
   const pollMs = 1000 * Number(document.body.dataset.poll || 0);
   let failures = 0;
   async function poll() {
-    if (document.hidden) { setTimeout(poll, pollMs); return; }
+    // Whoever is choosing rows keeps what is chosen.
+    const isChoosing = document.querySelector("[data-region] input:checked");
+    if (document.hidden || isChoosing) { setTimeout(poll, pollMs); return; }
     const before = asked;
     try {
       const page = await fetchPage(location.href, AbortSignal.timeout(pollMs));

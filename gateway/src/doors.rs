@@ -36,6 +36,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::{
     app::App,
     dashboard, grpc,
+    headers::EveryAnswer,
     in_flight::{Client, FIELDS_MAX, InFlight, Leaving, Ticket},
     reference,
     rest::{self, answer::ApiError},
@@ -62,6 +63,7 @@ pub(crate) struct Inside {
     in_flight: InFlight,
     health: Health,
     stop: CancellationToken,
+    headers: EveryAnswer,
 }
 
 /// Opens the doors.
@@ -73,6 +75,7 @@ pub(crate) async fn open(
     app: App,
     health: &Health,
     stop: CancellationToken,
+    headers: EveryAnswer,
 ) -> Result<(Doors, HealthReporter), Fault> {
     let http = Router::new()
         .merge(rest::routes(web.clone()))
@@ -90,6 +93,7 @@ pub(crate) async fn open(
         in_flight: InFlight::new(),
         health: health.clone(),
         stop,
+        headers,
     };
     Ok((ContextLayer::public().layer(inside), watched))
 }
@@ -109,7 +113,12 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let inside = self.clone();
-        Box::pin(async move { Ok(inside.answer(request.map(Body::new)).await) })
+        let headers = self.headers;
+        Box::pin(async move {
+            let mut answer = inside.answer(request.map(Body::new)).await;
+            headers.add(answer.headers_mut());
+            Ok(answer)
+        })
     }
 }
 
@@ -310,6 +319,7 @@ mod tests {
             in_flight: InFlight::with_permits(0),
             health: Health::always_ready(),
             stop: CancellationToken::new(),
+            headers: EveryAnswer { is_https: false },
         };
         let rest = busy.clone().answer(Request::new(Body::empty())).await;
         assert_eq!(rest.status(), StatusCode::SERVICE_UNAVAILABLE);

@@ -13,6 +13,7 @@ mod dashboard;
 mod domain;
 mod doors;
 mod grpc;
+mod headers;
 mod in_flight;
 mod limits;
 mod reference;
@@ -32,6 +33,7 @@ pub use domain::{api_tokens::ApiTokens, origin::TrustedOrigins, trusted_proxies:
 pub use limits::ReportRates;
 
 use app::App;
+use headers::EveryAnswer;
 use limits::ReportLimits;
 use upstream::Upstream;
 use web::Web;
@@ -93,6 +95,7 @@ pub async fn start(config: Config, deps: Deps, life: Lifecycle) -> Result<Runnin
     // Ready without asking the other services: the gateway itself says it best when one is away.
     let health = Health::always_ready();
     let secure = auth_url.scheme() == "https";
+    let headers = EveryAnswer { is_https: secure };
     let limits = ReportLimits::new(report_rates);
     let proxies = trusted_proxies.clone();
     let web = Web::new(
@@ -104,7 +107,7 @@ pub async fn start(config: Config, deps: Deps, life: Lifecycle) -> Result<Runnin
         limits.clone(),
         deps.ids,
     );
-    let (doors, reporter) = doors::open(web, app, &health, life.stop.clone())
+    let (doors, reporter) = doors::open(web, app, &health, life.stop.clone(), headers)
         .await
         .map_err(|fault| fault.to_string())?;
     let listener = billing_kit::health::bind("LISTEN_ADDR", listen_addr).await?;

@@ -69,6 +69,8 @@ pub(crate) fn standing_from_proto(standing: &OrganizationStanding) -> Result<Sta
         invoiced_until_time,
         trial_end_time,
         drained,
+        // No report is treated differently for it: see `app::keep_standings`.
+        ignored: _,
     } = standing;
     let status = status_from_proto(standing.subscription_status())
         .ok_or_else(|| Fault::internal("org-svc told a subscription status that is not known"))?;

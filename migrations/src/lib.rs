@@ -86,6 +86,8 @@ const FILES: &[SqlFile] = sql_files![
     "0033_report_sources",
     "0034_report_source_index",
     "0035_signing_keys",
+    "0037_pending_flood",
+    "0038_pending_indexes",
     "0039_sign_in_budgets",
     "0041_change_customers_last",
     "0042_collection_pause",

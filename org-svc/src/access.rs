@@ -5,6 +5,24 @@ use billing_kit::access::{AccessTable, Caller};
 const GATEWAY: &str = "gateway";
 const INGEST_SVC: &str = "ingest-svc";
 
+/// What admins do with organizations, by way of the gateway.
+const OF_ADMINS: [&str; 7] = [
+    "/billing.org.v1.OrganizationService/ListPendingGroups",
+    "/billing.org.v1.OrganizationService/IgnoreOrganizations",
+    "/billing.org.v1.OrganizationService/RestoreOrganizations",
+    "/billing.org.v1.OrganizationService/LinkOrganization",
+    "/billing.org.v1.OrganizationService/UnlinkOrganization",
+    "/billing.org.v1.OrganizationService/UpdateSubscription",
+    "/billing.org.v1.OrganizationService/CancelSubscription",
+];
+/// What ingest-svc does because of reports.
+const OF_REPORTS: [&str; 4] = [
+    "/billing.org.v1.OrganizationService/ObserveOrganizations",
+    "/billing.org.v1.OrganizationService/ConfirmDrained",
+    "/billing.org.v1.OrganizationService/ListExpiredOrganizations",
+    "/billing.org.v1.OrganizationService/DeleteOrganizations",
+];
+
 /// The table. `readers` are other internal services, which may read organizations.
 pub(crate) fn table(readers: &[String]) -> AccessTable {
     let and_readers = |own: &[&str]| -> Vec<String> {
@@ -13,11 +31,14 @@ pub(crate) fn table(readers: &[String]) -> AccessTable {
             .chain(readers.iter().cloned())
             .collect()
     };
-    AccessTable::new()
-        .allow(
-            "/billing.org.v1.OrganizationService/ObserveOrganizations",
-            [INGEST_SVC],
-        )
+    let mut table = AccessTable::new();
+    for method in OF_ADMINS {
+        table = table.allow(method, [GATEWAY]);
+    }
+    for method in OF_REPORTS {
+        table = table.allow(method, [INGEST_SVC]);
+    }
+    table
         .allow(
             "/billing.org.v1.OrganizationService/GetOrganization",
             and_readers(&[GATEWAY, INGEST_SVC]),
@@ -34,26 +55,6 @@ pub(crate) fn table(readers: &[String]) -> AccessTable {
         .allow(
             "/billing.org.v1.OrganizationService/CountOrganizations",
             and_readers(&[GATEWAY]),
-        )
-        .allow(
-            "/billing.org.v1.OrganizationService/LinkOrganization",
-            [GATEWAY],
-        )
-        .allow(
-            "/billing.org.v1.OrganizationService/UnlinkOrganization",
-            [GATEWAY],
-        )
-        .allow(
-            "/billing.org.v1.OrganizationService/UpdateSubscription",
-            [GATEWAY],
-        )
-        .allow(
-            "/billing.org.v1.OrganizationService/CancelSubscription",
-            [GATEWAY],
-        )
-        .allow(
-            "/billing.org.v1.OrganizationService/ConfirmDrained",
-            [INGEST_SVC],
         )
         .allow(
             "/billing.org.v1.OrganizationService/WatchOrganizations",

@@ -10,11 +10,14 @@ use billing_kit::{
 use billing_kit_db::DatabaseConfig;
 use chrono::TimeDelta;
 use secrecy::{ExposeSecret, SecretString};
-use std::net::SocketAddr;
+use std::{net::SocketAddr, num::NonZeroU32};
 use tonic::metadata::MetadataMap;
 use url::Url;
 
-use crate::{channel::ChannelConfig, domain::attempts::AttemptLimit};
+use crate::{
+    channel::ChannelConfig,
+    domain::{admission::AdmissionCaps, attempts::AttemptLimit},
+};
 
 const LISTEN_DEFAULT: ([u8; 4], u16) = ([127, 0, 0, 1], 50_052);
 const HEALTH_DEFAULT: ([u8; 4], u16) = ([127, 0, 0, 1], 9_102);
@@ -22,6 +25,11 @@ const HEALTH_DEFAULT: ([u8; 4], u16) = ([127, 0, 0, 1], 9_102);
 const CANCEL_DRAIN_SECONDS_DEFAULT: u32 = 86_400;
 /// A week.
 const CANCEL_DRAIN_SECONDS_MAX: u32 = 604_800;
+
+/// One network rarely brings more instances in a day; a provider that hosts many may.
+const NEW_ORGANIZATIONS_PER_NETWORK_DEFAULT: u32 = 50;
+/// Without a known proxy all instances share this one.
+const NEW_ORGANIZATIONS_UNKNOWN_SOURCE_DEFAULT: u32 = 1_000;
 
 /// What org-svc runs with.
 #[derive(Debug, Clone)]
@@ -50,6 +58,8 @@ pub struct Config {
     pub cancel_drain: TimeDelta,
     /// The operator's own channel; `None` for none.
     pub notices: Option<ChannelConfig>,
+    /// How many new organizations a source network may bring on one UTC day.
+    pub admission_caps: AdmissionCaps,
 }
 
 impl Config {
@@ -92,6 +102,7 @@ impl Config {
             ),
             cancel_drain: read_cancel_drain(&mut env),
             notices: read_notices(&mut env),
+            admission_caps: read_admission_caps(&mut env),
         };
         let has_key = !config
             .admin_assertion_private_key
@@ -130,6 +141,21 @@ fn read_cancel_drain(env: &mut Env) -> TimeDelta {
         env.problem(format!("{name} is {seconds}. Set it to {what}."));
     }
     TimeDelta::seconds(seconds.into())
+}
+
+fn read_admission_caps(env: &mut Env) -> AdmissionCaps {
+    const WHAT: &str = "a number of new organizations a day, or 0 for any number";
+    let mut cap = |name, default| NonZeroU32::new(env.parsed(name, default, WHAT));
+    AdmissionCaps {
+        per_network: cap(
+            "NEW_ORGANIZATIONS_PER_NETWORK",
+            NEW_ORGANIZATIONS_PER_NETWORK_DEFAULT,
+        ),
+        unknown_source: cap(
+            "NEW_ORGANIZATIONS_UNKNOWN_SOURCE",
+            NEW_ORGANIZATIONS_UNKNOWN_SOURCE_DEFAULT,
+        ),
+    }
 }
 
 /// The address may carry a token of the receiver's: it is read and told like a secret.
@@ -197,6 +223,9 @@ mod tests {
         assert_eq!(config.process.health_addr.to_string(), "127.0.0.1:9102");
         assert_eq!(config.org_readers, ["crm", "reporting"]);
         assert_eq!(config.cancel_drain, TimeDelta::hours(24));
+        assert_eq!(config.admission_caps.per_network, NonZeroU32::new(50));
+        let config = read(&[("NEW_ORGANIZATIONS_PER_NETWORK", "0")]).unwrap();
+        assert_eq!(config.admission_caps.per_network, None);
         assert!(read(&[("ADMIN_ASSERTION_PUBLIC_KEY", PUBLIC)]).is_ok());
     }
 
@@ -225,6 +254,11 @@ mod tests {
             ("DATABASE_URL", "mysql://x", "DATABASE_URL"),
             ("AUTH_ATTEMPT_LIMIT", "3", "AUTH_ATTEMPT_LIMIT"),
             ("AUTH_ACCOUNT_LIMIT", "10", "AUTH_ACCOUNT_LIMIT"),
+            (
+                "NEW_ORGANIZATIONS_PER_NETWORK",
+                "few",
+                "NEW_ORGANIZATIONS_PER_NETWORK",
+            ),
             (
                 "STRIPE_SVC_URL",
                 "http://stripe-svc:50053",

@@ -53,7 +53,7 @@ use crate::{
 
 pub use channel::ChannelConfig;
 pub use config::Config;
-pub use domain::attempts::AttemptLimit;
+pub use domain::{admission::AdmissionCaps, attempts::AttemptLimit};
 
 /// The database role of this service.
 const ROLE: &str = "billing_org";
@@ -118,6 +118,7 @@ pub async fn start(config: Config, deps: Deps, life: Lifecycle) -> Result<Runnin
         due: Notify::new(),
         drain_max: config.cancel_drain,
         counts: KeptCounts::default(),
+        admission_caps: config.admission_caps,
         channel: config.notices.clone().map(Channel::new).transpose()?,
     });
 
@@ -162,6 +163,10 @@ fn spawn_workers(organizations: Arc<Organizations>, life: &Lifecycle) {
     life.spawn_worker(
         "link_operations",
         worker::link_operations::run(Arc::clone(&organizations)),
+    );
+    life.spawn_worker(
+        "search_forms",
+        worker::search_forms::run(Arc::clone(&organizations)),
     );
     if let Some(channel) = organizations.channel.clone() {
         let sending = worker::notices::run(Arc::clone(&organizations), channel);

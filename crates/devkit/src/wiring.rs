@@ -98,6 +98,8 @@ impl Wiring<'_> {
             ("ORG_READERS", DEVELOPER.into()),
             // Everybody is at this machine's own address. Better Auth counts in production only, too.
             ("AUTH_ATTEMPT_LIMIT", "off".into()),
+            ("NEW_ORGANIZATIONS_PER_NETWORK", "0".into()),
+            ("NEW_ORGANIZATIONS_UNKNOWN_SOURCE", "0".into()),
             self.public_key(),
             ("ADMIN_ASSERTION_PRIVATE_KEY_FILE", private_key.into()),
         ]);

@@ -29,6 +29,10 @@ fn server_pid(cluster: &Cluster) -> String {
     file.lines().next().unwrap().to_owned()
 }
 
+fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
 fn kill_hard(pid: &str) {
     let status = Command::new("kill").args(["-KILL", pid]).status().unwrap();
     assert!(status.success());
@@ -50,6 +54,8 @@ fn a_cluster_keeps_its_data_its_port_and_its_password() {
     assert_eq!(rows(&url, "SHOW lc_collate"), "C");
     let stranger = url.replace("billing:", "billing:x");
     assert!(postgres::run_sql(&stranger, "SELECT 1").is_err());
+    // Statements are in the log.
+    assert_eq!(mode(&cluster.home().join("log")), 0o600);
     cluster.stop().unwrap();
     assert!(postgres::run_sql(&url, "SELECT 1").is_err());
 

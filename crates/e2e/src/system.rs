@@ -272,6 +272,8 @@ impl System {
                 ("ORG_READERS", READER.to_owned()),
                 // All sign-ins of a test come from one address, within a second.
                 ("AUTH_ATTEMPT_LIMIT", "off".to_owned()),
+                ("NEW_ORGANIZATIONS_PER_NETWORK", "0".to_owned()),
+                ("NEW_ORGANIZATIONS_UNKNOWN_SOURCE", "0".to_owned()),
             ],
             Service::Stripe => vec![
                 ("DATABASE_URL", self.database.url().to_owned()),

@@ -4,7 +4,10 @@
 use std::borrow::Cow;
 
 use unicode_general_category::{GeneralCategory, get_general_category};
+use unicode_normalization::UnicodeNormalization;
 
+/// The accents of Latin, Greek and Cyrillic letters. The marks of other scripts make other letters.
+const COMBINING_ACCENTS: std::ops::RangeInclusive<char> = '\u{300}'..='\u{36f}';
 const ZERO_WIDTH_NON_JOINER: char = '\u{200c}';
 const ZERO_WIDTH_JOINER: char = '\u{200d}';
 
@@ -47,6 +50,31 @@ pub fn visible_line(text: &str) -> Result<Cow<'_, str>, &'static str> {
 /// Whether the text holds anything that [`visible_line`] would take out, or refuse.
 pub fn has_invisible(text: &str) -> bool {
     visible_line(text).map_or(true, |line| line != text)
+}
+
+/// The normal form in which texts are searched and compared: Unicode's compatibility form (NFKC), without
+/// case, accents on letters, and the long and final forms of letters. It is never shown.
+pub fn search_form(text: &str) -> String {
+    let folded = text.nfkd().flat_map(char::to_lowercase);
+    let mut form = String::with_capacity(text.len());
+    for c in folded.filter(|c| !COMBINING_ACCENTS.contains(c)) {
+        match c {
+            'ß' => form.push_str("ss"),
+            'ς' => form.push('σ'),
+            'ı' => form.push('i'),
+            'ø' => form.push('o'),
+            'ł' => form.push('l'),
+            'æ' => form.push_str("ae"),
+            'œ' => form.push_str("oe"),
+            c => form.push(c),
+        }
+    }
+    form.nfkc().collect()
+}
+
+/// Whether two texts are the same to whoever reads them: in Unicode's canonical form (NFC).
+pub fn is_same(one: &str, other: &str) -> bool {
+    one == other || one.nfc().eq(other.nfc())
 }
 
 fn is_joiner(c: char) -> bool {
@@ -113,6 +141,40 @@ mod tests {
             // Once more changes nothing: two services may each look.
             assert_eq!(visible_line(seen).as_deref(), Ok(seen), "{text:?}");
             assert_eq!(has_invisible(text), text != seen, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_search_finds_what_a_person_takes_for_the_same() {
+        for (text, form) in [
+            ("Société Générale", "societe generale"),
+            ("Socie\u{301}te\u{301}", "societe"),
+            ("SOCIÉTÉ", "societe"),
+            ("Ａｃｍｅ", "acme"),
+            ("ﬁne", "fine"),
+            ("Straße", "strasse"),
+            ("STRASSE", "strasse"),
+            ("ΟΔΟΣ", "οδοσ"),
+            ("οδος", "οδοσ"),
+            ("İstanbul", "istanbul"),
+            ("Søren", "soren"),
+            ("Œuvre", "oeuvre"),
+            ("ｶﾞ", "ガ"),
+            ("Москва", "москва"),
+            ("50%_\\x", "50%_\\x"),
+            ("", ""),
+        ] {
+            assert_eq!(search_form(text), form, "{text}");
+            // Once more changes nothing.
+            assert_eq!(search_form(form), form, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_same_letters_are_the_same_however_they_are_put_together() {
+        assert!(is_same("é", "e\u{301}") && is_same("a", "a"));
+        for (one, other) in [("é", "e"), ("A", "a"), ("Ａ", "A"), ("a", "ab")] {
+            assert!(!is_same(one, other), "{one} {other}");
         }
     }
 

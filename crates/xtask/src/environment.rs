@@ -48,7 +48,16 @@ pub(crate) fn org_svc(settings: &Settings, database_url: &str) -> anyhow::Result
     let ports = &settings.ports;
     let place = place(ports.org, ports.org_health);
     let variables = wiring(settings).org_svc(place, callees(settings), database_url);
-    service("org-svc", variables)
+    let mut command = service("org-svc", variables)?;
+    for name in [
+        "NEW_ORGANIZATIONS_PER_NETWORK",
+        "NEW_ORGANIZATIONS_UNKNOWN_SOURCE",
+    ] {
+        if let Some(value) = given(name) {
+            command.env(name, value);
+        }
+    }
+    Ok(command)
 }
 
 /// See [`gateway`].

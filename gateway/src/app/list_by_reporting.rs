@@ -27,10 +27,11 @@ impl App {
             order: _,
             page_size,
             page_token,
+            except_networks: _,
         } = request;
         match link_filter {
             // Nobody waits for a report of theirs.
-            LinkFilter::Pending => {
+            LinkFilter::Pending | LinkFilter::Ignored => {
                 return Ok(ListPage {
                     organizations: Vec::new(),
                     next_page_token: None,

@@ -49,6 +49,8 @@ pub(crate) struct PageRequest {
     pub page_size: i32,
     /// Where to go on; empty for the first page.
     pub page_token: String,
+    /// The networks whose organizations are left out, because they are shown as groups.
+    pub except_networks: Vec<String>,
 }
 
 /// A page of organizations.
@@ -73,6 +75,10 @@ pub(crate) struct OverviewRequest {
     pub pending_cursor: String,
     /// Where the list of linked ones goes on; empty for the first page.
     pub linked_cursor: String,
+    /// Whether the ignored ones stand in the place of the pending ones.
+    pub ignored: bool,
+    /// The networks whose pending organizations are left out, because they are shown as groups.
+    pub except_networks: Vec<String>,
 }
 
 /// Both lists and the counts.
@@ -104,6 +110,8 @@ impl App {
             page_size,
             pending_cursor,
             linked_cursor,
+            ignored,
+            except_networks,
         } = request;
         let list = |link_filter, page_token| PageRequest {
             filter: filter.clone(),
@@ -111,8 +119,17 @@ impl App {
             order,
             page_size,
             page_token,
+            except_networks: Vec::new(),
         };
-        let pending = list(LinkFilter::Pending, pending_cursor);
+        let unlinked = if ignored {
+            LinkFilter::Ignored
+        } else {
+            LinkFilter::Pending
+        };
+        let pending = PageRequest {
+            except_networks,
+            ..list(unlinked, pending_cursor)
+        };
         let linked = list(LinkFilter::Linked, linked_cursor);
         let (mut pending, mut linked, summary) = tokio::try_join!(
             self.list_page(admin, pending).map_err(|fault| rename_field(
@@ -182,6 +199,7 @@ impl App {
             order,
             page_size,
             page_token,
+            except_networks,
         } = request;
         let OrganizationFilter {
             query,
@@ -190,6 +208,7 @@ impl App {
             deployments,
             reporting_state: _,
             collection_paused,
+            source_network,
         } = filter;
         let request = admin.request(ListOrganizationsRequest {
             query,
@@ -201,6 +220,8 @@ impl App {
             deployment_types: deployments.into_iter().map(Into::into).collect(),
             order_by: order_message(order).into(),
             collection_paused,
+            source_network,
+            except_source_networks: except_networks,
         });
         let ListOrganizationsResponse {
             organizations,

@@ -19,6 +19,7 @@ mod get_reporting_summary;
 mod get_session;
 mod get_signing_keys;
 mod held_groups;
+mod ignore_organizations;
 mod link_organization;
 mod list_api_keys;
 mod list_audit_events;

@@ -110,6 +110,16 @@ fn message(draft: &ReportDraft, source: Option<IpAddr>, signed: Option<Signed>) 
     }
 }
 
+/// The organization is not known, and its network brought too many new ones today.
+fn not_admitted(retry_delay: Option<prost_types::Duration>) -> Fault {
+    let mut fault = Fault::new(
+        ErrorReason::RateLimited,
+        "This network brought too many new organizations today.",
+    );
+    fault.retry_after = retry_delay.and_then(|delay| delay.try_into().ok());
+    fault
+}
+
 fn conclude(draft: ReportDraft, outcome: ReportOutcome) -> Result<Recorded, Fault> {
     let result = outcome.result();
     let organization_status = outcome.organization_status();
@@ -121,6 +131,7 @@ fn conclude(draft: ReportDraft, outcome: ReportOutcome) -> Result<Recorded, Faul
         next_report_time,
         key_pinned,
         missing_days,
+        retry_delay,
     } = outcome;
     match result {
         ReportResult::Recorded | ReportResult::Duplicate if draft.violations.is_empty() => {
@@ -151,6 +162,7 @@ fn conclude(draft: ReportDraft, outcome: ReportOutcome) -> Result<Recorded, Faul
             let rejected = field_violations.into_iter().map(Violation::from).collect();
             Err(Fault::invalid(draft.all_violations(rejected)))
         }
+        ReportResult::NotAdmitted => Err(not_admitted(retry_delay)),
         // ingest-svc fills nothing in, so a draft at fault cannot have been taken for a report.
         ReportResult::Recorded | ReportResult::Duplicate | ReportResult::Conflict => Err(
             Fault::internal("ingest-svc took a report with a field missing"),

@@ -16,6 +16,7 @@ use crate::domain::{
         CollectionPause, LinkKind, LinkOperation, LinkState, Organization, Reporting, Summary,
         Trouble,
     },
+    pending::PendingGroup,
     reconciliation::{Dismissal, Finding, FindingKind, Reconciliation},
     reporting::{
         HeldGroup, HeldReport, HoldReason, ReportingState, ReportingSummary, UsageDay, Watch,
@@ -53,6 +54,8 @@ pub(super) fn organization(message: org::Organization) -> Result<Organization, F
         current_period_start_time,
         current_period_end_time,
         collection_pause,
+        source_network,
+        ignore_time,
     } = message;
     Ok(Organization {
         id: id(&organization_id)?,
@@ -76,6 +79,8 @@ pub(super) fn organization(message: org::Organization) -> Result<Organization, F
         collection_pause: collection_pause.map(pause).transpose()?,
         reporting: None,
         watch: Watch::default(),
+        source_network: filled(source_network),
+        ignored_at: optional_time(ignore_time),
     })
 }
 
@@ -101,6 +106,7 @@ pub(super) fn summary(message: org::CountOrganizationsResponse) -> Result<Summar
         status_counts,
         count_time,
         collection_paused_count,
+        ignored_count,
     } = message;
     let by_status = status_counts
         .into_iter()
@@ -109,9 +115,25 @@ pub(super) fn summary(message: org::CountOrganizationsResponse) -> Result<Summar
         total: total_count,
         linked: linked_count,
         pending: pending_count,
+        ignored: ignored_count,
         by_status: by_status.collect(),
         collection_paused: collection_paused_count,
         counted_at: time(count_time, "count_time")?,
+    })
+}
+
+pub(super) fn pending_group(message: org::PendingGroup) -> Result<PendingGroup, Fault> {
+    let org::PendingGroup {
+        source_network,
+        organization_count,
+        first_create_time,
+        last_create_time,
+    } = message;
+    Ok(PendingGroup {
+        source_network,
+        organization_count,
+        first_created_at: time(first_create_time, "first_create_time")?,
+        last_created_at: time(last_create_time, "last_create_time")?,
     })
 }
 

@@ -1,4 +1,4 @@
-//! `/pending.csv` and `/billed.csv`: a list as a file for a spreadsheet.
+//! `/pending.csv`, `/billed.csv` and `/ignored.csv`: a list as a file for a spreadsheet.
 
 use std::sync::Arc;
 
@@ -29,11 +29,15 @@ pub(super) const PENDING: &str = "/pending.csv";
 /// Where the billed ones are.
 pub(super) const BILLED: &str = "/billed.csv";
 
+/// Where the ignored ones are.
+pub(super) const IGNORED: &str = "/ignored.csv";
+
 /// Where a list's file is.
 pub(super) fn path(kind: Kind) -> &'static str {
     match kind {
         Kind::Pending => PENDING,
         Kind::Billed => BILLED,
+        Kind::Ignored => IGNORED,
     }
 }
 
@@ -55,6 +59,16 @@ pub(super) async fn billed(
     headers: HeaderMap,
 ) -> Result<Response, PageError> {
     export(Kind::Billed, web, ui, query, headers).await
+}
+
+/// Those that an admin ignores.
+pub(super) async fn ignored(
+    web: State<Web>,
+    ui: Extension<Arc<Ui>>,
+    query: RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, PageError> {
+    export(Kind::Ignored, web, ui, query, headers).await
 }
 
 async fn export(

@@ -13,19 +13,21 @@ use billing_proto::{common::v1::SubscriptionStatus, org::v1::LinkFilter};
 use http::{HeaderMap, StatusCode};
 
 use super::{
-    export,
+    export, ignore,
     page::{PageError, page},
     row::{Heads, Row, rows},
-    ui::{Choice, Frame, Section, Ui},
+    ui::{Choice, Frame, Moment, Section, Ui},
 };
 use crate::{
-    app::PageRequest,
+    app::{Admin, App, PageRequest},
     domain::{
+        organization::Summary,
         organization_filter::{
             OrganizationFilter, OrganizationOrder, PAGE_SIZE_DEFAULT, parse_filter, parse_order,
         },
+        pending::PendingGroup,
         reporting::ReportingState,
-        words,
+        time_text, words,
     },
     rest::query::{Query, with_query},
     web::Web,
@@ -35,6 +37,11 @@ use crate::{
 pub(super) const PENDING: &str = "/pending";
 /// Where the billed ones are.
 pub(super) const BILLED: &str = "/billed";
+
+/// Where the ignored ones are.
+pub(super) const IGNORED: &str = "/ignored";
+/// The filter by the network that the first report came from.
+const NETWORK: &str = "network";
 
 /// The statuses of those that do not pay as they should, as one choice of the filter.
 const TROUBLED_STATUSES: &str = "past_due,unpaid,incomplete,incomplete_expired";
@@ -48,11 +55,12 @@ const PAUSED: &str = "paused";
 /// The filter by how the instances report.
 const REPORTING: &str = "reporting";
 
-/// Which of the two lists.
+/// Which of the lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Pending,
     Billed,
+    Ignored,
 }
 
 impl Kind {
@@ -60,6 +68,7 @@ impl Kind {
         match self {
             Self::Pending => PENDING,
             Self::Billed => BILLED,
+            Self::Ignored => IGNORED,
         }
     }
 
@@ -78,7 +87,7 @@ impl Kind {
             OrganizationOrder::NameDescending,
         ];
         match self {
-            Self::Pending => &BUT_STATUS,
+            Self::Pending | Self::Ignored => &BUT_STATUS,
             Self::Billed => &ALL,
         }
     }
@@ -102,15 +111,18 @@ impl Asked {
         let text = |name| query.get(name).unwrap_or_default();
         // What is pending has no status, plan or deployment type yet.
         let facets = match kind {
-            Kind::Pending => [""; 3],
+            Kind::Pending | Kind::Ignored => [""; 3],
             Kind::Billed => [text("status"), text("plan"), text("deployment")],
         };
         let mut violations = Vec::new();
         let mut filter = parse_filter(text("q").trim(), facets, &mut violations);
         let order = parse_order(text("sort"), &mut violations);
-        if kind == Kind::Billed {
-            filter.reporting_state = parse_reporting(text(REPORTING), &mut violations);
-            filter.collection_paused = parse_collection(text(COLLECTION), &mut violations);
+        match kind {
+            Kind::Billed => {
+                filter.reporting_state = parse_reporting(text(REPORTING), &mut violations);
+                filter.collection_paused = parse_collection(text(COLLECTION), &mut violations);
+            }
+            Kind::Pending | Kind::Ignored => filter.source_network = text(NETWORK).to_owned(),
         }
         if !violations.is_empty() {
             return Err(Fault::invalid(violations));
@@ -130,10 +142,12 @@ impl Asked {
             link_filter: match self.kind {
                 Kind::Pending => LinkFilter::Pending,
                 Kind::Billed => LinkFilter::Linked,
+                Kind::Ignored => LinkFilter::Ignored,
             },
             order: self.order,
             page_size,
             page_token: cursor,
+            except_networks: Vec::new(),
         }
     }
 
@@ -167,6 +181,7 @@ impl Asked {
             deployments,
             reporting_state,
             collection_paused,
+            source_network,
         } = &self.filter;
         let statuses: Vec<_> = statuses.iter().map(|s| words::status(*s)).collect();
         let plans = plans.iter().filter_map(|plan| words::plan_type(*plan));
@@ -189,6 +204,7 @@ impl Asked {
                 ("deployment", &deployments.join(",")),
                 (REPORTING, reporting_state.map_or("", ReportingState::word)),
                 (COLLECTION, if *collection_paused { PAUSED } else { "" }),
+                (NETWORK, source_network),
                 ("sort", sort),
                 ("cursor", cursor),
             ],
@@ -216,11 +232,56 @@ struct ListPage<'a> {
     rows: Vec<Row>,
     is_pending: bool,
     is_filtered: bool,
+    notice: Option<&'static str>,
+    /// Pending organizations that came from one network each, in place of their rows.
+    groups: Vec<Group>,
+    /// The network that the list is of, or empty.
+    network: &'a str,
+    /// What is done with those that are chosen.
+    choosing: Option<Choosing>,
+    /// How many are ignored, and are in a list of their own.
+    ignored: Option<String>,
     none: &'static str,
     none_hint: &'static str,
     export: String,
     first: Option<String>,
     next: Option<String>,
+}
+
+/// What is done with the rows that a person chooses, or with all of the network.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Choosing {
+    action: &'static str,
+    pub(super) button: &'static str,
+}
+
+/// The pending organizations of one network.
+#[derive(Debug)]
+struct Group {
+    network: String,
+    count: String,
+    last: Moment,
+    /// The moment of the last one, as exact as it is known.
+    until: String,
+    href: String,
+    ignore_label: String,
+}
+
+fn group(ui: &Ui, group: PendingGroup) -> Group {
+    let PendingGroup {
+        source_network,
+        organization_count,
+        first_created_at: _,
+        last_created_at,
+    } = group;
+    Group {
+        href: with_query(PENDING, &[(NETWORK, &source_network)]),
+        ignore_label: ui.about(ui.t.ignore_network, &source_network),
+        network: source_network,
+        count: ui.number(&organization_count),
+        last: ui.day(last_created_at),
+        until: time_text::exact(last_created_at),
+    }
 }
 
 /// A filter, or the order, to choose.
@@ -251,6 +312,24 @@ pub(super) async fn billed(
     list(Kind::Billed, web, ui, query, headers).await
 }
 
+/// Those that an admin ignores.
+pub(super) async fn ignored(
+    web: State<Web>,
+    ui: Extension<Arc<Ui>>,
+    query: RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, PageError> {
+    list(Kind::Ignored, web, ui, query, headers).await
+}
+
+/// The groups that stand in place of their rows: none where the list is of something else.
+async fn groups(app: &App, admin: &Admin, asked: &Asked) -> Result<Vec<PendingGroup>, Fault> {
+    if asked.kind != Kind::Pending || asked.is_filtered() {
+        return Ok(Vec::new());
+    }
+    app.list_pending_groups(admin).await
+}
+
 async fn list(
     kind: Kind,
     State(web): State<Web>,
@@ -259,31 +338,26 @@ async fn list(
     headers: HeaderMap,
 ) -> Result<Response, PageError> {
     let admin = web.admin(&headers).await?;
-    let asked = Asked::read(kind, &Query::read(query.as_deref()))?;
-    let request = asked.request(PAGE_SIZE_DEFAULT, asked.cursor.clone());
+    let query = Query::read(query.as_deref());
+    let asked = Asked::read(kind, &query)?;
     let app = web.app();
+    let groups = groups(app, &admin, &asked).await?;
+    let request = PageRequest {
+        except_networks: groups.iter().map(|it| it.source_network.clone()).collect(),
+        ..asked.request(PAGE_SIZE_DEFAULT, asked.cursor.clone())
+    };
     let ((listed, reporting_available), summary) = tokio::try_join!(
         app.list_reporting(&admin, request),
         app.count_organizations(&admin)
     )?;
-    let t = ui.t;
     let is_pending = kind == Kind::Pending;
-    let (section, title, total, none, none_hint) = match kind {
-        Kind::Pending => (
-            Section::Pending,
-            t.pending_title,
-            summary.pending,
-            t.none_pending,
-            t.none_pending_hint,
-        ),
-        Kind::Billed => (
-            Section::Billed,
-            t.billed_title,
-            summary.linked,
-            t.none_billed,
-            t.none_billed_hint,
-        ),
-    };
+    let Titles {
+        section,
+        title,
+        total,
+        none,
+        none_hint,
+    } = titles(&ui, kind, &summary);
     let path = kind.path();
     let is_first = asked.cursor.is_empty();
     let shown = ListPage {
@@ -295,7 +369,7 @@ async fn list(
         selects: selects(&ui, &asked),
         polls: is_pending && is_first,
         news: if is_pending {
-            ui.count(&t.pending_now, &summary.pending)
+            ui.count(&ui.t.pending_now, &summary.pending)
         } else {
             String::new()
         },
@@ -303,8 +377,17 @@ async fn list(
         is_by_silence: asked.is_by_silence(),
         heads: asked.heads(path),
         rows: rows(&ui, listed.organizations),
-        is_pending,
+        is_pending: kind != Kind::Billed,
         is_filtered: asked.is_filtered(),
+        notice: query.get("notice").and_then(|word| notice(&ui, word)),
+        groups: if is_first {
+            groups.into_iter().map(|it| group(&ui, it)).collect()
+        } else {
+            Vec::new()
+        },
+        network: &asked.filter.source_network,
+        choosing: choosing(&ui, kind),
+        ignored: (is_pending && summary.ignored > 0).then(|| ui.number(&summary.ignored)),
         none,
         none_hint,
         export: asked.address(export::path(kind), asked.order, ""),
@@ -314,6 +397,67 @@ async fn list(
             .map(|next| asked.address(path, asked.order, &next)),
     };
     Ok(page(StatusCode::OK, &shown))
+}
+
+/// What a list is called, and what it says where it is empty.
+struct Titles {
+    section: Section,
+    title: &'static str,
+    total: i64,
+    none: &'static str,
+    none_hint: &'static str,
+}
+
+fn titles(ui: &Ui, kind: Kind, summary: &Summary) -> Titles {
+    let t = ui.t;
+    match kind {
+        Kind::Pending => Titles {
+            section: Section::Pending,
+            title: t.pending_title,
+            total: summary.pending,
+            none: t.none_pending,
+            none_hint: t.none_pending_hint,
+        },
+        Kind::Billed => Titles {
+            section: Section::Billed,
+            title: t.billed_title,
+            total: summary.linked,
+            none: t.none_billed,
+            none_hint: t.none_billed_hint,
+        },
+        Kind::Ignored => Titles {
+            section: Section::Pending,
+            title: t.ignored_title,
+            total: summary.ignored,
+            none: t.none_ignored,
+            none_hint: t.none_ignored_hint,
+        },
+    }
+}
+
+/// What can be done with those that are chosen.
+fn choosing(ui: &Ui, kind: Kind) -> Option<Choosing> {
+    match kind {
+        Kind::Pending => Some(Choosing {
+            action: ignore::IGNORE,
+            button: ui.t.ignore_chosen,
+        }),
+        Kind::Ignored => Some(Choosing {
+            action: ignore::RESTORE,
+            button: ui.t.restore_chosen,
+        }),
+        Kind::Billed => None,
+    }
+}
+
+/// What was just done.
+pub(super) fn notice(ui: &Ui, word: &str) -> Option<&'static str> {
+    match word {
+        ignore::IGNORED => Some(ui.t.notice_ignored),
+        ignore::RESTORED => Some(ui.t.notice_restored),
+        ignore::NONE_CHOSEN => Some(ui.t.notice_none_chosen),
+        _ => None,
+    }
 }
 
 fn selects(ui: &Ui, asked: &Asked) -> Vec<Select> {
@@ -343,7 +487,7 @@ fn selects(ui: &Ui, asked: &Asked) -> Vec<Select> {
             })
             .collect(),
     };
-    if asked.kind == Kind::Pending {
+    if asked.kind != Kind::Billed {
         return vec![order];
     }
     let plans = words::PLAN_TYPES.split(", ").filter_map(|word| {
@@ -501,6 +645,23 @@ mod tests {
             rows: rows(ui, organizations),
             is_pending,
             is_filtered: asked.is_filtered(),
+            notice: Some(ui.t.notice_ignored),
+            groups: if empty {
+                Vec::new()
+            } else {
+                vec![group(
+                    ui,
+                    PendingGroup {
+                        source_network: ATTACK.to_owned(),
+                        organization_count: 9_876,
+                        first_created_at: chrono::DateTime::UNIX_EPOCH,
+                        last_created_at: chrono::DateTime::UNIX_EPOCH,
+                    },
+                )]
+            },
+            network: &asked.filter.source_network,
+            choosing: choosing(ui, kind),
+            ignored: Some("4".to_owned()),
             none: ui.t.none_pending,
             none_hint: ui.t.none_pending_hint,
             export: asked.address(export::path(kind), asked.order, ""),
@@ -541,6 +702,12 @@ mod tests {
                 "Stripe said no.",
                 "aria-sort=\"ascending\"",
                 "/pending?q=%3Cimg",
+                t.pending_groups_title,
+                &ui.number(&9_876),
+                "name=\"until\" value=\"1970-01-01T00:00:00.000000Z\"",
+                "action=\"/pending/ignore\"",
+                "type=\"checkbox\" name=\"id\"",
+                t.ignored_title,
             ] {
                 assert!(pending.contains(shown), "{shown} in {pending}");
             }

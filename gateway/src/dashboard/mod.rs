@@ -18,6 +18,7 @@ mod form;
 mod held;
 mod held_groups;
 mod i18n;
+mod ignore;
 mod intake;
 mod invoices;
 mod keys;
@@ -58,8 +59,12 @@ pub(crate) fn routes(web: Web) -> Router {
         .route("/", get(overview::overview))
         .route(list::PENDING, get(list::pending))
         .route(list::BILLED, get(list::billed))
+        .route(list::IGNORED, get(list::ignored))
+        .route(ignore::IGNORE, post(ignore::ignore))
+        .route(ignore::RESTORE, post(ignore::restore))
         .route(export::PENDING, get(export::pending))
         .route(export::BILLED, get(export::billed))
+        .route(export::IGNORED, get(export::ignored))
         .route("/sign-in", get(sign_in::form).post(sign_in::sign_in))
         .route("/sign-out", post(sign_out::sign_out))
         .route("/preferences", post(preferences::change))

@@ -20,7 +20,7 @@ use uuid::Uuid;
 use super::{
     audit,
     chart::{CHART_DAYS, Chart},
-    held, intake, labels, list,
+    held, ignore, intake, labels, list,
     page::{PageError, page},
     refused,
     ui::{Frame, Moment, Section, Ui},
@@ -51,6 +51,8 @@ struct OrganizationPage<'a> {
     status: &'static str,
     status_class: &'static str,
     can_link: bool,
+    /// Where it is ignored or brought back, and the word for that; none where it is linked.
+    ignoring: Option<(&'static str, &'static str)>,
     can_change: bool,
     can_unlink: bool,
     is_linked: bool,
@@ -195,6 +197,7 @@ pub(super) async fn organization(
         status: ui.t.status_word(organization.subscription_status),
         status_class: labels::status_class(organization.subscription_status),
         can_link: can_link(&organization),
+        ignoring: ignoring(&ui, &organization),
         can_change: can_change(&organization),
         can_unlink: organization.can_be_unlinked(),
         is_linked: organization.is_linked(),
@@ -267,7 +270,7 @@ fn notice(ui: &Ui, word: &str) -> Option<&'static str> {
         "released" => Some(t.notice_released),
         "discarded" => Some(t.notice_discarded),
         intake::REPLACED => Some(t.notice_replaced),
-        _ => refused::notice(ui, word),
+        _ => refused::notice(ui, word).or_else(|| list::notice(ui, word)),
     }
 }
 
@@ -301,6 +304,15 @@ pub(super) fn can_link(organization: &Organization) -> bool {
     let operation = organization.link_operation.as_ref();
     let is_linking = operation.is_some_and(|operation| operation.state == LinkState::Running);
     !organization.is_linked() && !is_linking
+}
+
+/// What may be done about a pending one in the lists.
+fn ignoring(ui: &Ui, organization: &Organization) -> Option<(&'static str, &'static str)> {
+    match organization.ignored_at {
+        _ if !can_link(organization) => None,
+        None => Some((ignore::IGNORE, ui.t.ignore)),
+        Some(_) => Some((ignore::RESTORE, ui.t.restore)),
+    }
 }
 
 /// Whether its subscription may be changed or canceled: it goes on, and nothing is under way.
@@ -363,6 +375,8 @@ fn facts(ui: &Ui, organization: &Organization) -> Vec<Fact> {
     let facts = [
         (t.id, id(Some(organization.id.to_string()))),
         (t.instance, text(organization.instance_url.clone())),
+        (t.source_network, text(organization.source_network.clone())),
+        (t.ignored_since, time(organization.ignored_at)),
         (
             t.users,
             text(reporting.map(|known| ui.number(&known.user_count))),
@@ -456,6 +470,7 @@ mod tests {
                 status: ui.t.words.canceled,
                 status_class: "idle",
                 can_link: true,
+                ignoring: Some((ignore::RESTORE, ui.t.restore)),
                 can_change: true,
                 can_unlink: true,
                 is_linked: true,
@@ -473,9 +488,7 @@ mod tests {
                 changes: Some(vec![audit::tests::change(&ui)]),
             };
             let html = shown.render().unwrap();
-            for raw in ["<img", "<b>"] {
-                assert!(!html.contains(raw), "{raw} in {html}");
-            }
+            assert!(!html.contains("<img") && !html.contains("<b>"), "{html}");
             for part in [
                 &format!(">{}<", ui.number(&5_200)),
                 ui.t.words.refused,

@@ -28,6 +28,7 @@ use crate::{
     domain::{
         organization::Summary,
         organization_filter::{OrganizationFilter, OrganizationOrder},
+        pending::PendingGroup,
         reconciliation::Reconciliation,
         reporting::ReportingSummary,
         words,
@@ -58,6 +59,8 @@ struct OverviewPage<'a> {
     summary: Summary,
     heads: Heads,
     pending: Table,
+    /// What is told of those that are not in the table, because their networks brought many.
+    grouped: Option<String>,
     billed: Table,
     as_of: Moment,
     /// When was counted, where that is not now.
@@ -117,7 +120,10 @@ pub(super) async fn overview(
     headers: HeaderMap,
 ) -> Result<Response, PageError> {
     let admin = web.admin(&headers).await?;
+    let groups = web.app().list_pending_groups(&admin).await?;
     let request = OverviewRequest {
+        ignored: false,
+        except_networks: groups.iter().map(|it| it.source_network.clone()).collect(),
         filter: OrganizationFilter::default(),
         order: OrganizationOrder::default(),
         page_size: ROWS,
@@ -158,6 +164,7 @@ pub(super) async fn overview(
         shares: shares(&ui, &summary),
         heads: Heads::default(),
         pending: Table::of(&ui, pending),
+        grouped: grouped(&ui, &groups),
         billed: Table::of(&ui, linked),
         as_of: ui.minute(now),
         counted: (now - summary.counted_at > chrono::TimeDelta::seconds(1))
@@ -165,6 +172,12 @@ pub(super) async fn overview(
         summary,
     };
     Ok(page(StatusCode::OK, &shown))
+}
+
+/// How many stand in groups; `None` where there is none.
+fn grouped(ui: &Ui, groups: &[PendingGroup]) -> Option<String> {
+    let count = groups.iter().map(|group| group.organization_count).sum();
+    (count > 0).then(|| ui.count(&ui.t.in_groups, &count))
 }
 
 /// How the instances report; `None` where that cannot be told now, which is no reason to show an
@@ -416,6 +429,7 @@ mod tests {
         let summary = Summary {
             total: 12_002,
             linked: 12_001,
+            ignored: 0,
             pending: 1,
             by_status: vec![
                 (SubscriptionStatus::PastDue, 3),
@@ -460,6 +474,7 @@ mod tests {
             shares: shares(ui, &summary),
             heads: Heads::default(),
             pending: table(false),
+            grouped: (!empty).then(|| ui.count(&ui.t.in_groups, &300)),
             billed: table(true),
             as_of: ui.minute(at),
             counted: Some(ui.minute(at)),

@@ -190,6 +190,8 @@ pub(super) mod tests {
                 last_report_at: at,
             }),
             watch: Watch::default(),
+            source_network: None,
+            ignored_at: None,
         }
     }
 

@@ -17,6 +17,7 @@ pub(crate) mod notice;
 pub(crate) mod organization;
 pub(crate) mod organization_filter;
 pub(crate) mod origin;
+pub(crate) mod pending;
 pub(crate) mod reconciliation;
 pub(crate) mod report_draft;
 pub(crate) mod report_encoding;

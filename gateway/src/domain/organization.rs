@@ -53,6 +53,10 @@ pub(crate) struct Organization {
     pub reporting: Option<Reporting>,
     /// What is to be watched of it.
     pub watch: Watch,
+    /// The network that its first report came from.
+    pub source_network: Option<String>,
+    /// When an admin ignored it.
+    pub ignored_at: Option<DateTime<Utc>>,
 }
 
 impl Organization {
@@ -176,12 +180,14 @@ impl Trouble {
 /// How many organizations there are, whatever a list's filters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Summary {
-    /// All: the sum of the two others.
+    /// All that are not ignored: the sum of the two others.
     pub total: i64,
     /// Those with a Stripe customer.
     pub linked: i64,
     /// Those without.
     pub pending: i64,
+    /// Those that an admin ignores.
+    pub ignored: i64,
     /// Those with one, by status; a status that none has is left out.
     pub by_status: Vec<(SubscriptionStatus, i64)>,
     /// Those whose collection is paused.

@@ -1,6 +1,6 @@
 //! What an admin's list of organizations is asked for.
 
-use billing_kit::Violation;
+use billing_kit::{Violation, text::search_form};
 use billing_proto::common::v1::{DeploymentType, PlanType, SubscriptionStatus};
 
 use super::{organization::Organization, reporting::ReportingState, words};
@@ -25,6 +25,8 @@ pub(crate) struct OrganizationFilter {
     pub reporting_state: Option<ReportingState>,
     /// Picks those whose collection is paused.
     pub collection_paused: bool,
+    /// The network that their first report came from; empty picks all.
+    pub source_network: String,
 }
 
 impl OrganizationFilter {
@@ -39,8 +41,9 @@ impl OrganizationFilter {
             // Whoever asks by id did so because of it.
             reporting_state: _,
             collection_paused,
+            source_network,
         } = self;
-        let query = query.to_lowercase();
+        let query = search_form(query);
         let id = organization.id.to_string();
         let texts = [
             Some(id.as_str()),
@@ -49,11 +52,13 @@ impl OrganizationFilter {
             organization.admin_email.as_deref(),
         ];
         let mut texts = texts.into_iter().flatten();
-        texts.any(|text| text.to_lowercase().contains(&query))
+        texts.any(|text| search_form(text).contains(&query))
             && (statuses.is_empty() || statuses.contains(&organization.subscription_status))
             && (plans.is_empty() || plans.contains(&organization.plan_type))
             && (deployments.is_empty() || deployments.contains(&organization.deployment_type))
             && (!collection_paused || organization.collection_pause.is_some())
+            && (source_network.is_empty()
+                || organization.source_network.as_ref() == Some(source_network))
     }
 }
 
@@ -165,6 +170,7 @@ pub(crate) fn parse_filter(
         ),
         reporting_state: None,
         collection_paused: false,
+        source_network: String::new(),
     }
 }
 
@@ -224,6 +230,7 @@ mod tests {
                 deployments: Vec::new(),
                 reporting_state: None,
                 collection_paused: false,
+                source_network: String::new(),
             }
         );
         let fields: Vec<_> = violations.iter().map(|v| v.field.as_str()).collect();

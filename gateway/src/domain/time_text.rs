@@ -12,6 +12,11 @@ pub(crate) fn short(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(format, true)
 }
 
+/// RFC 3339 with `Z`, as exact as the database keeps it.
+pub(crate) fn exact(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Micros, true)
+}
+
 /// RFC 3339 with `Z`, always to the millisecond, as JavaScript writes it.
 pub(crate) fn javascript(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Millis, true)

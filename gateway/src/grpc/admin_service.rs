@@ -1,6 +1,6 @@
 //! `billing.admin.v1.AdminService`.
 
-use billing_kit::{Fault, Violation};
+use billing_kit::{Fault, Violation, proto_time};
 use billing_proto::{
     admin::v1::{
         CancelSubscriptionRequest, CancelSubscriptionResponse, CreateApiKeyRequest,
@@ -10,20 +10,23 @@ use billing_proto::{
         GetIntakeResponse, GetOrganizationRequest, GetOrganizationResponse,
         GetReconciliationRequest, GetReconciliationResponse, GetReportingSummaryRequest,
         GetReportingSummaryResponse, GetSigningKeysRequest, GetSigningKeysResponse,
-        LinkOrganizationRequest, LinkOrganizationResponse, ListApiKeysRequest, ListApiKeysResponse,
-        ListAuditEventsRequest, ListAuditEventsResponse, ListFindingsRequest, ListFindingsResponse,
-        ListHeldGroupsRequest, ListHeldGroupsResponse, ListHeldReportsRequest,
-        ListHeldReportsResponse, ListInvoicesRequest, ListInvoicesResponse, ListMeterErrorsRequest,
-        ListMeterErrorsResponse, ListNoticesRequest, ListNoticesResponse, ListOrganizationsRequest,
-        ListOrganizationsResponse, ListRefusedReportsRequest, ListRefusedReportsResponse,
-        ListUsageReportsRequest, ListUsageReportsResponse, ListWebhookEventsRequest,
-        ListWebhookEventsResponse, OrganizationOrder as OrderMessage, PinSigningKeyRequest,
-        PinSigningKeyResponse, PreviewLinkRequest, PreviewLinkResponse, ReleaseReportsRequest,
-        ReleaseReportsResponse, ReplaceReportRequest, ReplaceReportResponse,
-        ResetSigningKeyRequest, ResetSigningKeyResponse, RetryReportRequest, RetryReportResponse,
-        RetryWebhookEventRequest, RetryWebhookEventResponse, RevokeApiKeyRequest,
-        RevokeApiKeyResponse, UnlinkOrganizationRequest, UnlinkOrganizationResponse,
-        UpdateSubscriptionRequest, UpdateSubscriptionResponse, admin_service_server::AdminService,
+        IgnoreOrganizationsRequest, IgnoreOrganizationsResponse, LinkOrganizationRequest,
+        LinkOrganizationResponse, ListApiKeysRequest, ListApiKeysResponse, ListAuditEventsRequest,
+        ListAuditEventsResponse, ListFindingsRequest, ListFindingsResponse, ListHeldGroupsRequest,
+        ListHeldGroupsResponse, ListHeldReportsRequest, ListHeldReportsResponse,
+        ListInvoicesRequest, ListInvoicesResponse, ListMeterErrorsRequest, ListMeterErrorsResponse,
+        ListNoticesRequest, ListNoticesResponse, ListOrganizationsRequest,
+        ListOrganizationsResponse, ListPendingGroupsRequest, ListPendingGroupsResponse,
+        ListRefusedReportsRequest, ListRefusedReportsResponse, ListUsageReportsRequest,
+        ListUsageReportsResponse, ListWebhookEventsRequest, ListWebhookEventsResponse,
+        OrganizationOrder as OrderMessage, PinSigningKeyRequest, PinSigningKeyResponse,
+        PreviewLinkRequest, PreviewLinkResponse, ReleaseReportsRequest, ReleaseReportsResponse,
+        ReplaceReportRequest, ReplaceReportResponse, ResetSigningKeyRequest,
+        ResetSigningKeyResponse, RestoreOrganizationsRequest, RestoreOrganizationsResponse,
+        RetryReportRequest, RetryReportResponse, RetryWebhookEventRequest,
+        RetryWebhookEventResponse, RevokeApiKeyRequest, RevokeApiKeyResponse,
+        UnlinkOrganizationRequest, UnlinkOrganizationResponse, UpdateSubscriptionRequest,
+        UpdateSubscriptionResponse, admin_service_server::AdminService,
     },
     common::v1::{CancelMode, DeploymentType, ErrorReason, PlanType},
 };
@@ -41,6 +44,7 @@ use crate::{
     domain::{
         link_terms::LinkTerms,
         organization_filter::{OrganizationFilter, OrganizationOrder},
+        pending::Chosen,
         reporting::{DecidedReports, GroupProgress, HeldSelection},
         session_cookie::SessionToken,
         subscription_change::{self, SubscriptionUpdate},
@@ -108,6 +112,61 @@ impl AdminService for AdminFace {
         let organization = self.0.get_organization(&admin, id).await?;
         Ok(Response::new(GetOrganizationResponse {
             organization: Some(translate::organization(organization)),
+        }))
+    }
+
+    async fn list_pending_groups(
+        &self,
+        request: Request<ListPendingGroupsRequest>,
+    ) -> Result<Response<ListPendingGroupsResponse>, Status> {
+        let admin = self.reader(&request).await?;
+        let ListPendingGroupsRequest {} = request.into_inner();
+        let groups = self.0.list_pending_groups(&admin).await?;
+        Ok(Response::new(ListPendingGroupsResponse {
+            groups: groups.into_iter().map(translate::pending_group).collect(),
+        }))
+    }
+
+    async fn ignore_organizations(
+        &self,
+        request: Request<IgnoreOrganizationsRequest>,
+    ) -> Result<Response<IgnoreOrganizationsResponse>, Status> {
+        let admin = self.admin(&request).await?;
+        let IgnoreOrganizationsRequest {
+            organization_ids,
+            source_network,
+            until_time,
+        } = request.into_inner();
+        let until = until_time.map(|time| {
+            let violation = Violation::new("until_time", "It is not a time.");
+            proto_time::from_proto(&time).ok_or_else(|| Fault::invalid(vec![violation]))
+        });
+        let chosen = Chosen {
+            organization_ids,
+            source_network,
+            until: until.transpose()?,
+        };
+        let ignored_count = self.0.ignore_organizations(&admin, chosen).await?;
+        Ok(Response::new(IgnoreOrganizationsResponse { ignored_count }))
+    }
+
+    async fn restore_organizations(
+        &self,
+        request: Request<RestoreOrganizationsRequest>,
+    ) -> Result<Response<RestoreOrganizationsResponse>, Status> {
+        let admin = self.admin(&request).await?;
+        let RestoreOrganizationsRequest {
+            organization_ids,
+            source_network,
+        } = request.into_inner();
+        let chosen = Chosen {
+            organization_ids,
+            source_network,
+            until: None,
+        };
+        let restored_count = self.0.restore_organizations(&admin, chosen).await?;
+        Ok(Response::new(RestoreOrganizationsResponse {
+            restored_count,
         }))
     }
 
@@ -691,6 +750,7 @@ fn page_request(message: ListOrganizationsRequest) -> Result<PageRequest, Fault>
         order_by: _,
         reporting_state: _,
         collection_paused,
+        source_network,
     } = message;
     let mut violations = Vec::new();
     let filter = OrganizationFilter {
@@ -700,6 +760,7 @@ fn page_request(message: ListOrganizationsRequest) -> Result<PageRequest, Fault>
         deployments: every("deployment_types", deployment_types, &mut violations),
         reporting_state,
         collection_paused,
+        source_network,
     };
     let order = order.unwrap_or_else(|_| {
         violations.push(Violation::new("order_by", "It is not known."));
@@ -714,6 +775,7 @@ fn page_request(message: ListOrganizationsRequest) -> Result<PageRequest, Fault>
         order,
         page_size,
         page_token,
+        except_networks: Vec::new(),
     })
 }
 

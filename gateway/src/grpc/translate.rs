@@ -12,6 +12,7 @@ use crate::domain::{
         CollectionPause, LinkKind, LinkOperation, LinkState, Organization, Summary, Trouble,
     },
     organization_filter::OrganizationOrder,
+    pending::PendingGroup,
     reconciliation::{Dismissal, Finding, FindingKind, Reconciliation},
     reporting::{
         GroupDecision, HeldGroup, HeldReport, HoldDecision, HoldReason, ReportingState,
@@ -26,6 +27,7 @@ pub(super) fn link_filter(filter: LinkFilter) -> org::LinkFilter {
         LinkFilter::Unspecified => org::LinkFilter::Unspecified,
         LinkFilter::Pending => org::LinkFilter::Pending,
         LinkFilter::Linked => org::LinkFilter::Linked,
+        LinkFilter::Ignored => org::LinkFilter::Ignored,
     }
 }
 
@@ -44,6 +46,7 @@ pub(super) fn summary(summary: Summary) -> admin::OrganizationsSummary {
         total,
         linked,
         pending,
+        ignored,
         // The service's contract has the sums alone.
         by_status: _,
         collection_paused,
@@ -55,6 +58,22 @@ pub(super) fn summary(summary: Summary) -> admin::OrganizationsSummary {
         pending_count: pending,
         count_time: Some(proto_time::to_proto(counted_at)),
         collection_paused_count: collection_paused,
+        ignored_count: ignored,
+    }
+}
+
+pub(super) fn pending_group(group: PendingGroup) -> admin::PendingGroup {
+    let PendingGroup {
+        source_network,
+        organization_count,
+        first_created_at,
+        last_created_at,
+    } = group;
+    admin::PendingGroup {
+        source_network,
+        organization_count,
+        first_create_time: Some(proto_time::to_proto(first_created_at)),
+        last_create_time: Some(proto_time::to_proto(last_created_at)),
     }
 }
 
@@ -85,6 +104,8 @@ pub(super) fn organization(organization: Organization) -> admin::Organization {
             due_at,
             held_count,
         },
+        source_network,
+        ignored_at,
     } = organization;
     admin::Organization {
         id: id.to_string(),
@@ -111,6 +132,8 @@ pub(super) fn organization(organization: Organization) -> admin::Organization {
         reporting_state: state_to_wire(state).into(),
         report_due_time: due_at.map(proto_time::to_proto),
         held_report_count: held_count,
+        source_network: source_network.unwrap_or_default(),
+        ignore_time: ignored_at.map(proto_time::to_proto),
     }
 }
 

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::openapi::words as schema_words;
 use crate::domain::{
     organization::{CollectionPause, LinkKind, LinkOperation, Organization, Summary, Trouble},
-    reporting::{ReportingState, Watch},
+    reporting::ReportingState,
     time_text,
     usage_report::UsageReport,
     words,
@@ -122,6 +122,13 @@ struct MoreJson {
     /// How many of its reports are held; left out where none is.
     #[serde(skip_serializing_if = "Option::is_none")]
     held_report_count: Option<i64>,
+    /// The network that its first report came from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source_network: Option<String>,
+    /// When an admin ignored it; left out unless it is ignored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    ignored_at: Option<String>,
 }
 
 impl From<Organization> for OrganizationJson {
@@ -148,12 +155,9 @@ impl From<Organization> for OrganizationJson {
             current_period_end,
             collection_pause,
             reporting,
-            watch:
-                Watch {
-                    state,
-                    due_at,
-                    held_count,
-                },
+            watch,
+            source_network,
+            ignored_at,
         } = organization;
         let created_at = time_text::short(created_at);
         let more = MoreJson {
@@ -166,9 +170,11 @@ impl From<Organization> for OrganizationJson {
             cancel_at: cancel_at.map(time_text::short),
             current_period_end: current_period_end.map(time_text::short),
             collection_pause: collection_pause.map(Into::into),
-            reporting_state: state.map(ReportingState::word),
-            report_due_at: due_at.map(time_text::short),
-            held_report_count: (held_count > 0).then_some(held_count),
+            reporting_state: watch.state.map(ReportingState::word),
+            report_due_at: watch.due_at.map(time_text::short),
+            held_report_count: (watch.held_count > 0).then_some(watch.held_count),
+            source_network,
+            ignored_at: ignored_at.map(time_text::short),
         };
         if !is_linked {
             return Self::Pending(PendingJson {
@@ -322,7 +328,8 @@ impl From<Summary> for SummaryJson {
             total,
             linked,
             pending,
-            // The specification's summary has the sums alone; when they were counted stands beside.
+            // The specification's summary has the sums alone; the others stand beside.
+            ignored: _,
             by_status: _,
             collection_paused: _,
             counted_at: _,

@@ -21,6 +21,7 @@ mod json;
 mod notices;
 pub(crate) mod openapi;
 mod organizations;
+mod pending;
 pub(crate) mod query;
 mod reconciliation;
 mod refused_reports;
@@ -47,6 +48,9 @@ pub(crate) fn routes(web: Web) -> Router {
 fn table() -> OpenApiRouter<Web> {
     let admin = OpenApiRouter::new()
         .routes(routes!(organizations::list))
+        .routes(routes!(pending::groups))
+        .routes(routes!(pending::ignore))
+        .routes(routes!(pending::restore))
         .routes(routes!(organizations::get))
         .routes(routes!(organizations::usage))
         .routes(routes!(intake::get))

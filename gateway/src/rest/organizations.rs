@@ -46,6 +46,8 @@ pub(super) struct ListAnswer {
     next_linked_cursor: Option<String>,
     /// Whether user counts are known now.
     reporting_available: bool,
+    /// How many organizations are ignored: they are in no other number.
+    ignored: i64,
     /// When the summary was counted; of more than 50,000 it may be some seconds old.
     counted_at: String,
     /// How many have their collection paused in Stripe.
@@ -75,6 +77,8 @@ struct Lists {
         ("deployment" = Option<String>, Query, description = "Deployment types, divided by commas."),
         ("sort" = Option<String>, Query, description = "The order: `-created_at` (the newest first, the default), `created_at`, `name`, `-name`, or `status` (problems first)."),
         ("limit" = Option<i32>, Query, description = "Rows of a page.", minimum = 1, maximum = 500),
+        ("network" = Option<String>, Query, description = "The network that their first report came from, for example `203.0.113.0/24`."),
+        ("ignored" = Option<bool>, Query, description = "Whether the ignored ones are listed in the place of the pending ones."),
         ("pending_cursor" = Option<String>, Query, description = "`next_pending_cursor` of the page before."),
         ("linked_cursor" = Option<String>, Query, description = "`next_linked_cursor` of the page before."),
     ),
@@ -95,7 +99,7 @@ struct Lists {
             }],
         },
         "next_pending_cursor": null, "next_linked_cursor": null, "reporting_available": true,
-        "counted_at": "2024-11-03T09:00:00Z", "collection_paused_count": 0,
+        "ignored": 0, "counted_at": "2024-11-03T09:00:00Z", "collection_paused_count": 0,
     }))),
 )]
 pub(super) async fn list(
@@ -114,7 +118,8 @@ pub(super) async fn list(
         .app()
         .list_overview(&admin, request)
         .await
-        .map_err(|fault| rename_field(fault, "query", "q"))?;
+        .map_err(|fault| rename_field(fault, "query", "q"))
+        .map_err(|fault| rename_field(fault, "source_network", "network"))?;
     let list = |page: ListPage| {
         let rows = page.organizations.into_iter().map(Into::into).collect();
         (rows, page.next_page_token)
@@ -124,6 +129,7 @@ pub(super) async fn list(
     Ok(json(
         StatusCode::OK,
         &ListAnswer {
+            ignored: summary.ignored,
             counted_at: time_text::short(summary.counted_at),
             collection_paused_count: summary.collection_paused,
             summary: summary.into(),
@@ -149,6 +155,7 @@ fn overview_request(query: &Query) -> Result<OverviewRequest, Fault> {
                 COLLECTION_PAUSED,
                 &mut violations,
             ),
+            source_network: text("network").to_owned(),
             ..parse_filter(
                 text("q"),
                 [text("status"), text("plan"), text("deployment")],
@@ -159,6 +166,8 @@ fn overview_request(query: &Query) -> Result<OverviewRequest, Fault> {
         page_size: parse_limit(query.get("limit"), &mut violations),
         pending_cursor: text("pending_cursor").to_owned(),
         linked_cursor: text("linked_cursor").to_owned(),
+        ignored: parse_flag(query.get("ignored"), "ignored", &mut violations),
+        except_networks: Vec::new(),
     };
     if violations.is_empty() {
         Ok(request)

@@ -36,6 +36,12 @@ impl Query {
         Self(form_urlencoded::parse(body).into_owned().collect())
     }
 
+    /// All values of a name, as a form's boxes send them.
+    pub(crate) fn all(&self, name: &str) -> Vec<String> {
+        let sent = self.0.iter().filter(|(sent, _)| sent == name);
+        sent.map(|(_, value)| value.clone()).collect()
+    }
+
     /// A value, if it is there.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.0

@@ -99,7 +99,7 @@ async fn both_lists_have_the_specifications_fields() {
             "next_pending_cursor": null,
             "next_linked_cursor": null,
             "reporting_available": true,
-            "counted_at": "2027-01-15T08:00:00Z",
+            "ignored": 0, "counted_at": "2027-01-15T08:00:00Z",
             "collection_paused_count": 0,
         })
     );

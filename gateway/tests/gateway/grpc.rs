@@ -117,6 +117,7 @@ async fn an_admin_reads_and_links() {
         pending_count: 0,
         count_time: Some(time(1_800_000_000)),
         collection_paused_count: 0,
+        ignored_count: 0,
     };
     assert_eq!(list.summary, Some(summary));
 

@@ -13,11 +13,15 @@ use billing_proto::{
         BatchGetOrganizationsRequest, BatchGetOrganizationsResponse, CancelSubscriptionRequest,
         CancelSubscriptionResponse, ChangePasswordRequest, ChangePasswordResponse,
         ConfirmDrainedRequest, ConfirmDrainedResponse, CountOrganizationsRequest,
-        CountOrganizationsResponse, GetOrganizationRequest, GetOrganizationResponse,
-        GetSessionRequest, GetSessionResponse, LinkFilter, LinkOperationKind, LinkOperationState,
-        LinkOrganizationRequest, LinkOrganizationResponse, ListOrganizationsRequest,
-        ListOrganizationsResponse, ObserveOrganizationsRequest, ObserveOrganizationsResponse,
-        OrganizationOrder, PasswordRefusal, SignInRequest, SignInResponse, SignOutRequest,
+        CountOrganizationsResponse, DeleteOrganizationsRequest, DeleteOrganizationsResponse,
+        GetOrganizationRequest, GetOrganizationResponse, GetSessionRequest, GetSessionResponse,
+        IgnoreOrganizationsRequest, IgnoreOrganizationsResponse, LinkFilter, LinkOperationKind,
+        LinkOperationState, LinkOrganizationRequest, LinkOrganizationResponse,
+        ListExpiredOrganizationsRequest, ListExpiredOrganizationsResponse,
+        ListOrganizationsRequest, ListOrganizationsResponse, ListPendingGroupsRequest,
+        ListPendingGroupsResponse, ObserveOrganizationsRequest, ObserveOrganizationsResponse,
+        OrganizationOrder, PasswordRefusal, PendingGroup, RestoreOrganizationsRequest,
+        RestoreOrganizationsResponse, SignInRequest, SignInResponse, SignOutRequest,
         SignOutResponse, UnlinkOrganizationRequest, UnlinkOrganizationResponse,
         UpdateSubscriptionRequest, UpdateSubscriptionResponse, WatchOrganizationsRequest,
         WatchOrganizationsResponse, admin_session_service_server::AdminSessionService,
@@ -329,11 +333,17 @@ impl OrganizationService for Org {
         }
         let picks = |organization: &org::Organization| {
             let is_linked = !organization.stripe_customer_id.is_empty();
+            let is_ignored = organization.ignore_time.is_some();
             let by_link = match wanted {
-                LinkFilter::Unspecified => true,
-                LinkFilter::Pending => !is_linked,
+                LinkFilter::Unspecified => !is_ignored,
+                LinkFilter::Pending => !is_linked && !is_ignored,
                 LinkFilter::Linked => is_linked,
+                LinkFilter::Ignored => is_ignored,
             };
+            let network = &organization.source_network;
+            let by_network =
+                message.source_network.is_empty() || message.source_network == *network;
+            let by_network = by_network && !message.except_source_networks.contains(network);
             let by_status = message.statuses.is_empty()
                 || message.statuses.contains(&organization.subscription_status);
             let by_plan = message.plan_types.is_empty()
@@ -343,7 +353,12 @@ impl OrganizationService for Org {
                     .deployment_types
                     .contains(&organization.deployment_type);
             let text = format!("{} {}", organization.id, organization.name);
-            by_link && by_status && by_plan && by_deployment && text.contains(&message.query)
+            by_link
+                && by_network
+                && by_status
+                && by_plan
+                && by_deployment
+                && text.contains(&message.query)
         };
         let all = self.organizations.lock().unwrap();
         let start: usize = message.page_token.parse().unwrap_or(0);
@@ -379,7 +394,9 @@ impl OrganizationService for Org {
         let all = self.organizations.lock().unwrap();
         let linked = all.values().filter(|o| !o.stripe_customer_id.is_empty());
         let linked_count = i64::try_from(linked.count()).unwrap();
-        let total_count = i64::try_from(all.len()).unwrap();
+        let ignored = all.values().filter(|o| o.ignore_time.is_some());
+        let ignored_count = i64::try_from(ignored.count()).unwrap();
+        let total_count = i64::try_from(all.len()).unwrap() - ignored_count;
         Ok(Response::new(CountOrganizationsResponse {
             total_count,
             linked_count,
@@ -387,7 +404,99 @@ impl OrganizationService for Org {
             status_counts: Vec::new(),
             count_time: Some(time(1_800_000_000)),
             collection_paused_count: 0,
+            ignored_count,
         }))
+    }
+
+    async fn list_pending_groups(
+        &self,
+        request: Request<ListPendingGroupsRequest>,
+    ) -> Result<Response<ListPendingGroupsResponse>, Status> {
+        require_assertion(request.metadata())?;
+        let all = self.organizations.lock().unwrap();
+        let mut counts = BTreeMap::new();
+        for organization in all.values().filter(|o| o.ignore_time.is_none()) {
+            if !organization.source_network.is_empty() {
+                *counts.entry(&organization.source_network).or_insert(0) += 1;
+            }
+        }
+        let groups = counts.into_iter().map(|(network, count)| PendingGroup {
+            source_network: network.clone(),
+            organization_count: count,
+            first_create_time: Some(time(1_730_419_200)),
+            last_create_time: Some(time(1_730_419_200)),
+        });
+        Ok(Response::new(ListPendingGroupsResponse {
+            groups: groups
+                .filter(|group| group.organization_count >= 10)
+                .collect(),
+        }))
+    }
+
+    async fn ignore_organizations(
+        &self,
+        request: Request<IgnoreOrganizationsRequest>,
+    ) -> Result<Response<IgnoreOrganizationsResponse>, Status> {
+        require_assertion(request.metadata())?;
+        let IgnoreOrganizationsRequest {
+            organization_ids,
+            source_network,
+            until_time,
+        } = request.into_inner();
+        if until_time.is_some_and(|until| until.seconds < 1_730_419_200) {
+            let violation = Violation::new("until_time", "It is not a time of ours.");
+            return Err(Fault::invalid(vec![violation]).into());
+        }
+        let mut all = self.organizations.lock().unwrap();
+        let mut ignored_count = 0;
+        for organization in all.values_mut() {
+            let is_of_network =
+                !source_network.is_empty() && organization.source_network == source_network;
+            let is_chosen = is_of_network || organization_ids.contains(&organization.id);
+            if is_chosen && organization.ignore_time.is_none() {
+                organization.ignore_time = Some(time(1_800_000_000));
+                ignored_count += 1;
+            }
+        }
+        Ok(Response::new(IgnoreOrganizationsResponse { ignored_count }))
+    }
+
+    async fn restore_organizations(
+        &self,
+        request: Request<RestoreOrganizationsRequest>,
+    ) -> Result<Response<RestoreOrganizationsResponse>, Status> {
+        require_assertion(request.metadata())?;
+        let RestoreOrganizationsRequest {
+            organization_ids,
+            source_network,
+        } = request.into_inner();
+        let mut all = self.organizations.lock().unwrap();
+        let mut restored_count = 0;
+        for organization in all.values_mut() {
+            let is_of_network =
+                !source_network.is_empty() && organization.source_network == source_network;
+            let is_chosen = is_of_network || organization_ids.contains(&organization.id);
+            if is_chosen && organization.ignore_time.take().is_some() {
+                restored_count += 1;
+            }
+        }
+        Ok(Response::new(RestoreOrganizationsResponse {
+            restored_count,
+        }))
+    }
+
+    async fn list_expired_organizations(
+        &self,
+        _: Request<ListExpiredOrganizationsRequest>,
+    ) -> Result<Response<ListExpiredOrganizationsResponse>, Status> {
+        Err(Status::unimplemented("the gateway does not ask this"))
+    }
+
+    async fn delete_organizations(
+        &self,
+        _: Request<DeleteOrganizationsRequest>,
+    ) -> Result<Response<DeleteOrganizationsResponse>, Status> {
+        Err(Status::unimplemented("the gateway does not ask this"))
     }
 
     async fn link_organization(

@@ -9,13 +9,14 @@ use std::{
 use billing_kit::{Fault, proto_time};
 use billing_kit_db::db_fault;
 use billing_proto::org::v1::{
-    ObserveOrganizationsRequest, ObserveOrganizationsResponse, OrganizationObservation,
+    NotAdmittedOrganization, ObserveOrganizationsRequest, ObserveOrganizationsResponse,
+    OrganizationObservation,
 };
 use uuid::Uuid;
 
 use crate::{
     Parts,
-    domain::{report::Report, standing::Standing},
+    domain::{report::Report, source::network_of, standing::Standing},
     store::reporting,
     wire::standing_from_proto,
 };
@@ -52,6 +53,8 @@ pub(super) struct Tentative {
     /// The organizations whose name or URL org-svc knows otherwise: it is to be told again once the
     /// report is recorded.
     pub(super) differing: HashSet<Uuid>,
+    /// The unknown organizations that were not admitted, and after how long they may be.
+    pub(super) not_admitted: HashMap<Uuid, Duration>,
 }
 
 /// Asks how the organizations of reports stand before these are recorded. Unknown ones become pending;
@@ -66,9 +69,13 @@ pub(super) async fn observe_tentatively<'a>(
     let answer = ask(parts, observations.collect(), true).await?;
     let differing = answer.differing_organization_ids.iter();
     let differing = differing.map(|id| Uuid::try_parse(id).map_err(Fault::internal));
+    let differing = differing.collect::<Result<_, _>>()?;
+    let standings = standings(&answer)?;
+    let not_admitted = answer.not_admitted.into_iter().map(not_admitted);
     Ok(Tentative {
-        differing: differing.collect::<Result<_, _>>()?,
-        standings: standings(&answer)?,
+        standings,
+        differing,
+        not_admitted: not_admitted.collect::<Result<_, _>>()?,
     })
 }
 
@@ -110,6 +117,10 @@ fn observation(report: &Report, outdated: bool) -> OrganizationObservation {
         instance_url: report.content.instance_url.clone(),
         observe_time: Some(proto_time::to_proto(report.reported_at)),
         outdated,
+        source_network: report
+            .source
+            .map(|address| network_of(address).to_string())
+            .unwrap_or_default(),
     }
 }
 
@@ -135,4 +146,14 @@ fn standings(answer: &ObserveOrganizationsResponse) -> Result<HashMap<Uuid, Stan
         Ok((standing.organization_id, standing))
     });
     standings.collect()
+}
+
+fn not_admitted(organization: NotAdmittedOrganization) -> Result<(Uuid, Duration), Fault> {
+    let NotAdmittedOrganization {
+        organization_id,
+        retry_delay,
+    } = organization;
+    let id = Uuid::try_parse(&organization_id).map_err(Fault::internal)?;
+    let delay = retry_delay.and_then(|delay| Duration::try_from(delay).ok());
+    Ok((id, delay.unwrap_or_default()))
 }

@@ -5,7 +5,10 @@
 //! only after the commit is anything acknowledged. When org-svc cannot be asked the reports go to the
 //! spool, with the same locks and the same comparison.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    time::Duration,
+};
 
 use billing_kit::{Fault, Violation};
 use billing_kit_db::db_fault;
@@ -18,7 +21,7 @@ use crate::{
     Parts,
     app::{
         baselines::Baselines,
-        observe::{observe, observe_tentatively},
+        observe::{Tentative, observe, observe_tentatively},
         signing_keys::SigningKeys,
         sources::Sources,
     },
@@ -57,6 +60,10 @@ pub(crate) enum Outcome {
         status: SubscriptionStatus,
     },
     Rejected(Vec<Violation>),
+    /// Its organization is unknown, and its source network brought too many new ones today.
+    NotAdmitted {
+        retry_delay: Duration,
+    },
 }
 
 /// What the answer to a report tells beside its outcome.
@@ -99,6 +106,8 @@ struct Committed {
     /// The reports that were there before, by key.
     known: HashMap<Key, (Uuid, Report)>,
     organizations: HashMap<Uuid, Organization>,
+    /// The organizations whose reports were left out, and after how long to send them again.
+    not_admitted: HashMap<Uuid, Duration>,
 }
 
 /// What is known of an organization once its reports are committed.
@@ -133,7 +142,7 @@ pub(crate) async fn report_usage(
     let committed = if candidates.is_empty() {
         None
     } else {
-        Some(commit(parts, &valid, &candidates, now).await?)
+        Some(commit(parts, &valid, &mut candidates, now).await?)
     };
     note_refusals(parts, raw, &parsed, &candidates, committed.as_ref(), now).await;
     let mut first = HashSet::new();
@@ -242,7 +251,7 @@ async fn keep_conflicts(
 async fn commit(
     parts: &Parts,
     valid: &[&Report],
-    candidates: &BTreeMap<Key, Candidate>,
+    candidates: &mut BTreeMap<Key, Candidate>,
     now: DateTime<Utc>,
 ) -> Result<Committed, Fault> {
     if parts.org_presence.is_absent() {
@@ -252,11 +261,21 @@ async fn commit(
     }
     match observe_tentatively(parts, candidates.values().map(|c| &c.report)).await {
         Ok(observed) => {
-            let committed = record(parts, valid, candidates, &observed.standings, now)
+            let Tentative {
+                standings,
+                differing,
+                not_admitted,
+            } = observed;
+            candidates
+                .retain(|(organization_id, _), _| !not_admitted.contains_key(organization_id));
+            let committed = record(parts, valid, candidates, &standings, now)
                 .await
                 .map_err(db_fault)?;
-            observe_recorded(parts, candidates, &committed, &observed.differing).await;
-            return Ok(committed);
+            observe_recorded(parts, candidates, &committed, &differing).await;
+            return Ok(Committed {
+                not_admitted,
+                ..committed
+            });
         }
         Err(fault) => {
             // No reason to refuse a report: it is kept aside until org-svc answers again.
@@ -415,6 +434,7 @@ impl Committed {
             inserted,
             known,
             organizations,
+            not_admitted: HashMap::new(),
         }
     }
 
@@ -641,6 +661,11 @@ fn outcome(
     committed: &Committed,
     is_first: bool,
 ) -> Result<Outcome, Fault> {
+    if let Some(retry_delay) = committed.not_admitted.get(&report.organization_id) {
+        return Ok(Outcome::NotAdmitted {
+            retry_delay: *retry_delay,
+        });
+    }
     let key = key(report);
     let organization = committed.organizations.get(&report.organization_id);
     let (Some(candidate), Some(organization)) = (candidates.get(&key), organization) else {

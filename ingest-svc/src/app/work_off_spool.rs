@@ -56,7 +56,8 @@ pub(crate) async fn work_off_spool(parts: &Parts) -> Result<usize, Fault> {
 }
 
 async fn move_all(parts: &Parts, batch: &[Spooled]) -> Result<(), Fault> {
-    let standings = observe(parts, batch.iter().map(|spooled| &spooled.report)).await?;
+    let reports = batch.iter().map(|spooled| &spooled.report);
+    let standings = observe(parts, reports).await?;
     relocate(parts, batch, |id| {
         standings
             .get(&id)

@@ -82,6 +82,7 @@ pub(super) fn outcome_to_proto((outcome, told): (Outcome, Option<Told>)) -> Repo
         next_report_time: next_report_at.map(proto_time::to_proto),
         key_pinned,
         missing_days: missing_days.clone(),
+        retry_delay: None,
     };
     match outcome {
         Outcome::Recorded { report_id, status } => taken(ReportResult::Recorded, report_id, status),
@@ -94,6 +95,11 @@ pub(super) fn outcome_to_proto((outcome, told): (Outcome, Option<Told>)) -> Repo
             report_id: String::new(),
             organization_status: common::SubscriptionStatus::Unspecified.into(),
             field_violations: violations.into_iter().map(Into::into).collect(),
+            ..ReportOutcome::default()
+        },
+        Outcome::NotAdmitted { retry_delay } => ReportOutcome {
+            result: ReportResult::NotAdmitted.into(),
+            retry_delay: prost_types::Duration::try_from(retry_delay).ok(),
             ..ReportOutcome::default()
         },
     }

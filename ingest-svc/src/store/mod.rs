@@ -9,10 +9,12 @@ pub(crate) mod conflicts;
 mod day_rule;
 pub(crate) mod delivery;
 pub(crate) mod drains;
+pub(crate) mod expired;
 pub(crate) mod feed_cursors;
 pub(crate) mod findings;
 pub(crate) mod hold_groups;
 pub(crate) mod holds;
+pub(crate) mod ignored_organizations;
 pub(crate) mod missed_invoices;
 pub(crate) mod notices;
 pub(crate) mod outbox;
@@ -44,6 +46,8 @@ fn unknown_word(column: &str, word: impl Display) -> DbErr {
 mod day_rule_tests;
 #[cfg(test)]
 mod drain_tests;
+#[cfg(test)]
+mod expired_tests;
 #[cfg(test)]
 mod notice_tests;
 #[cfg(test)]

@@ -104,7 +104,9 @@ pub(crate) async fn count_day(
         FROM (SELECT DISTINCT ON (organization_id) user_count FROM usage_reports u
             WHERE reported_at >= $2 AND reported_at < $3 AND ",
         counts!(),
-        " ORDER BY organization_id, reported_at DESC, id DESC) latest
+        " AND NOT EXISTS (SELECT FROM ignored_organizations i
+                WHERE i.organization_id = u.organization_id)
+            ORDER BY organization_id, reported_at DESC, id DESC) latest
         ON CONFLICT (day) DO UPDATE SET user_count = excluded.user_count,
             organization_count = excluded.organization_count, counted_at = excluded.counted_at"
     );
@@ -113,7 +115,9 @@ pub(crate) async fn count_day(
         SELECT coalesce(sum(baseline_user_count) FILTER (WHERE baseline_reported_at >= $1), 0),
             count(*) FILTER (WHERE last_reported_at >= $1 AND last_signing_key IS NULL), $2
         FROM organization_reporting
-        WHERE baseline_reported_at >= $1 OR last_reported_at >= $1
+        WHERE (baseline_reported_at >= $1 OR last_reported_at >= $1)
+            AND NOT EXISTS (SELECT FROM ignored_organizations i
+                WHERE i.organization_id = organization_reporting.organization_id)
         ON CONFLICT (id) DO UPDATE SET user_count = excluded.user_count,
             unsigned_organization_count = excluded.unsigned_organization_count,
             counted_at = excluded.counted_at";

@@ -6,6 +6,7 @@ use billing_proto::org::v1::{
     OrganizationStanding, WatchOrganizationsRequest, WatchOrganizationsResponse,
 };
 use futures::TryFutureExt;
+use uuid::Uuid;
 
 use super::{STEP_MAX, failure_pause, within};
 use crate::{
@@ -45,6 +46,15 @@ fn readable(standing: &OrganizationStanding) -> Option<Standing> {
     .ok()
 }
 
+/// Of which organizations an admin ignores each.
+fn ignored(standings: &[OrganizationStanding]) -> Vec<(Uuid, bool)> {
+    let ignored = standings.iter().filter_map(|standing| {
+        let id = Uuid::try_parse(&standing.organization_id).ok()?;
+        Some((id, standing.ignored))
+    });
+    ignored.collect()
+}
+
 async fn read(parts: &Parts, failures: &mut u32) -> Result<(), Fault> {
     let stored = feed_cursors::get(&parts.db, feed_cursors::ORGANIZATIONS);
     let cursor = within(STEP_MAX, stored.map_err(db_fault)).await?;
@@ -60,6 +70,7 @@ async fn read(parts: &Parts, failures: &mut u32) -> Result<(), Fault> {
     while let Some(message) = feed.message().await.map_err(Fault::from_status)? {
         let WatchOrganizationsResponse { standings, cursor } = message;
         let told = standings.len();
+        let ignored = ignored(&standings);
         let standings: Vec<_> = standings.iter().filter_map(readable).collect();
         if standings.len() < told {
             let skipped = told - standings.len();
@@ -69,7 +80,8 @@ async fn read(parts: &Parts, failures: &mut u32) -> Result<(), Fault> {
                 "the feed goes on without standings that cannot be read"
             );
         }
-        within(STEP_MAX, app::keep_standings(parts, standings, cursor)).await?;
+        let kept = app::keep_standings(parts, standings, &ignored, cursor);
+        within(STEP_MAX, kept).await?;
         *failures = 0;
     }
     Ok(())
@@ -77,8 +89,6 @@ async fn read(parts: &Parts, failures: &mut u32) -> Result<(), Fault> {
 
 #[cfg(test)]
 mod tests {
-    use uuid::Uuid;
-
     use super::*;
 
     #[test]

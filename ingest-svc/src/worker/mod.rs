@@ -14,6 +14,7 @@ mod baselines;
 mod days;
 mod feed;
 mod metrics;
+mod pruning;
 mod reconciliation;
 mod silence;
 mod sources;
@@ -72,6 +73,7 @@ pub(crate) fn spawn_all(parts: &Parts, reconcile_interval: TimeDelta, life: &Lif
     life.spawn_worker("feed", feed::follow(parts.clone(), life.clone()));
     life.spawn_worker("metrics", metrics::run(parts.clone(), life.clone()));
     life.spawn_worker("baselines", baselines::run(parts.clone(), life.clone()));
+    life.spawn_worker("pruning", pruning::run(parts.clone(), life.clone()));
     life.spawn_worker("days", days::run(parts.clone(), life.clone()));
     let reconciliation = reconciliation::run(parts.clone(), reconcile_interval, life.clone());
     life.spawn_worker("reconciliation", reconciliation);

@@ -78,6 +78,7 @@ mod tests {
         let at = DateTime::<Utc>::from_timestamp(1_800_000_000, 0).unwrap();
         let counts = |linked| Counts {
             pending: 1,
+            ignored: 0,
             linked: vec![(SubscriptionStatus::Active, linked)],
             collection_paused: 0,
             counted_at: at,

@@ -11,16 +11,20 @@ mod count_attempt;
 pub(crate) mod count_organizations;
 pub(crate) mod create_admin;
 pub(crate) mod create_api_key;
+pub(crate) mod delete_organizations;
 pub(crate) mod disable_admin;
 pub(crate) mod get_organization;
 pub(crate) mod get_session;
+pub(crate) mod ignore_organizations;
 pub(crate) mod keep_subscriptions;
 pub(crate) mod link_organization;
 pub(crate) mod list_admins;
 pub(crate) mod list_api_keys;
 pub(crate) mod list_audit_events;
+pub(crate) mod list_expired_organizations;
 pub(crate) mod list_notices;
 pub(crate) mod list_organizations;
+pub(crate) mod list_pending_groups;
 mod note_failure;
 pub(crate) mod observe_organizations;
 mod operation;
@@ -49,7 +53,8 @@ use crate::{
     app::{count_organizations::KeptCounts, passwords::Passwords},
     channel::Channel,
     domain::{
-        account::ID_CHARS, attempts::AttemptLimit, link::LinkOperation, organization::Organization,
+        account::ID_CHARS, admission::AdmissionCaps, attempts::AttemptLimit, link::LinkOperation,
+        organization::Organization,
     },
     store::better_auth::{DetectError, IdKind, Tables},
     stripe_svc::StripeSvc,
@@ -71,6 +76,8 @@ pub(crate) struct Organizations {
     /// How long what was reported may take to be delivered before a cancellation at once is given up.
     pub(crate) drain_max: TimeDelta,
     pub(crate) counts: KeptCounts,
+    /// How many new organizations a source network may bring on one day.
+    pub(crate) admission_caps: AdmissionCaps,
     /// The operator's own channel, where there is one.
     pub(crate) channel: Option<Channel>,
 }

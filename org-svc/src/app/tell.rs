@@ -36,6 +36,25 @@ pub(super) async fn pending<'a>(
     store(app, db, NoticeKind::OrganizationsPending, data, now).await
 }
 
+/// A network brought more new organizations than its cap admits: told once for each network and day.
+/// `network` is empty where it is not known.
+pub(super) async fn not_admitted(
+    app: &Organizations,
+    db: &impl ConnectionTrait,
+    network: &str,
+    now: DateTime<Utc>,
+) -> Result<(), Fault> {
+    tracing::warn!(
+        network,
+        "too many new organizations today: reports of further ones are refused until tomorrow"
+    );
+    let data = json!({
+        "source_network": (!network.is_empty()).then_some(network),
+        "day": now.date_naive(),
+    });
+    store(app, db, NoticeKind::OrganizationsNotAdmitted, data, now).await
+}
+
 /// A link, a change or a cancellation that was refused.
 pub(super) async fn refused(
     app: &Organizations,

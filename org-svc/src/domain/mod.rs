@@ -6,12 +6,14 @@
 
 pub(crate) mod account;
 pub(crate) mod address;
+pub(crate) mod admission;
 pub(crate) mod api_key;
 pub(crate) mod attempts;
 pub(crate) mod audit;
 pub(crate) mod change;
 pub(crate) mod device;
 pub(crate) mod email;
+pub(crate) mod ignoring;
 pub(crate) mod keyset;
 pub(crate) mod link;
 #[cfg(test)]

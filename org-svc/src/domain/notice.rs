@@ -29,6 +29,8 @@ const DELAY_MAX_MS: u64 = 3_600_000;
 pub(crate) enum NoticeKind {
     /// Organizations reported for the first time, and wait for an admin to link them.
     OrganizationsPending,
+    /// A source network brought more new organizations on a day than are admitted.
+    OrganizationsNotAdmitted,
     /// A link, a change or a cancellation was refused.
     OperationRefused,
     /// A subscription is past due, unpaid or canceled now.
@@ -54,8 +56,9 @@ pub(crate) enum NoticeKind {
 }
 
 impl NoticeKind {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::OrganizationsPending,
+        Self::OrganizationsNotAdmitted,
         Self::OperationRefused,
         Self::SubscriptionStatusChanged,
         Self::CollectionPaused,
@@ -73,6 +76,7 @@ impl NoticeKind {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::OrganizationsPending => "organizations.pending",
+            Self::OrganizationsNotAdmitted => "organizations.not_admitted",
             Self::OperationRefused => "operation.refused",
             Self::SubscriptionStatusChanged => "subscription.status_changed",
             Self::CollectionPaused => "subscription.collection_paused",
@@ -98,6 +102,7 @@ impl NoticeKind {
             | Self::FindingOpened
             | Self::CountLow => true,
             Self::OrganizationsPending
+            | Self::OrganizationsNotAdmitted
             | Self::OperationRefused
             | Self::SubscriptionStatusChanged
             | Self::SignInBurst
@@ -222,6 +227,7 @@ impl About {
                 Ok(Self::Several(instances.collect::<Result<_, _>>()?, facts))
             }
             NoticeKind::OrganizationsPending
+            | NoticeKind::OrganizationsNotAdmitted
             | NoticeKind::OperationRefused
             | NoticeKind::SubscriptionStatusChanged
             | NoticeKind::CollectionPaused

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use billing_kit::text::is_same;
 use chrono::{DateTime, Utc};
 
-use super::organization::{InstanceUrl, Organization, OrganizationId, OrganizationName};
+use super::organization::{
+    InstanceUrl, Organization, OrganizationId, OrganizationName, SourceNetwork,
+};
 
 /// How many observations one request may carry.
 pub(crate) const OBSERVATIONS_MAX: usize = 1_000;
@@ -18,6 +21,8 @@ pub(crate) struct Observation {
     pub(crate) observed_at: DateTime<Utc>,
     /// Whether who tells it knows a later one. We do not where that changed nothing.
     pub(crate) is_outdated: bool,
+    /// Where the report came from.
+    pub(crate) source_network: Option<SourceNetwork>,
 }
 
 /// Of several observations of one organization the latest, and of equally late ones the last.
@@ -52,16 +57,24 @@ pub(crate) fn after(
     if is_older || observation.is_outdated {
         return None;
     }
-    let name_differs = organization.name != observation.name;
-    let url_differs = organization.instance_url.as_ref() != Some(&observation.instance_url);
+    let name_differs = !is_same(organization.name.as_str(), observation.name.as_str());
+    let url_differs = !organization
+        .instance_url
+        .as_ref()
+        .is_some_and(|url| is_same(url.as_str(), observation.instance_url.as_str()));
     let mut changed = organization.clone();
     if organization.is_linked() {
         // What is invoiced keeps the name that it was linked under; a person sees the difference.
         changed.reported_name = name_differs.then(|| observation.name.clone());
         changed.reported_instance_url = url_differs.then(|| observation.instance_url.clone());
     } else {
-        changed.name = observation.name.clone();
-        changed.instance_url = Some(observation.instance_url.clone());
+        // Shown as it was sent first: what reads the same is not changed.
+        if name_differs {
+            changed.name = observation.name.clone();
+        }
+        if url_differs {
+            changed.instance_url = Some(observation.instance_url.clone());
+        }
         changed.reported_name = None;
         changed.reported_instance_url = None;
     }
@@ -85,6 +98,7 @@ mod tests {
             instance_url: InstanceUrl::parse(url).unwrap(),
             observed_at: pending().observed_at.unwrap() + TimeDelta::seconds(seconds_later),
             is_outdated: false,
+            source_network: None,
         }
     }
 
@@ -120,6 +134,23 @@ mod tests {
         let same = observation("Acme Corp", "acme.vaultai.eu", 86_400);
         assert_eq!(after(&pending(), &same), None);
         assert_eq!(after(&linked(), &same), None);
+    }
+
+    #[test]
+    fn the_same_letters_put_together_otherwise_change_nothing() {
+        let composed = Organization {
+            name: OrganizationName::parse("Société").unwrap(),
+            ..pending()
+        };
+        let decomposed = observation("Socie\u{301}te\u{301}", "acme.vaultai.eu", 1);
+        assert_eq!(after(&composed, &decomposed), None);
+        let linked = Organization {
+            name: composed.name.clone(),
+            ..linked()
+        };
+        assert_eq!(after(&linked, &decomposed), None);
+        let renamed = after(&composed, &observation("Societe", "acme.vaultai.eu", 1));
+        assert_eq!(renamed.unwrap().name.as_str(), "Societe");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! An organization, how it stands with Stripe, and the words for that.
 
+use std::net::IpAddr;
+
 use billing_kit::text::visible_line;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -70,6 +72,33 @@ impl InstanceUrl {
     }
 
     /// A URL that the database holds, where its own rules were checked.
+    pub(crate) fn stored(text: String) -> Self {
+        Self(text)
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The network that a report came from, as `203.0.113.0/24` or `2001:db8:1::/48`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct SourceNetwork(String);
+
+impl SourceNetwork {
+    pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
+        const WRONG: &str = "It is not a network such as 203.0.113.0/24 or 2001:db8:1::/48.";
+        let (address, bits) = text.split_once('/').ok_or(WRONG)?;
+        let address: IpAddr = address.parse().map_err(|_| WRONG)?;
+        let bits: u8 = bits.parse().map_err(|_| WRONG)?;
+        let bits_max = if address.is_ipv4() { 32 } else { 128 };
+        if bits > bits_max {
+            return Err(WRONG);
+        }
+        Ok(Self(format!("{address}/{bits}")))
+    }
+
+    /// A network that the database holds.
     pub(crate) fn stored(text: String) -> Self {
         Self(text)
     }
@@ -248,6 +277,10 @@ pub(crate) struct Organization {
     /// Up to where its subscription was invoiced for good.
     pub(crate) invoiced_until: Option<DateTime<Utc>>,
     pub(crate) collection_pause: Option<CollectionPause>,
+    /// Where its first report came from.
+    pub(crate) source_network: Option<SourceNetwork>,
+    /// When an admin ignored it.
+    pub(crate) ignored_at: Option<DateTime<Utc>>,
 }
 
 impl Organization {
@@ -270,6 +303,7 @@ impl Organization {
             billing_end_at: self.billing_end_at,
             invoiced_until: self.invoiced_until,
             trial_end: self.trial_end,
+            is_ignored: self.ignored_at.is_some(),
         }
     }
 
@@ -365,12 +399,15 @@ pub(crate) struct Standing {
     pub(crate) billing_end_at: Option<DateTime<Utc>>,
     pub(crate) invoiced_until: Option<DateTime<Utc>>,
     pub(crate) trial_end: Option<DateTime<Utc>>,
+    pub(crate) is_ignored: bool,
 }
 
 /// How many organizations there are, and when they were counted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) pending: i64,
+    /// Those that an admin ignores: in no other count.
+    pub(crate) ignored: i64,
     /// Those with a Stripe customer, by status; a status that none has is left out.
     pub(crate) linked: Vec<(SubscriptionStatus, i64)>,
     /// Those whose collection is paused.
@@ -384,7 +421,7 @@ impl Counts {
         self.linked.iter().map(|(_, count)| count).sum()
     }
 
-    /// All.
+    /// All that are not ignored.
     pub(crate) fn total(&self) -> i64 {
         self.pending + self.linked_total()
     }
@@ -423,6 +460,8 @@ pub(crate) mod tests {
             billing_end_at: None,
             invoiced_until: None,
             collection_pause: None,
+            source_network: None,
+            ignored_at: None,
         }
     }
 
@@ -455,6 +494,25 @@ pub(crate) mod tests {
             "6f3c9a4e-0c1d-4a55-9d2b-3c3f0f3a9a1g",
         ] {
             assert!(OrganizationId::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_source_is_a_network() {
+        for good in ["203.0.113.0/24", "2001:db8:1::/48", "127.0.0.0/24"] {
+            assert_eq!(SourceNetwork::parse(good).unwrap().as_str(), good);
+        }
+        let same = SourceNetwork::parse("2001:DB8:1:0::/48").unwrap();
+        assert_eq!(same.as_str(), "2001:db8:1::/48");
+        for bad in [
+            "",
+            "acme",
+            "203.0.113.0",
+            "203.0.113.0/33",
+            "203.0.113.0/",
+            "a\0/1",
+        ] {
+            assert!(SourceNetwork::parse(bad).is_err(), "{bad}");
         }
     }
 

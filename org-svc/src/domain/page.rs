@@ -3,12 +3,13 @@
 use std::ops::RangeInclusive;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use billing_kit::text::search_form;
 use chrono::{DateTime, Datelike, Utc};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::organization::{
-    DeploymentType, Organization, OrganizationId, PlanType, SubscriptionStatus,
+    DeploymentType, Organization, OrganizationId, PlanType, SourceNetwork, SubscriptionStatus,
 };
 
 const PAGE_SIZE_DEFAULT: u16 = 50;
@@ -62,13 +63,16 @@ impl Query {
 
     /// What is looked for, and where.
     pub(crate) fn search(&self) -> Search {
-        if self.0.chars().count() < ANYWHERE_CHARS_MIN {
+        // Of a text that is nothing but accents its form is empty, which would be in every text.
+        let form = Some(search_form(&self.0)).filter(|form| !form.is_empty());
+        let form = form.unwrap_or_else(|| self.0.clone());
+        if form.chars().count() < ANYWHERE_CHARS_MIN {
             Search::Beginning {
-                like: format!("{}%", escaped(&self.0.to_lowercase())),
+                like: format!("{}%", escaped(&form)),
             }
         } else {
             Search::Anywhere {
-                like: format!("%{}%", escaped(&self.0)),
+                like: format!("%{}%", escaped(&form)),
                 ids: self.ids(),
             }
         }
@@ -89,7 +93,7 @@ impl Query {
 /// How a text is looked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Search {
-    /// At the beginning of the name or the URL; the pattern is in lower case.
+    /// At the beginning of the name or the URL. Either pattern is in the normal form.
     Beginning { like: String },
     /// Anywhere in the name, the URL or the e-mail, or between these ids.
     Anywhere {
@@ -113,8 +117,11 @@ fn escaped(text: &str) -> String {
 /// Whether organizations without a Stripe customer are picked, or those with one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LinkFilter {
+    /// Those without one that are not ignored.
     Pending,
     Linked,
+    /// Those that an admin ignores.
+    Ignored,
 }
 
 /// Which organizations a list shows. Of statuses, plans and deployment types none picks all.
@@ -127,6 +134,10 @@ pub(crate) struct Filter {
     pub(crate) deployments: Vec<DeploymentType>,
     /// Picks those whose collection is paused.
     pub(crate) collection_paused: bool,
+    /// Where their first report came from.
+    pub(crate) source_network: Option<SourceNetwork>,
+    /// Networks that are left out.
+    pub(crate) except_networks: Vec<SourceNetwork>,
 }
 
 /// The order of a list. Ids make every order total.
@@ -275,12 +286,17 @@ fn check(body: &[u8], list: &List) -> Vec<u8> {
         plans,
         deployments,
         collection_paused,
+        source_network,
+        // A group that grows while a person turns the pages must not end the list.
+        except_networks: _,
     } = filter;
     let link = match link {
         None => "",
         Some(LinkFilter::Pending) => "pending",
         Some(LinkFilter::Linked) => "linked",
+        Some(LinkFilter::Ignored) => "ignored",
     };
+    let network = source_network.as_ref().map_or("", SourceNetwork::as_str);
     let query = query.as_ref().map_or("", |query| &query.0);
     let mut hash = Sha256::new();
     hash.update(body);
@@ -295,6 +311,7 @@ fn check(body: &[u8], list: &List) -> Vec<u8> {
         } else {
             ""
         },
+        network,
         query,
     ] {
         hash.update(part);
@@ -324,6 +341,8 @@ mod tests {
                 plans: vec![PlanType::SelfHosted],
                 deployments: Vec::new(),
                 collection_paused: false,
+                source_network: None,
+                except_networks: Vec::new(),
             },
             order: Order::NewestFirst,
         }
@@ -418,7 +437,10 @@ mod tests {
         let beginning = |like: &str| Search::Beginning {
             like: like.to_owned(),
         };
-        assert_eq!(search("É%"), beginning(r"é\%%"));
+        assert_eq!(search("É%"), beginning(r"e\%%"));
+        assert_eq!(search("Socie\u{301}té"), anywhere("%societe%"));
+        assert_eq!(search("ﬃ"), anywhere("%ffi%"));
+        assert_eq!(search("\u{301}"), beginning("\u{301}%"));
         assert_eq!(Query::parse(""), Ok(None));
     }
 

@@ -4,20 +4,28 @@ use billing_kit::proto_time::to_proto;
 use billing_proto::{common::v1 as common, org::v1 as proto};
 
 use crate::{
-    app::{Described, change_password, watch_organizations::Changes},
+    app::{
+        Described, change_password, observe_organizations::Observed, watch_organizations::Changes,
+    },
     domain::{
         account::{Session, User},
         api_key::{Access, ApiKey},
         audit::Recorded,
         change::{SubscriptionTerms, Update},
+        ignoring::PendingGroup,
         link::{LinkOperation, LinkTerms, OperationState, Refusal, Setback, Work},
         organization::{
-            CollectionPause, Counts, Drain, InstanceUrl, Organization, OrganizationName, Standing,
-            SubscriptionStatus,
+            CollectionPause, Counts, Drain, InstanceUrl, Organization, OrganizationId,
+            OrganizationName, SourceNetwork, Standing, SubscriptionStatus,
         },
     },
     wire,
 };
+
+/// A text of a message, which is empty where there is none.
+fn text(text: Option<&str>) -> String {
+    text.unwrap_or_default().to_owned()
+}
 
 pub(super) fn organization(described: &Described) -> proto::Organization {
     let Described {
@@ -51,21 +59,16 @@ pub(super) fn organization(described: &Described) -> proto::Organization {
         billing_end_at: _,
         invoiced_until: _,
         collection_pause,
+        source_network,
+        ignored_at,
     } = organization;
-    let url = |url: &Option<InstanceUrl>| {
-        url.as_ref()
-            .map_or_else(String::new, |url| url.as_str().to_owned())
-    };
+    let url = |url: &Option<InstanceUrl>| text(url.as_ref().map(InstanceUrl::as_str));
     proto::Organization {
         id: id.0.to_string(),
         name: name.as_str().to_owned(),
         instance_url: url(instance_url),
-        stripe_customer_id: stripe_customer_id
-            .as_ref()
-            .map_or_else(String::new, |id| id.0.clone()),
-        stripe_subscription_id: stripe_subscription_id
-            .as_ref()
-            .map_or_else(String::new, |id| id.0.clone()),
+        stripe_customer_id: text(stripe_customer_id.as_ref().map(|id| id.0.as_str())),
+        stripe_subscription_id: text(stripe_subscription_id.as_ref().map(|id| id.0.as_str())),
         deployment_type: wire::deployment_type(*deployment_type).into(),
         plan_type: wire::plan_type(*plan_type).into(),
         subscription_status: wire::subscription_status(*subscription_status).into(),
@@ -74,11 +77,7 @@ pub(super) fn organization(described: &Described) -> proto::Organization {
         create_time: Some(to_proto(*created_at)),
         update_time: Some(to_proto(*updated_at)),
         billing_start_time: billing_start_at.map(to_proto),
-        reported_name: reported_name
-            .as_ref()
-            .map(OrganizationName::as_str)
-            .unwrap_or_default()
-            .to_owned(),
+        reported_name: text(reported_name.as_ref().map(OrganizationName::as_str)),
         reported_instance_url: url(reported_instance_url),
         billing_problem: billing_problem.clone().unwrap_or_default(),
         link_operation: operation.as_ref().map(link_operation),
@@ -86,6 +85,8 @@ pub(super) fn organization(described: &Described) -> proto::Organization {
         current_period_start_time: current_period_start_at.map(to_proto),
         current_period_end_time: current_period_end_at.map(to_proto),
         collection_pause: collection_pause.map(pause),
+        source_network: text(source_network.as_ref().map(SourceNetwork::as_str)),
+        ignore_time: ignored_at.map(to_proto),
     }
 }
 
@@ -192,6 +193,7 @@ pub(super) fn standing(standing: Standing) -> proto::OrganizationStanding {
         billing_end_at,
         invoiced_until,
         trial_end,
+        is_ignored,
     } = standing;
     proto::OrganizationStanding {
         organization_id: organization_id.0.to_string(),
@@ -206,6 +208,47 @@ pub(super) fn standing(standing: Standing) -> proto::OrganizationStanding {
         billing_end_time: billing_end_at.map(to_proto),
         invoiced_until_time: invoiced_until.map(to_proto),
         trial_end_time: trial_end.map(to_proto),
+        ignored: is_ignored,
+    }
+}
+
+pub(super) fn observed(observed: Observed) -> proto::ObserveOrganizationsResponse {
+    let Observed {
+        standings,
+        differing,
+        not_admitted,
+        retry_delay,
+    } = observed;
+    let retry_delay = prost_types::Duration::try_from(retry_delay).ok();
+    let not_admitted = not_admitted
+        .into_iter()
+        .map(|id| proto::NotAdmittedOrganization {
+            organization_id: id.0.to_string(),
+            retry_delay,
+        });
+    proto::ObserveOrganizationsResponse {
+        standings: standings.into_iter().map(standing).collect(),
+        differing_organization_ids: ids(differing),
+        not_admitted: not_admitted.collect(),
+    }
+}
+
+pub(super) fn ids(ids: Vec<OrganizationId>) -> Vec<String> {
+    ids.into_iter().map(|id| id.0.to_string()).collect()
+}
+
+pub(super) fn pending_group(group: PendingGroup) -> proto::PendingGroup {
+    let PendingGroup {
+        source_network,
+        organization_count,
+        first_created_at,
+        last_created_at,
+    } = group;
+    proto::PendingGroup {
+        source_network: source_network.as_str().to_owned(),
+        organization_count,
+        first_create_time: Some(to_proto(first_created_at)),
+        last_create_time: Some(to_proto(last_created_at)),
     }
 }
 
@@ -220,6 +263,7 @@ pub(super) fn changes(changes: Changes) -> proto::WatchOrganizationsResponse {
 pub(super) fn counts(counts: &Counts) -> proto::CountOrganizationsResponse {
     let Counts {
         pending,
+        ignored,
         linked,
         collection_paused,
         counted_at,
@@ -235,6 +279,7 @@ pub(super) fn counts(counts: &Counts) -> proto::CountOrganizationsResponse {
         status_counts: linked.iter().map(status_count).collect(),
         count_time: Some(to_proto(*counted_at)),
         collection_paused_count: *collection_paused,
+        ignored_count: *ignored,
     }
 }
 

@@ -10,6 +10,7 @@ mod door;
 mod messages;
 mod notice_service;
 mod organization_service;
+mod selection;
 
 pub(crate) use admin_session_service::AdminSessions;
 pub(crate) use api_key_service::ApiKeys;

@@ -9,7 +9,7 @@ use chrono::{DurationRound, TimeDelta};
 use futures::{StreamExt, stream::BoxStream};
 use tonic::{Request, Response, Status};
 
-use super::{door::Door, messages};
+use super::{door::Door, messages, selection};
 use crate::{
     access,
     app::{
@@ -18,10 +18,14 @@ use crate::{
         cancel_subscription::cancel_subscription,
         confirm_drained::confirm_drained,
         count_organizations::count_organizations,
+        delete_organizations::delete_organizations,
         get_organization::get_organization,
+        ignore_organizations::{Ignoring, ignore_organizations},
         link_organization::link_organization,
+        list_expired_organizations::{EXPIRED_AT_ONCE_MAX, list_expired_organizations},
         list_organizations::list_organizations,
-        observe_organizations::{Observed, observe_organizations},
+        list_pending_groups::list_pending_groups,
+        observe_organizations::observe_organizations,
         unlink_organization::unlink_organization,
         update_subscription::update_subscription,
         watch_organizations::watch_organizations,
@@ -29,10 +33,11 @@ use crate::{
     domain::{
         change::AskedTerms,
         email::EmailAddress,
+        keyset::Keyset,
         link::{LinkTerms, TrialDays},
         observation::{OBSERVATIONS_MAX, Observation},
         organization::{
-            DeploymentType, InstanceUrl, OrganizationId, OrganizationName, PlanType,
+            DeploymentType, InstanceUrl, OrganizationId, OrganizationName, PlanType, SourceNetwork,
             StripeCustomerId, SubscriptionStatus,
         },
         page::{Filter, LinkFilter, List, Order, PageSize, Position, Query},
@@ -40,6 +45,9 @@ use crate::{
     },
     wire,
 };
+
+/// What ties a page token to the list of expired organizations.
+const EXPIRED_LIST: &str = "expired organizations";
 
 /// The service.
 #[derive(Debug)]
@@ -68,14 +76,8 @@ impl OrganizationService for OrganizationsService {
         let request = request.into_inner();
         let is_tentative = request.tentative;
         let observations = observations(request)?;
-        let Observed {
-            standings,
-            differing,
-        } = observe_organizations(&self.app, &observations, is_tentative).await?;
-        Ok(Response::new(proto::ObserveOrganizationsResponse {
-            standings: standings.into_iter().map(messages::standing).collect(),
-            differing_organization_ids: differing.iter().map(|id| id.0.to_string()).collect(),
-        }))
+        let observed = observe_organizations(&self.app, &observations, is_tentative).await?;
+        Ok(Response::new(messages::observed(observed)))
     }
 
     async fn get_organization(
@@ -97,7 +99,8 @@ impl OrganizationService for OrganizationsService {
         request: Request<proto::BatchGetOrganizationsRequest>,
     ) -> Result<Response<proto::BatchGetOrganizationsResponse>, Status> {
         self.admit_reader(&request)?;
-        let ids = batch(&request.into_inner())?;
+        let proto::BatchGetOrganizationsRequest { organization_ids } = request.into_inner();
+        let ids = selection::ids(&organization_ids, BATCH_MAX)?;
         let found = batch_get_organizations(&self.app, &ids).await?;
         Ok(Response::new(proto::BatchGetOrganizationsResponse {
             organizations: found.iter().map(messages::organization).collect(),
@@ -120,6 +123,80 @@ impl OrganizationService for OrganizationsService {
             next_page_token: page
                 .next
                 .map_or_else(String::new, |next| next.to_token(&list)),
+        }))
+    }
+
+    async fn list_pending_groups(
+        &self,
+        request: Request<proto::ListPendingGroupsRequest>,
+    ) -> Result<Response<proto::ListPendingGroupsResponse>, Status> {
+        self.admit_reader(&request)?;
+        let groups = list_pending_groups(&self.app).await?;
+        Ok(Response::new(proto::ListPendingGroupsResponse {
+            groups: groups.into_iter().map(messages::pending_group).collect(),
+        }))
+    }
+
+    async fn ignore_organizations(
+        &self,
+        request: Request<proto::IgnoreOrganizationsRequest>,
+    ) -> Result<Response<proto::IgnoreOrganizationsResponse>, Status> {
+        let admin = self.verifier.admin(request.metadata())?;
+        let proto::IgnoreOrganizationsRequest {
+            organization_ids,
+            source_network,
+            until_time,
+        } = request.into_inner();
+        let chosen = selection::read(&organization_ids, &source_network, until_time.as_ref())?;
+        let count = ignore_organizations(&self.app, &admin, Ignoring::Ignore, &chosen).await?;
+        Ok(Response::new(proto::IgnoreOrganizationsResponse {
+            ignored_count: i64::try_from(count).unwrap_or(i64::MAX),
+        }))
+    }
+
+    async fn restore_organizations(
+        &self,
+        request: Request<proto::RestoreOrganizationsRequest>,
+    ) -> Result<Response<proto::RestoreOrganizationsResponse>, Status> {
+        let admin = self.verifier.admin(request.metadata())?;
+        let proto::RestoreOrganizationsRequest {
+            organization_ids,
+            source_network,
+        } = request.into_inner();
+        let chosen = selection::read(&organization_ids, &source_network, None)?;
+        let count = ignore_organizations(&self.app, &admin, Ignoring::Restore, &chosen).await?;
+        Ok(Response::new(proto::RestoreOrganizationsResponse {
+            restored_count: i64::try_from(count).unwrap_or(i64::MAX),
+        }))
+    }
+
+    async fn list_expired_organizations(
+        &self,
+        request: Request<proto::ListExpiredOrganizationsRequest>,
+    ) -> Result<Response<proto::ListExpiredOrganizationsResponse>, Status> {
+        let proto::ListExpiredOrganizationsRequest { page_token } = request.into_inner();
+        let mut door = Door::new();
+        let after = (!page_token.is_empty())
+            .then(|| Keyset::from_token(&page_token, EXPIRED_LIST))
+            .transpose();
+        let after = door.check("page_token", after);
+        let expired = list_expired_organizations(&self.app, door.pass(after)?).await?;
+        let next = expired.next.map(|next| next.to_token(EXPIRED_LIST));
+        Ok(Response::new(proto::ListExpiredOrganizationsResponse {
+            organization_ids: messages::ids(expired.ids),
+            next_page_token: next.unwrap_or_default(),
+        }))
+    }
+
+    async fn delete_organizations(
+        &self,
+        request: Request<proto::DeleteOrganizationsRequest>,
+    ) -> Result<Response<proto::DeleteOrganizationsResponse>, Status> {
+        let proto::DeleteOrganizationsRequest { organization_ids } = request.into_inner();
+        let ids = selection::ids(&organization_ids, EXPIRED_AT_ONCE_MAX)?;
+        let deleted = delete_organizations(&self.app, &ids).await?;
+        Ok(Response::new(proto::DeleteOrganizationsResponse {
+            organization_ids: messages::ids(deleted),
         }))
     }
 
@@ -277,6 +354,7 @@ fn one_observation(
         instance_url,
         observe_time,
         outdated,
+        source_network,
     } = observation;
     let field = |name: &str| format!("observations[{at}].{name}");
     let organization_id = door.check(
@@ -294,12 +372,17 @@ fn one_observation(
             .and_then(|time| time.duration_trunc(TimeDelta::microseconds(1)).ok())
             .ok_or("It is missing or no time."),
     );
+    let source_network = (!source_network.is_empty())
+        .then(|| SourceNetwork::parse(source_network))
+        .transpose();
+    let source_network = door.check(field("source_network"), source_network);
     Some(Observation {
         organization_id: organization_id?,
         name: name?,
         instance_url: instance_url?,
         observed_at: observed_at?,
         is_outdated: *outdated,
+        source_network: source_network?,
     })
 }
 
@@ -316,15 +399,18 @@ fn list(
         deployment_types,
         order_by,
         collection_paused,
+        source_network,
+        except_source_networks,
     } = request;
     let mut door = Door::new();
     let query = door.check("query", Query::parse(&query));
     let link = door.check("link_filter", link_filter_of(link_filter));
+    let networks = networks(&mut door, &source_network, &except_source_networks);
     let facets = facets(&mut door, statuses, plan_types, deployment_types);
     let order = door.check("order_by", order(order_by));
     let size = door.check("page_size", PageSize::parse(page_size));
-    let list = query.zip(link).zip(facets).zip(order).map(
-        |(((query, link), (statuses, plans, deployments)), order)| List {
+    let list = query.zip(link).zip(facets).zip(order).zip(networks).map(
+        |((((query, link), (statuses, plans, deployments)), order), networks)| List {
             filter: Filter {
                 query,
                 link,
@@ -332,6 +418,8 @@ fn list(
                 plans,
                 deployments,
                 collection_paused,
+                source_network: networks.0,
+                except_networks: networks.1,
             },
             order,
         },
@@ -356,8 +444,27 @@ fn link_filter_of(value: i32) -> Result<Option<LinkFilter>, &'static str> {
         Ok(proto::LinkFilter::Unspecified) => Ok(None),
         Ok(proto::LinkFilter::Pending) => Ok(Some(LinkFilter::Pending)),
         Ok(proto::LinkFilter::Linked) => Ok(Some(LinkFilter::Linked)),
+        Ok(proto::LinkFilter::Ignored) => Ok(Some(LinkFilter::Ignored)),
         Err(_) => Err("It is not known."),
     }
+}
+
+/// The network that is picked, and those that are left out.
+fn networks(
+    door: &mut Door,
+    picked: &str,
+    except: &[String],
+) -> Option<(Option<SourceNetwork>, Vec<SourceNetwork>)> {
+    const EXCEPT_MAX: usize = 100;
+    let picked = (!picked.is_empty()).then(|| SourceNetwork::parse(picked));
+    let picked = door.check("source_network", picked.transpose());
+    let except = if except.len() > EXCEPT_MAX {
+        Err("There are more than 100.")
+    } else {
+        except.iter().map(|it| SourceNetwork::parse(it)).collect()
+    };
+    let except = door.check("except_source_networks", except);
+    picked.zip(except)
 }
 
 type Facets = (Vec<SubscriptionStatus>, Vec<PlanType>, Vec<DeploymentType>);
@@ -409,30 +516,11 @@ fn order(value: i32) -> Result<Order, &'static str> {
     }
 }
 
-/// The fields of the terms are named as an admin wrote them, without a path: in REST and in
-/// `billing.admin.v1` they stand beside the organization's id.
 /// The most organizations that are got at once.
 const BATCH_MAX: usize = 500;
 
-fn batch(request: &proto::BatchGetOrganizationsRequest) -> Result<Vec<OrganizationId>, Fault> {
-    let proto::BatchGetOrganizationsRequest { organization_ids } = request;
-    let mut door = Door::new();
-    let count = (1..=BATCH_MAX)
-        .contains(&organization_ids.len())
-        .then_some(())
-        .ok_or("It must have from 1 to 500 entries.");
-    let count = door.check("organization_ids", count);
-    let ids: Vec<_> = organization_ids
-        .iter()
-        .enumerate()
-        .filter_map(|(at, id)| {
-            let field = format!("organization_ids[{at}]");
-            door.check(field, OrganizationId::parse(id))
-        })
-        .collect();
-    door.pass(count.map(|()| ids))
-}
-
+/// The fields of the terms are named as an admin wrote them, without a path: in REST and in
+/// `billing.admin.v1` they stand beside the organization's id.
 fn link(request: proto::LinkOrganizationRequest) -> Result<(OrganizationId, LinkTerms), Fault> {
     let proto::LinkOrganizationRequest {
         organization_id,
@@ -566,10 +654,12 @@ mod tests {
                 nanos: 123_456_789,
             }),
             outdated: false,
+            source_network: "203.0.113.0/24".to_owned(),
         };
         let bad = proto::OrganizationObservation {
             name: String::new(),
             observe_time: None,
+            source_network: "somewhere".to_owned(),
             ..good.clone()
         };
         let request = proto::ObserveOrganizationsRequest {
@@ -578,7 +668,11 @@ mod tests {
         };
         assert_eq!(
             fields(observations(request).unwrap_err()),
-            ["observations[1].name", "observations[1].observe_time"]
+            [
+                "observations[1].name",
+                "observations[1].observe_time",
+                "observations[1].source_network"
+            ]
         );
         let request = proto::ObserveOrganizationsRequest {
             observations: vec![good],
@@ -611,12 +705,16 @@ mod tests {
             deployment_types: vec![1, 7],
             order_by: 9,
             collection_paused: false,
+            source_network: "everywhere".to_owned(),
+            except_source_networks: vec!["203.0.113.0".to_owned()],
         };
         assert_eq!(
             fields(list(request).unwrap_err()),
             [
                 "query",
                 "link_filter",
+                "source_network",
+                "except_source_networks",
                 "statuses",
                 "plan_types",
                 "deployment_types",

@@ -7,15 +7,19 @@
 //! decision and say so; what follows from a row is the domain's.
 
 pub(crate) mod admins;
+pub(crate) mod admissions;
 pub(crate) mod api_keys;
 pub(crate) mod audit_events;
 pub(crate) mod better_auth;
+pub(crate) mod expired;
 pub(crate) mod feed_cursors;
+pub(crate) mod ignored;
 pub(crate) mod link_operations;
 pub(crate) mod notices;
 pub(crate) mod organization_changes;
 mod organization_list;
 pub(crate) mod organizations;
+pub(crate) mod search_forms;
 pub(crate) mod sign_in_budgets;
 pub(crate) mod sign_in_failures;
 pub(crate) mod unclaimed_subscriptions;

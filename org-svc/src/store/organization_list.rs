@@ -5,6 +5,8 @@
 //! and deployment types; each combination is an *arm*: a stretch of an index that has the order. The
 //! page is merged from the first rows of all arms.
 //!
+//! A text is looked for in the stored normal form, and of a row that has none yet in its lower case.
+//!
 //! A text is looked for twice. Where many have it, a page of them is soon found by walking the list; where
 //! few have it, by the index of letters. Which it is nobody knows beforehand, and those that have it may
 //! stand all together far down the list: so only so many rows are walked, and if these have no full page
@@ -48,6 +50,7 @@ pub(super) fn page_sql(list: &List, after: Option<&Position>, limit: i64) -> Sta
         None => &[LinkFilter::Pending, LinkFilter::Linked],
         Some(LinkFilter::Pending) => &[LinkFilter::Pending],
         Some(LinkFilter::Linked) => &[LinkFilter::Linked],
+        Some(LinkFilter::Ignored) => &[LinkFilter::Ignored],
     };
     sql.push(&format!("SELECT {} FROM (", column_list()));
     for (at, side) in sides.iter().enumerate() {
@@ -57,7 +60,7 @@ pub(super) fn page_sql(list: &List, after: Option<&Position>, limit: i64) -> Sta
         sql.push("(");
         match side {
             _ if is_walked(list) => sql.walked(*side, list, after, limit),
-            LinkFilter::Pending => sql.pending(list, after, limit),
+            LinkFilter::Pending | LinkFilter::Ignored => sql.pending(*side, list, after, limit),
             LinkFilter::Linked if list.filter.query.is_none() && has_arms(list) => {
                 sql.linked_arms(list, after, limit);
             }
@@ -79,6 +82,8 @@ fn has_arms(list: &List) -> bool {
         plans,
         deployments,
         collection_paused,
+        source_network: _,
+        except_networks: _,
     } = &list.filter;
     let is_filtered = !statuses.is_empty() || !plans.is_empty() || !deployments.is_empty();
     // Of a pause there are few, and an index of its own has them.
@@ -90,6 +95,15 @@ fn is_walked(list: &List) -> bool {
     let query = list.filter.query.as_ref();
     let is_anywhere = query.is_some_and(|it| matches!(it.search(), Search::Anywhere { .. }));
     is_anywhere && list.order != Order::Status
+}
+
+/// What all rows of one side have.
+fn condition(side: LinkFilter) -> &'static str {
+    match side {
+        LinkFilter::Pending => "stripe_customer_id IS NULL AND ignored_at IS NULL",
+        LinkFilter::Linked => "stripe_customer_id IS NOT NULL",
+        LinkFilter::Ignored => "stripe_customer_id IS NULL AND ignored_at IS NOT NULL",
+    }
 }
 
 struct Sql {
@@ -129,7 +143,7 @@ impl Sql {
         self.push(&format!(
             "WITH walked AS MATERIALIZED (SELECT {columns}, rank FROM ("
         ));
-        self.of_side(side, &format!("{columns}, search_text"));
+        self.of_side(side, &format!("{columns}, search_text, search_form"));
         if let Some(after) = after {
             self.behind(list.order, after);
         }
@@ -161,15 +175,12 @@ impl Sql {
     /// These columns of all of one side, with the rank that they have in no order that is walked.
     fn of_side(&mut self, side: LinkFilter, columns: &str) {
         self.push(&format!(
-            "SELECT {columns}, {RANK_PENDING} AS rank FROM organizations WHERE stripe_customer_id IS "
+            "SELECT {columns}, {RANK_PENDING} AS rank FROM organizations WHERE "
         ));
-        self.push(match side {
-            LinkFilter::Pending => "NULL",
-            LinkFilter::Linked => "NOT NULL",
-        });
+        self.push(condition(side));
     }
 
-    fn pending(&mut self, list: &List, after: Option<&Position>, limit: i64) {
+    fn pending(&mut self, side: LinkFilter, list: &List, after: Option<&Position>, limit: i64) {
         let Filter {
             query: _,
             link: _,
@@ -177,11 +188,10 @@ impl Sql {
             plans,
             deployments,
             collection_paused: _,
+            source_network: _,
+            except_networks: _,
         } = &list.filter;
-        self.push(&format!(
-            "SELECT {}, {RANK_PENDING} AS rank FROM organizations WHERE stripe_customer_id IS NULL",
-            column_list()
-        ));
+        self.of_side(side, &column_list());
         let leaves_out_the_usual = !plans.is_empty()
             || !deployments.is_empty()
             || !statuses.is_empty() && !statuses.contains(&SubscriptionStatus::Pending);
@@ -285,7 +295,7 @@ impl Sql {
         self.order(list.order, limit);
     }
 
-    /// The statuses, plans and deployment types that the filter picks.
+    /// The statuses, plans, deployment types and source networks that the filter picks.
     fn facets(&mut self, filter: &Filter) {
         let statuses: Vec<_> = filter.statuses.iter().map(|s| s.as_str()).collect();
         let plans: Vec<_> = filter.plans.iter().map(|plan| plan.as_str()).collect();
@@ -305,22 +315,39 @@ impl Sql {
         if filter.collection_paused {
             self.push(" AND collection_pause IS NOT NULL");
         }
+        if let Some(network) = &filter.source_network {
+            self.push(" AND source_network = ");
+            self.value(network.as_str());
+        }
+        if !filter.except_networks.is_empty() {
+            let networks = filter.except_networks.iter();
+            let networks: Vec<String> = networks.map(|it| it.as_str().to_owned()).collect();
+            self.push(" AND (source_network IS NULL OR source_network <> ALL(");
+            self.value(networks);
+            self.push("::text[]))");
+        }
     }
 
     fn search(&mut self, filter: &Filter) {
         match filter.query.as_ref().map(|query| query.search()) {
             None => {}
             Some(Search::Beginning { like }) => {
-                self.push(" AND (lower(name) LIKE ");
+                self.push(" AND (left(search_form, 8) LIKE ");
+                self.value(like.clone());
+                self.push(r" ESCAPE '\' OR left(split_part(search_form, E'\n', 2), 8) LIKE ");
+                self.value(like.clone());
+                self.push(r" ESCAPE '\' OR search_form IS NULL AND (lower(name) LIKE ");
                 self.value(like.clone());
                 self.push(r" ESCAPE '\' OR lower(instance_url) LIKE ");
                 self.value(like);
-                self.push(r" ESCAPE '\')");
+                self.push(r" ESCAPE '\'))");
             }
             Some(Search::Anywhere { like, ids }) => {
-                self.push(" AND (search_text LIKE lower(");
+                self.push(" AND (search_form LIKE ");
+                self.value(like.clone());
+                self.push(r" ESCAPE '\' OR search_form IS NULL AND search_text LIKE ");
                 self.value(like);
-                self.push(r") ESCAPE '\'");
+                self.push(r" ESCAPE '\'");
                 if let Some((least, greatest)) = ids {
                     self.push(" OR id BETWEEN ");
                     self.value(least);
@@ -415,6 +442,8 @@ fn arms(list: &List, after: Option<&Position>) -> Vec<Arm> {
         plans,
         deployments,
         collection_paused: _,
+        source_network: _,
+        except_networks: _,
     } = &list.filter;
     let statuses = if statuses.is_empty() {
         SubscriptionStatus::ALL.to_vec()

@@ -9,15 +9,16 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{organization_list::page_sql, statement, unknown_word};
+use super::{organization_list::page_sql, search_forms, statement, unknown_word};
 use crate::domain::{
+    admission,
     change::SubscriptionTerms,
     link::{LinkTerms, Provisioned},
     observation::Observation,
     organization::{
         CollectionPause, Counts, DeploymentType, Drain, InstanceUrl, Organization, OrganizationId,
-        OrganizationName, PauseBehavior, PlanType, StripeCustomerId, StripeSubscriptionId,
-        SubscriptionStatus,
+        OrganizationName, PauseBehavior, PlanType, SourceNetwork, StripeCustomerId,
+        StripeSubscriptionId, SubscriptionStatus,
     },
     page::{List, PageSize, Position},
     subscription::SubscriptionState,
@@ -59,6 +60,8 @@ pub(super) mod entity {
         pub(super) collection_pause: Option<String>,
         pub(super) collection_paused_at: Option<DateTimeUtc>,
         pub(super) collection_resumes_at: Option<DateTimeUtc>,
+        pub(super) source_network: Option<String>,
+        pub(super) ignored_at: Option<DateTimeUtc>,
     }
 
     #[derive(Debug, Clone, Copy, EnumIter, DeriveRelation)]
@@ -101,6 +104,8 @@ impl TryFrom<entity::Model> for Organization {
             collection_pause,
             collection_paused_at,
             collection_resumes_at,
+            source_network,
+            ignored_at,
         } = row;
         Ok(Self {
             id: OrganizationId(id),
@@ -108,11 +113,7 @@ impl TryFrom<entity::Model> for Organization {
             instance_url: instance_url.map(InstanceUrl::stored),
             stripe_customer_id: stripe_customer_id.map(StripeCustomerId),
             stripe_subscription_id: stripe_subscription_id.map(StripeSubscriptionId),
-            deployment_type: known(
-                "deployment_type",
-                deployment_type,
-                DeploymentType::from_word,
-            )?,
+            deployment_type: deployment_of(deployment_type)?,
             plan_type: known("plan_type", plan_type, PlanType::from_word)?,
             subscription_status: SubscriptionStatus::from_word(&subscription_status)
                 .ok_or_else(|| unknown_word("subscription_status", &subscription_status))?,
@@ -138,6 +139,8 @@ impl TryFrom<entity::Model> for Organization {
                 collection_paused_at,
                 collection_resumes_at,
             )?,
+            source_network: source_network.map(SourceNetwork::stored),
+            ignored_at,
         })
     }
 }
@@ -158,6 +161,10 @@ fn known<T>(
 ) -> Result<Option<T>, Fault> {
     let read = word.map(|word| read(&word).ok_or_else(|| unknown_word(column, &word)));
     read.transpose()
+}
+
+fn deployment_of(word: Option<String>) -> Result<Option<DeploymentType>, Fault> {
+    known("deployment_type", word, DeploymentType::from_word)
 }
 
 /// A pause of collection from its three columns; the first two are set together.
@@ -213,7 +220,7 @@ const LOCK: &str = r"
            billing_start_at, reported_name, reported_instance_url, observed_at, billing_problem,
            standing_version, current_period_start_at, current_period_end_at, cancel_at,
            subscription_version, draining, drained, billing_end_at, invoiced_until, collection_pause,
-           collection_paused_at, collection_resumes_at
+           collection_paused_at, collection_resumes_at, source_network, ignored_at
     FROM organizations WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE";
 
 pub(crate) async fn lock_many(
@@ -240,9 +247,10 @@ pub(crate) async fn lock(
 
 /// Sorted, so that two batches that bring the same organizations wait for each other in one order.
 const INSERT_PENDING: &str = r"
-    INSERT INTO organizations (id, name, instance_url, observed_at, subscription_status, created_at, updated_at)
-    SELECT id, name, instance_url, observed_at, 'pending', $5, $5
-    FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[]) AS new (id, name, instance_url, observed_at)
+    INSERT INTO organizations (id, name, instance_url, observed_at, subscription_status, created_at, updated_at, source_network, search_form)
+    SELECT id, name, instance_url, observed_at, 'pending', $5, $5, nullif(source_network, ''), search_form
+    FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $6::text[], $7::text[])
+        AS new (id, name, instance_url, observed_at, source_network, search_form)
     ORDER BY id
     ON CONFLICT (id) DO NOTHING
     RETURNING id";
@@ -261,6 +269,10 @@ pub(crate) async fn insert_pending(
         observations.iter().map(|o| text(o).to_owned()).collect()
     };
     let ids: Vec<Uuid> = observations.iter().map(|o| o.organization_id.0).collect();
+    let forms: Vec<String> = observations
+        .iter()
+        .map(|o| search_forms::of(o.name.as_str(), o.instance_url.as_str(), ""))
+        .collect();
     let times: Vec<DateTime<Utc>> = observations.iter().map(|o| o.observed_at).collect();
     let values = [
         ids.into(),
@@ -268,6 +280,8 @@ pub(crate) async fn insert_pending(
         column(|o| o.instance_url.as_str()).into(),
         times.into(),
         now.into(),
+        column(admission::source_of).into(),
+        forms.into(),
     ];
     let rows = Row::find_by_statement(statement(INSERT_PENDING, values))
         .all(db)
@@ -330,7 +344,7 @@ const UPDATE_LINKED: &str = r"
         plan_type = $9, billing_problem = NULL, updated_at = $10, current_period_start_at = NULL,
         current_period_end_at = NULL, cancel_at = NULL, subscription_version = 0,
         billing_end_at = NULL, invoiced_until = NULL, collection_pause = NULL,
-        collection_paused_at = NULL, collection_resumes_at = NULL
+        collection_paused_at = NULL, collection_resumes_at = NULL, ignored_at = NULL
     WHERE id = $1";
 
 /// Writes the link. The row is locked already.
@@ -553,9 +567,10 @@ pub(crate) async fn list(
 
 /// Every row is counted: an index has no totals.
 const COUNT: &str = r"
-    SELECT subscription_status, stripe_customer_id IS NOT NULL AS is_linked, count(*) AS count,
-           (SELECT count(*) FROM organizations WHERE collection_pause IS NOT NULL) AS paused_count
-    FROM organizations GROUP BY 1, 2 ORDER BY 1, 2";
+    SELECT subscription_status, stripe_customer_id IS NOT NULL AS is_linked,
+        ignored_at IS NOT NULL AS is_ignored, count(*) AS count,
+        (SELECT count(*) FROM organizations WHERE collection_pause IS NOT NULL) AS paused_count
+    FROM organizations GROUP BY 1, 2, 3 ORDER BY 1, 2, 3";
 
 /// How many there are.
 pub(crate) async fn count(db: &impl ConnectionTrait, now: DateTime<Utc>) -> Result<Counts, Fault> {
@@ -563,6 +578,7 @@ pub(crate) async fn count(db: &impl ConnectionTrait, now: DateTime<Utc>) -> Resu
     struct Row {
         subscription_status: String,
         is_linked: bool,
+        is_ignored: bool,
         count: i64,
         paused_count: i64,
     }
@@ -572,6 +588,7 @@ pub(crate) async fn count(db: &impl ConnectionTrait, now: DateTime<Utc>) -> Resu
         .map_err(db_fault)?;
     let mut counts = Counts {
         pending: 0,
+        ignored: 0,
         linked: Vec::new(),
         collection_paused: 0,
         counted_at: now,
@@ -582,6 +599,8 @@ pub(crate) async fn count(db: &impl ConnectionTrait, now: DateTime<Utc>) -> Resu
             let status = SubscriptionStatus::from_word(&row.subscription_status)
                 .ok_or_else(|| unknown_word("subscription_status", &row.subscription_status))?;
             counts.linked.push((status, row.count));
+        } else if row.is_ignored {
+            counts.ignored += row.count;
         } else {
             counts.pending += row.count;
         }

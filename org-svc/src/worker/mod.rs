@@ -2,4 +2,5 @@
 
 pub(crate) mod link_operations;
 pub(crate) mod notices;
+pub(crate) mod search_forms;
 pub(crate) mod subscriptions;

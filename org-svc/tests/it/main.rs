@@ -18,6 +18,8 @@ mod lists;
 mod notices;
 mod observations;
 mod passwords;
+mod pending_flood;
+mod search_forms;
 mod starts;
 mod subscriptions;
 mod support;

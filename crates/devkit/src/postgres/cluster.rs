@@ -3,7 +3,7 @@
 use std::collections::hash_map::DefaultHasher;
 use std::fs::{self, File, Permissions};
 use std::hash::{Hash, Hasher};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -259,7 +259,18 @@ impl Cluster {
         durability: Durability,
     ) -> anyhow::Result<()> {
         let log_path = self.home.join("log");
-        let log = File::create(&log_path)
+        // Statements are in it, and so is what they carry: for its owner alone.
+        let log = File::options()
+            .create(true)
+            .truncate(true)
+            .write(true)
+            .mode(files::PRIVATE)
+            .open(&log_path)
+            .and_then(|log| {
+                // One of an earlier run keeps the mode that it had.
+                log.set_permissions(Permissions::from_mode(files::PRIVATE))?;
+                Ok(log)
+            })
             .with_context(|| format!("{} cannot be written", log_path.display()))?;
         let mut command = account.command(&binaries.program("postgres"));
         command.arg("-D").arg(self.home.join("data"));

@@ -1,6 +1,6 @@
 //! The state file, the control plane, and simulators side by side.
 
-use std::time::Duration;
+use std::{os::unix::fs::PermissionsExt, time::Duration};
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -34,6 +34,9 @@ async fn a_restart_finds_everything_as_it_was() {
     let subscription = account.post("/v1/subscriptions", &form).await.ok();
     let before = account.sim.ledger();
     account.sim.stop().await;
+    // Customers and their addresses are in it: it is its owner's alone.
+    let mode = std::fs::metadata(&file).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
 
     let account = Account::open_with(config()).await;
     let after = account.sim.ledger();

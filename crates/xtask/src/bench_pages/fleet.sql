@@ -28,6 +28,8 @@ SELECT md5('organization' || n)::uuid,
     CASE WHEN linked THEN date_trunc('month', now()) END,
     CASE WHEN linked THEN date_trunc('month', now()) + interval '1 month' END
 FROM generate_series(1, :organizations) n, LATERAL (SELECT n % 10 > 0) AS it (linked);
+-- What org-svc would fill by itself, within minutes.
+UPDATE organizations SET search_form = translate(search_text, 'Éèé', 'eee');
 
 -- One in a hundred is silent, another one late; the others reported within the day.
 INSERT INTO organization_reporting (organization_id, user_count, last_reported_at, subscription_status, deployment_type,

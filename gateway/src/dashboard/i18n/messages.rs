@@ -4,11 +4,13 @@ use super::Counted;
 
 /// The actions of the audit trail that have a name in each language, in the order of these names. One
 /// that is newer than this gateway is shown by its own word.
-pub(in crate::dashboard) const ACTIONS: [&str; 29] = [
+pub(in crate::dashboard) const ACTIONS: [&str; 31] = [
     "organization.link_requested",
     "organization.linked",
     "organization.link_refused",
     "organization.unlinked",
+    "organizations.ignored",
+    "organizations.restored",
     "subscription.update_requested",
     "subscription.updated",
     "subscription.update_refused",
@@ -37,8 +39,9 @@ pub(in crate::dashboard) const ACTIONS: [&str; 29] = [
 ];
 
 /// What a notice tells of, as a word of the contract.
-pub(in crate::dashboard) const NOTICE_KINDS: [&str; 12] = [
+pub(in crate::dashboard) const NOTICE_KINDS: [&str; 13] = [
     "organizations.pending",
+    "organizations.not_admitted",
     "operation.refused",
     "subscription.status_changed",
     "subscription.collection_paused",
@@ -127,6 +130,26 @@ pub(in crate::dashboard) struct Messages {
     pub(in crate::dashboard) first_page: &'static str,
     pub(in crate::dashboard) pages: &'static str,
     pub(in crate::dashboard) export: &'static str,
+    pub(in crate::dashboard) ignored_title: &'static str,
+    pub(in crate::dashboard) none_ignored: &'static str,
+    pub(in crate::dashboard) none_ignored_hint: &'static str,
+    pub(in crate::dashboard) pending_groups_title: &'static str,
+    pub(in crate::dashboard) groups_hint: &'static str,
+    pub(in crate::dashboard) source_network: &'static str,
+    pub(in crate::dashboard) last_arrival: &'static str,
+    pub(in crate::dashboard) ignore: &'static str,
+    pub(in crate::dashboard) ignore_all: &'static str,
+    pub(in crate::dashboard) ignore_network: &'static str,
+    pub(in crate::dashboard) ignore_chosen: &'static str,
+    pub(in crate::dashboard) restore: &'static str,
+    pub(in crate::dashboard) restore_chosen: &'static str,
+    pub(in crate::dashboard) ignored_since: &'static str,
+    pub(in crate::dashboard) of_network: &'static str,
+    pub(in crate::dashboard) none_but_groups: &'static str,
+    pub(in crate::dashboard) notice_ignored: &'static str,
+    pub(in crate::dashboard) notice_restored: &'static str,
+    pub(in crate::dashboard) notice_none_chosen: &'static str,
+    pub(in crate::dashboard) in_groups: Counted,
     pub(in crate::dashboard) none_pending: &'static str,
     pub(in crate::dashboard) none_pending_hint: &'static str,
     pub(in crate::dashboard) none_billed: &'static str,

@@ -1,6 +1,7 @@
 //! The pages, as a browser without JavaScript uses them.
 
 mod every_page;
+mod ignoring;
 mod lists;
 mod subscriptions;
 mod who_gets_in;

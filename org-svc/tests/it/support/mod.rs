@@ -109,6 +109,8 @@ impl World {
             ("ADMIN_ASSERTION_PRIVATE_KEY", PRIVATE),
             ("LISTEN_ADDR", "127.0.0.1:0"),
             ("AUTH_ATTEMPT_LIMIT", "off"),
+            ("NEW_ORGANIZATIONS_PER_NETWORK", "5"),
+            ("NEW_ORGANIZATIONS_UNKNOWN_SOURCE", "0"),
         ];
         let owned = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
         Config::from_env(Env::from_variables(owned)).unwrap()
@@ -230,6 +232,7 @@ pub(crate) fn observation(
         instance_url: url.to_owned(),
         observe_time: Some(billing_kit::proto_time::to_proto(time)),
         outdated: false,
+        source_network: String::new(),
     }
 }
 
