@@ -152,7 +152,7 @@ async fn a_customer_that_is_in_stripe_already_is_adopted_by_one_organization() {
 async fn paying(system: &System, admin: &Admin) -> Instance {
     let instance = Instance::of(system);
     let start = now() - TimeDelta::days(3);
-    let answer = instance.report(1, start - TimeDelta::hours(1)).await;
+    let answer = instance.report(40, start - TimeDelta::hours(1)).await;
     assert_eq!(answer.status, StatusCode::OK, "{:?}", answer.json);
     let mut terms = terms();
     terms["trial_days"] = json!(0);

@@ -280,6 +280,7 @@ fn log() -> Arc<Mutex<Vec<u8>>> {
 async fn fm35_behind_an_unnamed_proxy_wrong_passwords_lock_nobody_else_out() {
     let log = log();
     let limits = [
+        (Service::Gateway, "TRUSTED_PROXIES", ""),
         (Service::Org, "AUTH_ATTEMPT_LIMIT", "3/10"),
         (Service::Org, "AUTH_ACCOUNT_LIMIT", "5/900"),
     ];
