@@ -2,11 +2,7 @@
 //! organizations that are known notice nothing of it.
 //! Method: a whole system, over its public doors; for the thirteen months one whose time a test moves.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use billing_e2e::actors::{Admin, Answer, Instance, now, terms};
 use billing_e2e::{Service, System};

@@ -196,7 +196,7 @@ async fn what_was_decided_is_handed_over_until_it_is_settled() {
         .map(|row| (row.id, row.attempt_count, row.next_attempt_at))
         .collect();
     assert_eq!(left, [(first.id, 1, next)]);
-    let unknown = "UPDATE audit_events_to_tell SET action = 'organization.linked'";
+    let unknown = "UPDATE audit_events_to_tell SET action = 'no action'";
     assert!(db.execute_raw(sql(unknown, [])).await.is_err());
     db.close().await.unwrap();
 }
