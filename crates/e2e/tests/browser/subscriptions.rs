@@ -58,7 +58,7 @@ async fn an_organizations_page_shows_it_whole() {
             .await;
         assert_eq!(deliveries, ["Sent", "Not billed"]);
         browser
-            .click("section[aria-labelledby=facts-title] footer a")
+            .click("section[aria-labelledby=facts-title] footer a[href$='/invoices']")
             .await;
         browser.see_text("h1", "Invoices of Acme Corp").await;
         browser.client.back().await.unwrap();
