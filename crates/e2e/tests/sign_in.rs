@@ -75,7 +75,7 @@ async fn doors(system: &System, token: &str) -> (Vec<u16>, Code) {
         (Method::GET, "/audit"),
     ] {
         let asked = request(system, method, path).bearer_auth(token);
-        // A page sends whoever is not let in to the sign-in.
+        // A visitor who is not signed in is redirected to the sign-in page.
         let body = json!({ "name": "another", "access": "full" });
         let answer = asked.json(&body).send().await.unwrap();
         statuses.push(answer.status().as_u16());

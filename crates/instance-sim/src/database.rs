@@ -1,4 +1,4 @@
-//! How the simulator reaches a database: as whoever the address names, without a role of a service.
+//! How the simulator reaches a database: with the address's own user, without a service's role.
 
 use billing_database::{Address, Policy};
 use sea_orm::sqlx::postgres::PgPoolOptions;

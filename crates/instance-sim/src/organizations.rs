@@ -137,7 +137,7 @@ impl OrganizationStore {
         Ok(())
     }
 
-    /// Counts the users of every organization, and stores the counts before anybody is told of them.
+    /// Counts the users of every organization, and stores the counts before they are reported.
     pub async fn store_counts(&self, timestamp: DateTime<Utc>) -> anyhow::Result<()> {
         let (ids, counts): (Vec<_>, Vec<_>) = self
             .count_users()

@@ -1,4 +1,4 @@
-//! What goes on beside the attack: instances report, an admin looks, and health is asked.
+//! Ordinary traffic during an attack: instances report, an admin reads lists, health is checked.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
