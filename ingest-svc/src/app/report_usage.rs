@@ -245,7 +245,8 @@ async fn keep_conflicts(
         .values()
         .filter(|it| open.contains(&it.report.organization_id))
         .map(|it| NewNotice::conflict(it.report, it.recorded_count, now));
-    notices::tell(txn, &told.collect::<Vec<_>>(), now).await
+    notices::tell(txn, &told.collect::<Vec<_>>(), now).await?;
+    Ok(())
 }
 
 async fn commit(
@@ -546,7 +547,8 @@ pub(super) async fn schedule_queued(
     if queued.is_empty() {
         return Ok(());
     }
-    reporting::schedule(txn, &queued).await
+    reporting::schedule(txn, &queued).await?;
+    Ok(())
 }
 
 /// Shows a person the reports whose invoice was final before they came.
@@ -557,7 +559,8 @@ pub(super) async fn settle_missed(
 ) -> Result<(), DbErr> {
     let missed = new.filter(|new| new.state == DeliveryState::MissedInvoice);
     let missed = missed.map(|new| new.report.organization_id).collect();
-    missed_invoices::settle(txn, missed, now).await
+    missed_invoices::settle(txn, missed, now).await?;
+    Ok(())
 }
 
 /// Tells of the reports that are held from the beginning.
@@ -573,7 +576,8 @@ pub(super) async fn tell_held(
             Some(NewNotice::held(new.id, &new.report, hold, now))
         });
     let held: Vec<_> = held.collect();
-    notices::tell(txn, &held, now).await
+    notices::tell(txn, &held, now).await?;
+    Ok(())
 }
 
 async fn spool_all(
