@@ -2,7 +2,7 @@
 //! place of that one.
 
 use billing_kit::{Fault, assertion::Admin};
-use billing_kit_db::db_fault;
+use billing_kit_db::{StoreError, db_fault};
 use billing_proto::common::v1::ErrorReason;
 use chrono::{DateTime, Utc};
 use sea_orm::{DatabaseTransaction, DbErr, TransactionTrait};
@@ -116,7 +116,7 @@ async fn write(
     (recorded_id, replacement): (Uuid, Replacement),
     standing: &Standing,
     now: DateTime<Utc>,
-) -> Result<(Uuid, DateTime<Utc>, DeliveryState), DbErr> {
+) -> Result<(Uuid, DateTime<Utc>, DeliveryState), StoreError> {
     match replacement {
         Replacement::InPlace(state) => {
             let at = conflict.reported_at;
@@ -143,7 +143,7 @@ async fn write(
                 ..new_report(id, report, now, standing, now)
             };
             if reports::insert_new(txn, &[new]).await?.is_empty() {
-                return Err(DbErr::Custom("another report has this time".to_owned()));
+                return Err(DbErr::Custom("another report has this time".to_owned()).into());
             }
             Ok((id, at, state))
         }
@@ -158,7 +158,7 @@ async fn follow(
     at: DateTime<Utc>,
     state: DeliveryState,
     now: DateTime<Utc>,
-) -> Result<(), DbErr> {
+) -> Result<(), StoreError> {
     let id = conflict.organization_id;
     if state == DeliveryState::Queued {
         delivery::drop_outdated(txn, vec![id], now).await?;
