@@ -141,7 +141,7 @@ async fn connect(address: &Address, wait: Duration) -> anyhow::Result<DatabaseCo
                 tokio::time::sleep(RETRY_EVERY).await;
             }
             Err(StartError::Away(error)) => anyhow::bail!(
-                "The database did not answer: {error}. Check that it runs and that {URL} is right; --wait SECONDS waits for it."
+                "The database did not answer: {error}. Check that it runs and that {URL} is correct. Use --wait SECONDS to wait for it."
             ),
         }
     }

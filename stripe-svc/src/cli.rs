@@ -155,6 +155,6 @@ pub async fn run_catalog(
     if config.catalog.sample && config.stripe.is_live() {
         print("The amounts are samples: with this live key `apply` refuses them.");
     }
-    print("Run `stripe-svc catalog apply` to make it so.");
+    print("Run `stripe-svc catalog apply` to apply this.");
     Ok(Ended::Differs)
 }
