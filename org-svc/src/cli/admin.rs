@@ -44,7 +44,7 @@ pub(crate) enum AdminCommand {
     Adopt(Adopt),
     /// Give a user a new password and end their sessions and API keys.
     ResetPassword(ResetPassword),
-    /// Take billing away from an admin and end their sessions and API keys; the account stays.
+    /// End a user's admin role, sessions and API keys; the account stays.
     Disable(Disable),
     /// Show the admins: address, name, since when, when last seen, id.
     List,
@@ -54,7 +54,7 @@ pub(crate) enum AdminCommand {
 pub(crate) struct Create {
     /// The e-mail address to sign in with.
     email: String,
-    /// The name of a new user; what stands before the @ by default.
+    /// The name of a new user; by default the part before the @.
     #[arg(long)]
     name: Option<String>,
     #[command(flatten)]
@@ -80,7 +80,7 @@ pub(crate) struct ResetPassword {
 
 #[derive(Debug, Args)]
 pub(crate) struct Disable {
-    /// The e-mail address of the admin, or the id where the user was deleted.
+    /// The e-mail address of the admin, or the id if the user was deleted.
     admin: String,
 }
 
@@ -89,7 +89,7 @@ pub(crate) struct Disable {
 pub(crate) struct Adopt {
     /// The e-mail address of an existing user.
     email: Option<String>,
-    /// Everybody who can sign in.
+    /// Adopt every user who can sign in.
     #[arg(long)]
     all: bool,
 }
