@@ -84,7 +84,7 @@ pub(super) async fn decide_as(
         .await
         .map_err(db_fault)?
         .ok_or_else(|| {
-            let message = "No organization of this id has reported.";
+            let message = "No organization with this id has reported.";
             Fault::new(ErrorReason::OrganizationNotFound, message)
         })?;
     let mut found = find(&txn, organization_id, selection, decision).await?;
@@ -164,7 +164,7 @@ async fn find(
         .await
         .map_err(db_fault)?;
     let problem = |id: &Uuid| match found.iter().find(|it| it.id == *id) {
-        None => Some(format!("{id} is no held report of this organization.")),
+        None => Some(format!("{id} is not a held report of this organization.")),
         Some(it) => it
             .decision
             .filter(|made| *made != decision)

@@ -74,7 +74,7 @@ async fn replace(
 ) -> Result<Uuid, Fault> {
     let refuse = |why: &'static str| Fault::new(ErrorReason::ReportNotReplaceable, why);
     let recorded_id = conflict.recorded_id.ok_or_else(|| {
-        refuse("The recorded report waits for org-svc. Try again once that answers.")
+        refuse("The recorded report waits for org-svc. Try again when org-svc answers.")
     })?;
     let recorded = conflicts::recorded(txn, recorded_id).await;
     let recorded = recorded.map_err(db_fault)?.ok_or_else(not_found)?;
@@ -171,6 +171,6 @@ async fn follow(
 fn not_found() -> Fault {
     Fault::new(
         ErrorReason::ReportNotFound,
-        "No refused report of this id is kept.",
+        "There is no stored refused report with this id.",
     )
 }

@@ -101,6 +101,6 @@ async fn bring_to(
 fn not_found() -> Fault {
     Fault::new(
         ErrorReason::ReportNotFound,
-        "No report of this id is recorded.",
+        "There is no recorded report with this id.",
     )
 }
