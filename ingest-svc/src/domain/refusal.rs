@@ -18,7 +18,7 @@ pub(crate) enum RefusalReason {
     Conflict,
     /// Fields are at fault.
     Rejected,
-    /// The body could not be read.
+    /// The body could not be read, or its signature is not good.
     Unreadable,
 }
 
@@ -87,7 +87,7 @@ impl Refusal {
             organization_id: report.organization_id,
             refused_at: now,
             reason: RefusalReason::Conflict,
-            message: format!("For {at} it reports {count} users, and {recorded} are recorded."),
+            message: format!("It reports {count} users for {at}, but {recorded} are recorded."),
             source: report.source,
         }
     }
