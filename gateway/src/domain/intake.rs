@@ -67,20 +67,6 @@ pub(crate) enum RefusalReason {
     Unreadable,
 }
 
-impl RefusalReason {
-    /// Every one of them.
-    pub(crate) const ALL: [Self; 3] = [Self::Conflict, Self::Rejected, Self::Unreadable];
-
-    /// Its word.
-    pub(crate) fn word(self) -> &'static str {
-        match self {
-            Self::Conflict => "conflict",
-            Self::Rejected => "rejected",
-            Self::Unreadable => "unreadable",
-        }
-    }
-}
-
 /// The last report that was refused.
 #[derive(Debug, Clone)]
 pub(crate) struct LastRefusal {

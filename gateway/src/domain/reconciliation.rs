@@ -27,20 +27,6 @@ pub(crate) enum FindingKind {
     Invoice,
 }
 
-impl FindingKind {
-    /// Every one of them.
-    pub(crate) const ALL: [Self; 3] = [Self::MeterDay, Self::MissedInvoice, Self::Invoice];
-
-    /// Its word.
-    pub(crate) fn word(self) -> &'static str {
-        match self {
-            Self::MeterDay => "meter_day",
-            Self::MissedInvoice => "missed_invoice",
-            Self::Invoice => "invoice",
-        }
-    }
-}
-
 /// Where Stripe's books differ from ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Finding {

@@ -68,19 +68,6 @@ pub(crate) enum Delivery {
 }
 
 impl Delivery {
-    /// Every one of them.
-    pub(crate) const ALL: [Self; 9] = [
-        Self::Waiting,
-        Self::Queued,
-        Self::Sent,
-        Self::Superseded,
-        Self::Refused,
-        Self::NotBilled,
-        Self::TooLate,
-        Self::Held,
-        Self::MissedInvoice,
-    ];
-
     /// Whether it is on its way to Stripe, or there.
     pub(crate) fn is_under_way(self) -> bool {
         match self {
@@ -92,21 +79,6 @@ impl Delivery {
             | Self::TooLate
             | Self::Held
             | Self::MissedInvoice => false,
-        }
-    }
-
-    /// Its word.
-    pub(crate) fn word(self) -> &'static str {
-        match self {
-            Self::Waiting => "waiting",
-            Self::Queued => "queued",
-            Self::Sent => "sent",
-            Self::Superseded => "superseded",
-            Self::Refused => "refused",
-            Self::NotBilled => "not_billed",
-            Self::TooLate => "too_late",
-            Self::Held => "held",
-            Self::MissedInvoice => "missed_invoice",
         }
     }
 }

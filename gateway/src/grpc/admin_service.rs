@@ -28,7 +28,7 @@ use billing_proto::{
         UnlinkOrganizationRequest, UnlinkOrganizationResponse, UpdateSubscriptionRequest,
         UpdateSubscriptionResponse, admin_service_server::AdminService,
     },
-    common::v1::{CancelMode, DeploymentType, ErrorReason, PlanType},
+    common::v1::{CancelMode, DeploymentType, PlanType},
 };
 use secrecy::ExposeSecret;
 use tonic::{Request, Response, Status};
@@ -46,11 +46,9 @@ use crate::{
         organization_filter::{OrganizationFilter, OrganizationOrder},
         pending::Chosen,
         reporting::{DecidedReports, GroupProgress, HeldSelection},
-        session_cookie::SessionToken,
         subscription_change::{self, SubscriptionUpdate},
         words,
     },
-    web::bearer,
 };
 
 /// The verbs as gRPC methods.
@@ -61,25 +59,12 @@ impl AdminFace {
     pub(super) fn new(app: App) -> Self {
         Self(app)
     }
+}
 
-    /// Lets an admin in, to change something: what a method asks for unless it only reads.
-    async fn admin<T>(&self, request: &Request<T>) -> Result<Admin, Fault> {
-        let admin = self.reader(request).await?;
-        admin.check_may_change()?;
-        Ok(admin)
-    }
-
-    /// Lets an admin in, to look, by the token of a session or by an API key.
-    async fn reader<T>(&self, request: &Request<T>) -> Result<Admin, Fault> {
-        let headers = request.metadata().as_ref();
-        let token = bearer(headers).map(SessionToken::new).ok_or_else(|| {
-            Fault::new(
-                ErrorReason::Unauthenticated,
-                "There is no session token and no API key: send it as 'authorization: Bearer …'.",
-            )
-        })?;
-        self.0.authenticate_admin(&token).await
-    }
+/// The admin who was let in.
+fn admitted<T>(request: &Request<T>) -> Result<Admin, Fault> {
+    let admin = request.extensions().get::<Admin>().cloned();
+    admin.ok_or_else(|| Fault::internal("a method was called that nobody was let in to"))
 }
 
 #[tonic::async_trait]
@@ -88,7 +73,7 @@ impl AdminService for AdminFace {
         &self,
         request: Request<ListOrganizationsRequest>,
     ) -> Result<Response<ListOrganizationsResponse>, Status> {
-        let admin = self.reader(&request).await?;
+        let admin = admitted(&request)?;
         let request = page_request(request.into_inner())?;
         let (page, summary) = self.0.list_organizations(&admin, request).await?;
         Ok(Response::new(ListOrganizationsResponse {
@@ -106,7 +91,7 @@ impl AdminService for AdminFace {
         &self,
         request: Request<GetOrganizationRequest>,
     ) -> Result<Response<GetOrganizationResponse>, Status> {
-        let admin = self.reader(&request).await?;
+        let admin = admitted(&request)?;
         let GetOrganizationRequest { organization_id } = request.into_inner();
         let id = organization_id_of(&organization_id).map_err(|v| Fault::invalid(vec![v]))?;
         let organization = self.0.get_organization(&admin, id).await?;
@@ -119,7 +104,7 @@ impl AdminService for AdminFace {
         &self,
         request: Request<ListPendingGroupsRequest>,
     ) -> Result<Response<ListPendingGroupsResponse>, Status> {
-        let admin = self.reader(&request).await?;
+        let admin = admitted(&request)?;
         let ListPendingGroupsRequest {} = request.into_inner();
         let groups = self.0.list_pending_groups(&admin).await?;
         Ok(Response::new(ListPendingGroupsResponse {
@@ -131,7 +116,7 @@ impl AdminService for AdminFace {
         &self,
         request: Request<IgnoreOrganizationsRequest>,
     ) -> Result<Response<IgnoreOrganizationsResponse>, Status> {
-        let admin = self.admin(&request).await?;
+        let admin = admitted(&request)?;
         let IgnoreOrganizationsRequest {
             organization_ids,
             source_network,
@@ -154,7 +139,7 @@ impl AdminService for AdminFace {
         &self,
         request: Request<RestoreOrganizationsRequest>,
     ) -> Result<Response<RestoreOrganizationsResponse>, Status> {
-        let admin = self.admin(&request).await?;
+        let admin = admitted(&request)?;
         let RestoreOrganizationsRequest {
             organization_ids,
             source_network,
@@ -174,7 +159,7 @@ impl AdminService for AdminFace {
         &self,
         request: Request<ListUsageReportsRequest>,
     ) -> Result<Response<ListUsageReportsResponse>, Status> {
-        let admin = self.reader(&request).await?;
+        let admin = admitted(&request)?;
         let ListUsageReportsRequest {
             organization_id,
             page_size,
@@ -191,6 +176,7 @@ impl AdminService for AdminFace {
         Ok(Response::new(ListUsageReportsResponse {
             reports: reports.into_iter().map(translate::usage_report).collect(),
             next_page_token: next_page_token.unwrap_or_default(),
+            organization_id: id.to_string(),
         }))
     }
 
@@ -198,13 +184,14 @@ impl AdminService for AdminFace {
         &self,
         request: Request<PreviewLinkRequest>,
     ) -> Result<Response<PreviewLinkResponse>, Status> {
-        let admin = self.reader(&request).await?;
+        let admin = admitted(&request)?;
         let PreviewLinkRequest {
             organization_id,
             admin_email,
             deployment_type,
             plan_type,
             trial_days,
+            adopt_customer_id: _,
         } = request.into_inner();
         // The terms are a link's, and so is what is wrong with them.
         let (id, terms) = link_request(LinkOrganizationRequest {
@@ -225,7 +212,7 @@ impl AdminService for AdminFace {
         &self,
         request: Request<ListInvoicesRequest>,
     ) -> Result<Response<ListInvoicesResponse>, Status> {
-        let admin = self.reader(&request).await?;
+        let admin = admitted(&request)?;
         let ListInvoicesRequest {
             organization_id,
             page_size,
@@ -242,6 +229,7 @@ impl AdminService for AdminFace {
             invoices,
             next_page_token: next_page_token.unwrap_or_default(),
             upcoming,
+            organization_id: id.to_string(),
         }))
     }
 
@@ -249,7 +237,7 @@ impl AdminService for AdminFace {
         &self,
         request: Request<CreatePortalSessionRequest>,
     ) -> Result<Response<CreatePortalSessionResponse>, Status> {
-        let admin = self.admin(&request).await?;
+        let admin = admitted(&request)?;
         let CreatePortalSessionRequest { organization_id } = request.into_inner();
         let id = organization_id_of(&organization_id).map_err(|v| Fault::invalid(vec![v]))?;
         let url = self.0.create_portal_session(&admin, id).await?;
@@ -260,7 +248,7 @@ impl AdminService for AdminFace {
         &self,
         request: Request<LinkOrganizationRequest>,
     ) -> Result<Response<LinkOrganizationResponse>, Status> {
-        let admin = self.admin(&request).await?;
+        let admin = admitted(&request)?;
         let (id, terms) = link_request(request.into_inner())?;
         let Link {
             organization,
@@ -276,17 +264,25 @@ impl AdminService for AdminFace {
         &self,
         request: Request<GetReconciliationRequest>,
     ) -> Result<Response<GetReconciliationResponse>, Status> {
-        let admin = self.reader(&request).await?;
-        let GetReconciliationRequest {} = request.into_inner();
-        let stands = self.0.get_reconciliation(&admin).await?;
-        Ok(Response::new(translate::reconciliation(stands)))
+        let admin = admitted(&request)?;
+        let GetReconciliationRequest {
+            include_closed,
+            page_size,
+            page_token,
+        } = request.into_inner();
+        let (stands, page) = tokio::try_join!(
+            self.0.get_reconciliation(&admin),
+            self.0
+                .list_findings(&admin, include_closed, page_size, page_token)
+        )?;
+        Ok(Response::new(translate::reconciliation(stands, page)))
     }
 
     async fn list_findings(
         &self,
         request: Request<ListFindingsRequest>,
     ) -> Result<Response<ListFindingsResponse>, Status> {
-        let admin = self.reader(&request).await?;
+        let admin = admitted(&request)?;
         let ListFindingsRequest {
             page_size,
             page_token,
@@ -309,7 +305,7 @@ impl AdminService for AdminFace {
         &self,
         request: Request<DismissFindingRequest>,
     ) -> Result<Response<DismissFindingResponse>, Status> {
-        let admin = self.admin(&request).await?;
+        let admin = admitted(&request)?;
         let DismissFindingRequest { finding_id, reason } = request.into_inner();
         let finding = self.0.dismiss_finding(&admin, finding_id, reason).await?;
         Ok(Response::new(DismissFindingResponse {
@@ -321,7 +317,7 @@ impl AdminService for AdminFace {
         &self,
         request: Request<UnlinkOrganizationRequest>,
     ) -> Result<Response<UnlinkOrganizationResponse>, Status> {
-        let admin = self.admin(&request).await?;
+        let admin = admitted(&request)?;
         let UnlinkOrganizationRequest {
             organization_id,
             reason,
@@ -337,7 +333,7 @@ impl AdminService for AdminFace {
         &self,
         request: Request<UpdateSubscriptionRequest>,
     ) -> Result<Response<UpdateSubscriptionResponse>, Status> {
-        let admin = self.admin(&request).await?;
+        let admin = admitted(&request)?;
         let (id, update) = update_request(request.into_inner())?;
         let Change {
             organization,
@@ -353,7 +349,7 @@ impl AdminService for AdminFace {
         &self,
         request: Request<CancelSubscriptionRequest>,
     ) -> Result<Response<CancelSubscriptionResponse>, Status> {
-        let admin = self.admin(&request).await?;
+        let admin = admitted(&request)?;
         let (id, mode) = cancel_request(request.into_inner())?;
         let Change {
             organization,
@@ -369,7 +365,7 @@ impl AdminService for AdminFace {
         &self,
         request: Request<GetReportingSummaryRequest>,
     ) -> Result<Response<GetReportingSummaryResponse>, Status> {
-        let admin = self.reader(&request).await?;
+        let admin = admitted(&request)?;
         let GetReportingSummaryRequest {} = request.into_inner();
         let summary = self.0.get_reporting_summary(&admin).await?;
         Ok(Response::new(translate::reporting_summary(summary)))
@@ -379,7 +375,7 @@ impl AdminService for AdminFace {
         &self,
         request: Request<ListHeldReportsRequest>,
     ) -> Result<Response<ListHeldReportsResponse>, Status> {
-        let admin = self.reader(&request).await?;
+        let admin = admitted(&request)?;
         let ListHeldReportsRequest {
             organization_id,
             page_size,
@@ -411,7 +407,7 @@ impl AdminService for AdminFace {
         &self,
         request: Request<ReleaseReportsRequest>,
     ) -> Result<Response<ReleaseReportsResponse>, Status> {
-        let admin = self.admin(&request).await?;
+        let admin = admitted(&request)?;
         let ReleaseReportsRequest {
             organization_id,
             report_ids,
@@ -432,7 +428,7 @@ impl AdminService for AdminFace {
         &self,
         request: Request<DiscardReportsRequest>,
     ) -> Result<Response<DiscardReportsResponse>, Status> {
-        let admin = self.admin(&request).await?;
+        let admin = admitted(&request)?;
         let DiscardReportsRequest {
             organization_id,
             report_ids,
@@ -453,7 +449,7 @@ impl AdminService for AdminFace {
         &self,
         request: Request<ListHeldGroupsRequest>,
     ) -> Result<Response<ListHeldGroupsResponse>, Status> {
-        let admin = self.reader(&request).await?;
+        let admin = admitted(&request)?;
         let groups = self.0.list_held_groups(&admin).await?;
         Ok(Response::new(ListHeldGroupsResponse {
             groups: groups.into_iter().map(translate::held_group).collect(),
@@ -464,7 +460,7 @@ impl AdminService for AdminFace {
         &self,
         request: Request<DecideHeldGroupRequest>,
     ) -> Result<Response<DecideHeldGroupResponse>, Status> {
-        let admin = self.admin(&request).await?;
+        let admin = admitted(&request)?;
         let group = translate::group_decision(request.into_inner())?;
         let GroupProgress {
             report_count,
@@ -480,7 +476,7 @@ impl AdminService for AdminFace {
         &self,
         request: Request<ListAuditEventsRequest>,
     ) -> Result<Response<ListAuditEventsResponse>, Status> {
-        let admin = self.reader(&request).await?;
+        let admin = admitted(&request)?;
         let (filter, page_size, page_token) = records::audit_filter(request.into_inner())?;
         let AuditPage {
             events,
@@ -499,7 +495,7 @@ impl AdminService for AdminFace {
         &self,
         request: Request<ListRefusedReportsRequest>,
     ) -> Result<Response<ListRefusedReportsResponse>, Status> {
-        let admin = self.reader(&request).await?;
+        let admin = admitted(&request)?;
         let ListRefusedReportsRequest {
             page_size,
             page_token,
@@ -521,11 +517,17 @@ impl AdminService for AdminFace {
         &self,
         request: Request<RetryReportRequest>,
     ) -> Result<Response<RetryReportResponse>, Status> {
-        let admin = self.admin(&request).await?;
+        let admin = admitted(&request)?;
         let RetryReportRequest { report_id } = request.into_inner();
         let report = self.0.retry_report(&admin, report_id).await?;
+        let message = if report.delivery.is_under_way() {
+            "Report queued again"
+        } else {
+            "Report not to be sent any more"
+        };
         Ok(Response::new(RetryReportResponse {
             report: Some(translate::usage_report(report)),
+            message: message.to_owned(),
         }))
     }
 
@@ -533,7 +535,7 @@ impl AdminService for AdminFace {
         &self,
         request: Request<GetIntakeRequest>,
     ) -> Result<Response<GetIntakeResponse>, Status> {
-        let admin = self.reader(&request).await?;
+        let admin = admitted(&request)?;
         let GetIntakeRequest { organization_id } = request.into_inner();
         let id = Uuid::try_parse(&organization_id).map_err(|_| {
             let violation = Violation::new("organization_id", "It must be a UUID.");
@@ -547,7 +549,7 @@ impl AdminService for AdminFace {
         &self,
         request: Request<ReplaceReportRequest>,
     ) -> Result<Response<ReplaceReportResponse>, Status> {
-        let admin = self.admin(&request).await?;
+        let admin = admitted(&request)?;
         let ReplaceReportRequest { conflict_id } = request.into_inner();
         let report = self.0.replace_report(&admin, conflict_id).await?;
         Ok(Response::new(ReplaceReportResponse {
@@ -559,7 +561,7 @@ impl AdminService for AdminFace {
         &self,
         request: Request<GetSigningKeysRequest>,
     ) -> Result<Response<GetSigningKeysResponse>, Status> {
-        let admin = self.reader(&request).await?;
+        let admin = admitted(&request)?;
         let GetSigningKeysRequest { organization_id } = request.into_inner();
         let id = organization_id_of(&organization_id).map_err(|v| Fault::invalid(vec![v]))?;
         let keys = self.0.get_signing_keys(&admin, id).await?;
@@ -572,7 +574,7 @@ impl AdminService for AdminFace {
         &self,
         request: Request<PinSigningKeyRequest>,
     ) -> Result<Response<PinSigningKeyResponse>, Status> {
-        let admin = self.admin(&request).await?;
+        let admin = admitted(&request)?;
         let PinSigningKeyRequest {
             organization_id,
             fingerprint,
@@ -588,7 +590,7 @@ impl AdminService for AdminFace {
         &self,
         request: Request<ResetSigningKeyRequest>,
     ) -> Result<Response<ResetSigningKeyResponse>, Status> {
-        let admin = self.admin(&request).await?;
+        let admin = admitted(&request)?;
         let ResetSigningKeyRequest { organization_id } = request.into_inner();
         let id = organization_id_of(&organization_id).map_err(|v| Fault::invalid(vec![v]))?;
         let keys = self.0.reset_signing_key(&admin, id).await?;
@@ -601,7 +603,7 @@ impl AdminService for AdminFace {
         &self,
         request: Request<ListNoticesRequest>,
     ) -> Result<Response<ListNoticesResponse>, Status> {
-        let admin = self.reader(&request).await?;
+        let admin = admitted(&request)?;
         let request = request.into_inner();
         let state = records::notice_state(request.state());
         let ListNoticesRequest {
@@ -626,7 +628,7 @@ impl AdminService for AdminFace {
         &self,
         request: Request<CreateApiKeyRequest>,
     ) -> Result<Response<CreateApiKeyResponse>, Status> {
-        let admin = self.admin(&request).await?;
+        let admin = admitted(&request)?;
         let request = request.into_inner();
         let access = records::access(request.access());
         let CreateApiKeyRequest {
@@ -648,7 +650,7 @@ impl AdminService for AdminFace {
         &self,
         request: Request<ListApiKeysRequest>,
     ) -> Result<Response<ListApiKeysResponse>, Status> {
-        let admin = self.reader(&request).await?;
+        let admin = admitted(&request)?;
         let ListApiKeysRequest {
             page_size,
             page_token,
@@ -667,7 +669,7 @@ impl AdminService for AdminFace {
         &self,
         request: Request<RevokeApiKeyRequest>,
     ) -> Result<Response<RevokeApiKeyResponse>, Status> {
-        let admin = self.admin(&request).await?;
+        let admin = admitted(&request)?;
         let RevokeApiKeyRequest { api_key_id } = request.into_inner();
         let api_key = self.0.revoke_api_key(&admin, api_key_id).await?;
         Ok(Response::new(RevokeApiKeyResponse {
@@ -679,7 +681,7 @@ impl AdminService for AdminFace {
         &self,
         request: Request<ListWebhookEventsRequest>,
     ) -> Result<Response<ListWebhookEventsResponse>, Status> {
-        let admin = self.reader(&request).await?;
+        let admin = admitted(&request)?;
         let request = request.into_inner();
         let state = records::state(request.state());
         let ListWebhookEventsRequest {
@@ -704,7 +706,7 @@ impl AdminService for AdminFace {
         &self,
         request: Request<RetryWebhookEventRequest>,
     ) -> Result<Response<RetryWebhookEventResponse>, Status> {
-        let admin = self.admin(&request).await?;
+        let admin = admitted(&request)?;
         let RetryWebhookEventRequest { event_id } = request.into_inner();
         let event = self.0.retry_webhook_event(&admin, event_id).await?;
         Ok(Response::new(RetryWebhookEventResponse {
@@ -716,7 +718,7 @@ impl AdminService for AdminFace {
         &self,
         request: Request<ListMeterErrorsRequest>,
     ) -> Result<Response<ListMeterErrorsResponse>, Status> {
-        let admin = self.reader(&request).await?;
+        let admin = admitted(&request)?;
         let ListMeterErrorsRequest {
             page_size,
             page_token,

@@ -7,6 +7,7 @@ use billing_proto::{
     org::v1 as org,
 };
 
+use crate::app::FindingsPage;
 use crate::domain::{
     organization::{
         CollectionPause, LinkKind, LinkOperation, LinkState, Organization, Summary, Trouble,
@@ -41,7 +42,7 @@ pub(super) fn order(order: admin::OrganizationOrder) -> OrganizationOrder {
     }
 }
 
-pub(super) fn summary(summary: Summary) -> admin::OrganizationsSummary {
+pub(crate) fn summary(summary: Summary) -> admin::OrganizationsSummary {
     let Summary {
         total,
         linked,
@@ -77,7 +78,7 @@ pub(super) fn pending_group(group: PendingGroup) -> admin::PendingGroup {
     }
 }
 
-pub(super) fn organization(organization: Organization) -> admin::Organization {
+pub(crate) fn organization(organization: Organization) -> admin::Organization {
     let Organization {
         id,
         name,
@@ -150,7 +151,7 @@ fn pause(pause: CollectionPause) -> common::CollectionPause {
     }
 }
 
-pub(super) fn link_operation(operation: LinkOperation) -> admin::LinkOperation {
+pub(crate) fn link_operation(operation: LinkOperation) -> admin::LinkOperation {
     let LinkOperation {
         id,
         kind,
@@ -441,18 +442,27 @@ pub(super) fn to_wire(error: Option<Trouble>) -> (String, String) {
     })
 }
 
-pub(super) fn reconciliation(stands: Reconciliation) -> admin::GetReconciliationResponse {
+pub(super) fn reconciliation(
+    stands: Reconciliation,
+    page: FindingsPage,
+) -> admin::GetReconciliationResponse {
     let Reconciliation {
         last_full_pass_at,
         skipped_count,
         pass_started_at,
         open_finding_count,
     } = stands;
+    let FindingsPage {
+        findings,
+        next_page_token,
+    } = page;
     admin::GetReconciliationResponse {
         last_full_pass_time: last_full_pass_at.map(proto_time::to_proto),
         skipped_count,
         pass_start_time: pass_started_at.map(proto_time::to_proto),
         open_finding_count,
+        findings: findings.into_iter().map(finding).collect(),
+        next_page_token: next_page_token.unwrap_or_default(),
     }
 }
 
@@ -478,10 +488,11 @@ pub(super) fn finding(finding: Finding) -> admin::Finding {
         FindingKind::MissedInvoice => admin::FindingKind::MissedInvoice,
         FindingKind::Invoice => admin::FindingKind::Invoice,
     };
-    let dismiss_time = dismissal.as_ref().map(|it| proto_time::to_proto(it.at));
-    let (dismiss_admin_email, dismiss_reason) = dismissal
-        .map(|Dismissal { at: _, by, reason }| (by, reason))
-        .unwrap_or_default();
+    let dismissal = dismissal.map(|Dismissal { at, by, reason }| admin::Dismissal {
+        dismiss_time: Some(proto_time::to_proto(at)),
+        admin_email: by,
+        reason,
+    });
     admin::Finding {
         id: id.to_string(),
         organization_id: organization_id.to_string(),
@@ -496,8 +507,6 @@ pub(super) fn finding(finding: Finding) -> admin::Finding {
         first_see_time: Some(proto_time::to_proto(first_seen_at)),
         last_see_time: Some(proto_time::to_proto(last_seen_at)),
         resolve_time: resolved_at.map(proto_time::to_proto),
-        dismiss_time,
-        dismiss_admin_email,
-        dismiss_reason,
+        dismissal,
     }
 }
