@@ -2,18 +2,24 @@
 
 use std::{env, error::Error, fs, path::PathBuf};
 
-const PROTO_FILES: [&str; 24] = [
+const PROTO_FILES: [&str; 30] = [
     "billing/admin/v1/admin_service.proto",
-    "billing/admin/v1/api_key.proto",
-    "billing/admin/v1/audit_event.proto",
-    "billing/admin/v1/notice.proto",
-    "billing/admin/v1/signing_key.proto",
-    "billing/admin/v1/webhook_event.proto",
+    "billing/common/v1/api_key.proto",
+    "billing/common/v1/audit_event.proto",
     "billing/common/v1/error_reason.proto",
     "billing/common/v1/field_violation.proto",
+    "billing/common/v1/held_report.proto",
+    "billing/common/v1/intake.proto",
+    "billing/common/v1/notice.proto",
+    "billing/common/v1/organization.proto",
+    "billing/common/v1/reconciliation.proto",
+    "billing/common/v1/reporting.proto",
     "billing/common/v1/rest.proto",
+    "billing/common/v1/signing_key.proto",
     "billing/common/v1/stripe_objects.proto",
     "billing/common/v1/terms.proto",
+    "billing/common/v1/usage_report.proto",
+    "billing/common/v1/webhook_event.proto",
     "billing/ingest/v1/held_report_service.proto",
     "billing/ingest/v1/reconciliation_service.proto",
     "billing/ingest/v1/reporting_service.proto",

@@ -17,7 +17,7 @@ use crate::{
         session_cookie::{CookieJar, SessionCookies, SessionToken},
         trusted_proxies::{TrustedProxies, session_form},
     },
-    grpc::AdminCalls,
+    grpc::{self, AdminClient, DynamicClient},
     in_flight::Client,
     limits::ReportLimits,
 };
@@ -46,7 +46,8 @@ pub(crate) struct Web(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     app: App,
-    calls: AdminCalls,
+    client: AdminClient,
+    dynamic_client: DynamicClient,
     api_tokens: ApiTokens,
     cookies: SessionCookies,
     trusted_origins: TrustedOrigins,
@@ -67,7 +68,8 @@ impl Web {
         ids: Ids,
     ) -> Self {
         Self(Arc::new(Shared {
-            calls: AdminCalls::new(app.clone()),
+            client: grpc::client(app.clone()),
+            dynamic_client: DynamicClient::new(app.clone()),
             app,
             api_tokens,
             cookies,
@@ -83,9 +85,14 @@ impl Web {
         &self.0.app
     }
 
-    /// The methods of the admin contract.
-    pub(crate) fn calls(&self) -> &AdminCalls {
-        &self.0.calls
+    /// A client of the admin contract.
+    pub(crate) fn admin_client(&self) -> AdminClient {
+        self.0.client.clone()
+    }
+
+    /// The same for messages that know their own fields.
+    pub(crate) fn dynamic_client(&self) -> &DynamicClient {
+        &self.0.dynamic_client
     }
 
     /// New random numbers.

@@ -48,8 +48,15 @@ impl Admin {
         }
     }
 
-    /// A call on the admin's behalf.
-    pub(super) fn request<T>(&self, message: T) -> Request<T> {
+    /// A call of our own admin service, which lets this admin in without asking again.
+    pub(crate) fn asks<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        request.extensions_mut().insert(self.clone());
+        request
+    }
+
+    /// A call of another service on the admin's behalf.
+    pub(crate) fn request<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
         request
             .metadata_mut()

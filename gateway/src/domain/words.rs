@@ -4,6 +4,11 @@ use billing_proto::common::v1::{
     CancelMode, CollectionPauseBehavior, DeploymentType, PlanType, SubscriptionStatus,
 };
 
+/// A text of the contract, where it is not empty.
+pub(crate) fn filled(text: String) -> Option<String> {
+    (!text.is_empty()).then_some(text)
+}
+
 /// The deployment types, for a message.
 pub(crate) const DEPLOYMENT_TYPES: &str = "on-premise, managed-cloud";
 /// The plans, for a message.

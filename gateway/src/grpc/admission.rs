@@ -22,7 +22,7 @@ use crate::{
 
 /// A service that only admins reach, who then stand in the request's extensions.
 #[derive(Debug, Clone)]
-pub(super) struct Admission<S> {
+pub(crate) struct Admission<S> {
     service: S,
     app: Arc<App>,
 }

@@ -1,12 +1,14 @@
-//! The admin service for callers in this process, with messages that know their own fields.
+//! The admin service for callers in this process: the dashboard, by its client; and REST, with messages
+//! that know their own fields.
 
 use billing_kit::Fault;
+use billing_proto::admin::v1::admin_service_client::AdminServiceClient;
 use bytes::Buf;
 use http::uri::PathAndQuery;
 use prost::Message;
 use prost_reflect::{DynamicMessage, MessageDescriptor};
 use tonic::{
-    Request, Status,
+    Response, Status,
     client::Grpc,
     codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
 };
@@ -17,36 +19,50 @@ use crate::{
     contract::Method,
 };
 
-/// Calls of the admin service: the same handlers that gRPC runs. A clone is the same.
-#[derive(Debug, Clone)]
-pub(crate) struct AdminCalls(Grpc<AdminService>);
+/// A client of the admin service in this process: the same handlers that gRPC runs.
+pub(crate) type AdminClient = AdminServiceClient<AdminService>;
 
-impl AdminCalls {
-    /// Calls of these verbs.
+/// A client of these verbs. A clone is the same.
+pub(crate) fn client(app: App) -> AdminClient {
+    // A page may be larger than what a client from outside is expected to take.
+    AdminServiceClient::new(admin_service(app)).max_decoding_message_size(usize::MAX)
+}
+
+/// What a method of the client answered. Its fault is in the log already.
+///
+/// # Errors
+/// What went wrong.
+pub(crate) fn answered<T>(answer: Result<Response<T>, Status>) -> Result<T, Fault> {
+    match answer {
+        Ok(answer) => Ok(answer.into_inner()),
+        Err(status) => Err(Fault::from_status(status).logged()),
+    }
+}
+
+/// The admin service, for messages that know their own fields. A clone is the same.
+#[derive(Debug, Clone)]
+pub(crate) struct DynamicClient(Grpc<AdminService>);
+
+impl DynamicClient {
+    /// A client of these verbs.
     pub(crate) fn new(app: App) -> Self {
-        // A page may be larger than what a client from outside is expected to take.
         Self(Grpc::new(admin_service(app)).max_decoding_message_size(usize::MAX))
     }
 
     /// Calls a method on behalf of an admin.
     ///
     /// # Errors
-    /// What the method answers, logged already.
+    /// What went wrong; the log has it already.
     pub(crate) async fn call(
         &self,
         method: &Method,
-        admin: Admin,
+        admin: &Admin,
         message: DynamicMessage,
     ) -> Result<DynamicMessage, Fault> {
         let path = PathAndQuery::try_from(method.grpc_path()).map_err(Fault::internal)?;
-        let mut request = Request::new(message);
-        request.extensions_mut().insert(admin);
-        let answered = self
-            .0
-            .clone()
-            .unary(request, path, DynamicCodec(method.output()))
-            .await;
-        Ok(answered.map_err(Fault::from_status)?.into_inner())
+        let codec = DynamicCodec(method.output());
+        let mut grpc = self.0.clone();
+        answered(grpc.unary(admin.asks(message), path, codec).await)
     }
 }
 

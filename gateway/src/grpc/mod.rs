@@ -5,8 +5,6 @@
 mod admin_service;
 mod admission;
 mod in_process;
-mod intake;
-mod records;
 pub(crate) mod translate;
 
 use axum::response::Response;
@@ -25,10 +23,10 @@ use crate::{app::App, rest::answer::panic_fault};
 use admin_service::AdminFace;
 use admission::Admission;
 
-pub(crate) use in_process::AdminCalls;
+pub(crate) use in_process::{AdminClient, DynamicClient, answered, client};
 
 /// `billing.admin.v1.AdminService`, which only admins reach.
-type AdminService = Admission<AdminServiceServer<AdminFace>>;
+pub(crate) type AdminService = Admission<AdminServiceServer<AdminFace>>;
 
 /// The largest request, in bytes: the same as a REST body.
 const REQUEST_BYTES_MAX: usize = crate::web::BODY_BYTES_MAX;

@@ -18,7 +18,6 @@ const RETRY_SPREAD_SECONDS: u64 = 5;
 pub(crate) struct ApiError {
     fault: Fault,
     status: StatusCode,
-    is_logged: bool,
 }
 
 /// An error, in the one shape of ours.
@@ -66,23 +65,12 @@ pub(crate) struct Told {
 
 impl From<Fault> for ApiError {
     fn from(fault: Fault) -> Self {
-        Self {
-            status: status_of(fault.reason),
-            fault,
-            is_logged: false,
-        }
+        let status = status_of(fault.reason);
+        Self { fault, status }
     }
 }
 
 impl ApiError {
-    /// A fault that was logged where it arose, in a call within this process.
-    pub(super) fn logged(fault: Fault) -> Self {
-        Self {
-            is_logged: true,
-            ..Self::from(fault)
-        }
-    }
-
     /// Fields of a body that are at fault, with a status of its own where that is given.
     #[must_use]
     pub(super) fn with_invalid_status(self, status: Option<StatusCode>) -> Self {
@@ -103,14 +91,8 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let Self {
-            fault,
-            status,
-            is_logged,
-        } = self;
-        if !is_logged {
-            fault.log();
-        }
+        let Self { fault, status } = self;
+        fault.log();
         let request_id = RequestContext::current().request_id;
         let fields = fault.violations.iter().map(|violation| Field {
             field: &violation.field,

@@ -6,7 +6,7 @@ use axum::{
     routing::get,
 };
 use billing_kit::{Fault, Violation};
-use billing_proto::admin::v1::{AuditEvent, ListAuditEventsRequest, ListAuditEventsResponse};
+use billing_proto::common::v1::{AuditEvent, ListAuditEventsRequest, ListAuditEventsResponse};
 use http::{HeaderMap, HeaderValue, header};
 use prost_reflect::DynamicMessage;
 use utoipa::openapi::{
@@ -126,7 +126,7 @@ async fn table(
     loop {
         let mut message = DynamicMessage::new(method.input());
         message.transcode_from(&asked).map_err(Fault::internal)?;
-        let page = web.calls().call(method, admin.clone(), message).await;
+        let page = web.dynamic_client().call(method, admin, message).await;
         let page = page.map_err(|fault| admin::refusal(method, fault))?;
         let page: ListAuditEventsResponse = page.transcode_to().map_err(Fault::internal)?;
         rows += page.events.len();

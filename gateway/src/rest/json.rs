@@ -1,9 +1,9 @@
 //! Organizations as the specification's JSON, made of the messages of `billing.admin.v1`.
 
-use billing_kit::{Fault, proto_time};
+use billing_kit::Fault;
 use billing_proto::{
-    admin::v1::{LinkOperation, Organization, OrganizationsSummary, ReportingState},
-    common::v1::CollectionPause,
+    admin::v1::{LinkOperation, Organization, OrganizationsSummary},
+    common::v1::{CollectionPause, ReportingState},
 };
 use prost_types::Timestamp;
 use serde::Serialize;
@@ -372,8 +372,7 @@ fn filled(text: String) -> Option<String> {
 }
 
 pub(super) fn time(time: Option<Timestamp>) -> Option<String> {
-    let time = time.as_ref().and_then(proto_time::from_proto);
-    time.map(time_text::short)
+    time_text::known(time).map(time_text::short)
 }
 
 fn lacking(field: &str) -> Fault {

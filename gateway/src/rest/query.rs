@@ -49,6 +49,11 @@ impl Query {
     }
 }
 
+/// The address of the page after, where there is one.
+pub(crate) fn next_page(path: &str, token: &str) -> Option<String> {
+    (!token.is_empty()).then(|| with_query(path, &[("cursor", token)]))
+}
+
 /// A path with a query of these names and values; those without a value are left out.
 pub(crate) fn with_query(path: &str, pairs: &[(&str, &str)]) -> String {
     let mut query = form_urlencoded::Serializer::new(String::new());

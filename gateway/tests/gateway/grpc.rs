@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use billing_proto::{
     admin::v1::{
-        DismissFindingRequest, FindingKind, GetOrganizationRequest, GetReconciliationRequest,
-        LinkFilter, LinkOperationState, LinkOrganizationRequest, ListFindingsRequest,
-        ListOrganizationsRequest, ListUsageReportsRequest, OrganizationsSummary,
-        admin_service_client::AdminServiceClient,
+        GetOrganizationRequest, GetReconciliationRequest, LinkOrganizationRequest,
+        ListOrganizationsRequest, OrganizationsSummary, admin_service_client::AdminServiceClient,
     },
-    common::v1::{DeploymentType, PlanType, SubscriptionStatus},
+    common::v1::{
+        DeploymentType, DismissFindingRequest, FindingKind, LinkFilter, LinkOperationState,
+        ListFindingsRequest, ListUsageReportsRequest, PlanType, SubscriptionStatus,
+    },
 };
 use prost::Message;
 use reqwest::StatusCode;

@@ -14,10 +14,18 @@ const BEFORE: &str = include_str!("openapi_before.json");
 const TEXTS: [&str; 4] = ["description", "example", "examples", "title"];
 const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 /// What differs, each with its reason.
-const CHANGED: [(&str, &str); 2] = [
+const CHANGED: [(&str, &str); 4] = [
     (
         "POST /api/admin/held-groups/decide > body > application/json > properties > decision > enum",
         "its two words stood in the description alone",
+    ),
+    (
+        "GET /api/admin/meter-errors > answers > 200 > application/json > properties > errors > items > properties > validation_start",
+        "it is new, and may be null",
+    ),
+    (
+        "GET /api/admin/meter-errors > answers > 200 > application/json > properties > errors > items > properties > validation_end",
+        "it is new, and may be null",
     ),
     (
         "POST /api/admin/organizations/restore > body > application/json > properties > until",

@@ -5,17 +5,17 @@ use std::sync::{Arc, Mutex};
 use billing_kit::{Fault, Violation};
 use billing_proto::{
     common::v1::{
-        BillingInterval, ErrorReason, Invoice, InvoiceLine, InvoiceStatus, Price, PriceUnit,
-        SimilarCustomer, SubscriptionPreview,
+        BillingInterval, ErrorReason, Invoice, InvoiceLine, InvoiceStatus, ListMeterErrorsRequest,
+        ListMeterErrorsResponse, ListWebhookEventsRequest, ListWebhookEventsResponse, MeterError,
+        Price, PriceUnit, RetryWebhookEventRequest, RetryWebhookEventResponse, SimilarCustomer,
+        SubscriptionPreview, WebhookEvent, WebhookEventState,
     },
     stripe::v1::{
         CreatePortalSessionRequest, CreatePortalSessionResponse, ListInvoicesRequest,
-        ListInvoicesResponse, ListMeterErrorsRequest, ListMeterErrorsResponse,
-        ListWebhookEventsRequest, ListWebhookEventsResponse, MeterError,
-        PreviewSubscriptionRequest, PreviewSubscriptionResponse, ReceiveWebhookRequest,
-        ReceiveWebhookResponse, RetryWebhookEventRequest, RetryWebhookEventResponse, StripeRefusal,
-        WebhookEvent, WebhookEventState, customer_service_server::CustomerService,
-        preview_subscription_response::Outcome, webhook_service_server::WebhookService,
+        ListInvoicesResponse, PreviewSubscriptionRequest, PreviewSubscriptionResponse,
+        ReceiveWebhookRequest, ReceiveWebhookResponse, StripeRefusal,
+        customer_service_server::CustomerService, preview_subscription_response::Outcome,
+        webhook_service_server::WebhookService,
     },
 };
 use prost_types::Timestamp;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::response::Response;
 use billing_kit::{Fault, proto_time};
-use billing_proto::admin::v1 as admin;
+use billing_proto::{admin::v1 as admin, common::v1::LinkOperationState};
 use http::StatusCode;
 use prost_reflect::{DynamicMessage, EnumDescriptor, MessageDescriptor, ReflectMessage, Value};
 use serde::{
@@ -61,7 +61,7 @@ fn is_running(message: &DynamicMessage) -> bool {
     let operation = message.get_field_by_name(OPERATION);
     let operation = operation.as_ref().and_then(|value| value.as_message());
     let operation: Option<admin::LinkOperation> = operation.and_then(|it| it.transcode_to().ok());
-    operation.is_some_and(|it| it.state() == admin::LinkOperationState::Running)
+    operation.is_some_and(|it| it.state() == LinkOperationState::Running)
 }
 
 /// A response with what comes before its fields.
@@ -297,14 +297,14 @@ mod tests {
 
     #[test]
     fn names_words_and_times_are_those_of_rest() {
-        let key = admin::ApiKey {
+        let key = common::ApiKey {
             id: "1".to_owned(),
-            access: admin::ApiKeyAccess::ReadOnly.into(),
+            access: common::ApiKeyAccess::ReadOnly.into(),
             create_time: at(0, 0),
             expire_time: at(1, 120_000_000),
-            ..admin::ApiKey::default()
+            ..common::ApiKey::default()
         };
-        let made = admin::CreateApiKeyResponse {
+        let made = common::CreateApiKeyResponse {
             api_key: Some(key),
             secret: "vbk_1".to_owned(),
         };
@@ -320,14 +320,14 @@ mod tests {
 
     #[test]
     fn a_code_and_a_sentence_are_one_error() {
-        let event = |code: &str| admin::WebhookEvent {
+        let event = |code: &str| common::WebhookEvent {
             receive_time: at(0, 0),
-            state: admin::WebhookEventState::Dead.into(),
+            state: common::WebhookEventState::Dead.into(),
             error_code: code.to_owned(),
             error_message: code.to_owned(),
-            ..admin::WebhookEvent::default()
+            ..common::WebhookEvent::default()
         };
-        let listed = admin::ListWebhookEventsResponse {
+        let listed = common::ListWebhookEventsResponse {
             events: vec![event(""), event("gone")],
             next_page_token: String::new(),
         };
@@ -340,9 +340,9 @@ mod tests {
 
     #[test]
     fn numbers_are_numbers_and_what_is_absent_is_null() {
-        let summary = admin::GetReportingSummaryResponse {
+        let summary = common::GetReportingSummaryResponse {
             user_count: i64::MAX,
-            days: vec![admin::UsageDay {
+            days: vec![common::UsageDay {
                 day_start_time: at(86_400, 0),
                 user_count: 1,
                 organization_count: 1,
@@ -351,7 +351,7 @@ mod tests {
                 seconds: 61,
                 nanos: 999_999_999,
             }),
-            ..admin::GetReportingSummaryResponse::default()
+            ..common::GetReportingSummaryResponse::default()
         };
         let summary = answer("GetReportingSummary", &summary).unwrap();
         assert_eq!(summary["user_count"], i64::MAX);
@@ -362,11 +362,11 @@ mod tests {
 
     #[test]
     fn texts_that_are_objects_are_objects_and_others_are_our_fault() {
-        let notice = |data: &str| admin::ListNoticesResponse {
-            notices: vec![admin::Notice {
+        let notice = |data: &str| common::ListNoticesResponse {
+            notices: vec![common::Notice {
                 occur_time: at(0, 0),
                 data_json: data.to_owned(),
-                ..admin::Notice::default()
+                ..common::Notice::default()
             }],
             next_page_token: "2".to_owned(),
         };
@@ -383,17 +383,17 @@ mod tests {
             create_time: at(0, 0),
             ..admin::Organization::default()
         };
-        let operation = |state: admin::LinkOperationState| admin::CancelSubscriptionResponse {
+        let operation = |state: common::LinkOperationState| admin::CancelSubscriptionResponse {
             organization: Some(organization.clone()),
             operation: Some(admin::LinkOperation {
                 create_time: at(0, 0),
                 state: state.into(),
-                kind: admin::LinkOperationKind::Cancel.into(),
+                kind: common::LinkOperationKind::Cancel.into(),
                 cancel_mode: common::CancelMode::Now.into(),
                 ..admin::LinkOperation::default()
             }),
         };
-        let running = operation(admin::LinkOperationState::Running);
+        let running = operation(common::LinkOperationState::Running);
         let running = answer("CancelSubscription", &running).unwrap();
         assert_eq!(
             running["message"],
@@ -401,7 +401,7 @@ mod tests {
         );
         assert_eq!(running["operation"]["cancel_mode"], "now");
         assert_eq!(running["organization"], Json::Null);
-        let done = operation(admin::LinkOperationState::Succeeded);
+        let done = operation(common::LinkOperationState::Succeeded);
         let done = answer("CancelSubscription", &done).unwrap();
         assert_eq!(done["message"], "Subscription canceled");
         assert!(done["operation"].is_null() && done["organization"].is_object());

@@ -60,7 +60,7 @@ pub(super) async fn serve(method: &'static Method, call: Call) -> Result<Respons
     let State(web) = call.web.clone();
     let admin = admit(method, &web, &call.headers).await?;
     let message = read(method, call).await?;
-    let answered = web.calls().call(method, admin, message).await;
+    let answered = web.dynamic_client().call(method, &admin, message).await;
     let answered = answered.map_err(|fault| refusal(method, fault))?;
     answer::response(method, &answered).map_err(Into::into)
 }
@@ -101,7 +101,7 @@ pub(super) fn refusal(method: &Method, fault: Fault) -> ApiError {
     let fault = fields.fold(fault, |fault, field| {
         rename_field(fault, field.descriptor.name(), &field.name)
     });
-    ApiError::logged(fault).with_invalid_status(invalid_status(method))
+    ApiError::from(fault).with_invalid_status(invalid_status(method))
 }
 
 fn invalid_status(method: &Method) -> Option<StatusCode> {
