@@ -56,6 +56,7 @@ def document_lines(token, organization):
         "PATH": f"{buf.parent}{os.pathsep}{os.environ['PATH']}",
         "BILLING_URL": BASE,
         "TOKEN": token,
+        "INSTANCE_TOKEN": INSTANCE_TOKEN,
         "ORGANIZATION": organization,
     }
     for block in blocks:

@@ -10,6 +10,7 @@
 mod flood;
 mod guess;
 mod target;
+mod trust;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -40,6 +41,8 @@ enum Attack {
     Flood,
     /// Guess at the password of one account from many addresses.
     Guess,
+    /// Report in the name of others, with the token that all instances share.
+    Trust,
 }
 
 /// What became of an attack.
@@ -61,11 +64,14 @@ async fn main() -> ExitCode {
     let name = match attack {
         Attack::Flood => "flood",
         Attack::Guess => "guess",
+        Attack::Trust => "trust",
     };
     let verdict = match Target::read(&ready_file) {
         Ok(target) => match attack {
             Attack::Flood => flood::run(&target, short).await,
             Attack::Guess => guess::run(&target, short).await,
+            // It has one form: it takes seconds.
+            Attack::Trust => trust::run(&target).await,
         },
         Err(error) => Err(error),
     };

@@ -1,6 +1,6 @@
 //! The product that is attacked: the part of the ready file of `cargo xtask up` that attacks need.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use anyhow::{Context, ensure};
@@ -12,6 +12,8 @@ pub(crate) struct Target {
     pub(crate) base_url: String,
     pub(crate) admin_email: String,
     pub(crate) admin_password: String,
+    /// The simulator's, which tells what it was sent.
+    pub(crate) stripe_api_base: String,
     pub(crate) grpc: GrpcAddresses,
     /// The gateway's process.
     pub(crate) gateway_pid: u32,
@@ -45,6 +47,18 @@ impl Target {
             ensure!(
                 addr.ip().is_loopback(),
                 "{addr} is not on this machine. Attacks are made on loopback only."
+            );
+        }
+        for address in [&target.base_url, &target.stripe_api_base] {
+            let url = reqwest::Url::parse(address)?;
+            let host = url.host_str().unwrap_or_default();
+            let is_here = host == "localhost"
+                || host
+                    .parse::<IpAddr>()
+                    .is_ok_and(|address| address.is_loopback());
+            ensure!(
+                is_here,
+                "{address} is not on this machine. Attacks are made on loopback only."
             );
         }
         Ok(target)

@@ -1,7 +1,7 @@
 //! What instances and admins were told: kept in memory for the checkers, and on disk for whoever
 //! wants to know what happened.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Write as _;
 use std::path::Path;
@@ -28,6 +28,14 @@ pub(crate) enum ReportAnswer {
     /// The service will not have it.
     Refused { status: u16, detail: String },
     /// There was no answer.
+    None { last: String },
+}
+
+/// How a forged report was answered. Nobody sends it again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "answer")]
+pub(crate) enum ForgedAnswer {
+    Status { status: u16 },
     None { last: String },
 }
 
@@ -85,6 +93,12 @@ pub(crate) enum Told {
         sent: SentReport,
         #[serde(flatten)]
         answer: ReportAnswer,
+    },
+    /// A report that somebody else sent in the organization's name.
+    Forged {
+        sent: SentReport,
+        #[serde(flatten)]
+        answer: ForgedAnswer,
     },
     Link {
         organization: Uuid,
@@ -145,12 +159,30 @@ impl Journal {
             } => Some(organization),
             Told::Link { .. }
             | Told::Report { .. }
+            | Told::Forged { .. }
             | Told::Unlink { .. }
             | Told::AskedToEnd { .. }
             | Told::Change { .. }
             | Told::Fault { .. } => None,
         });
         linked.collect::<BTreeSet<_>>().len()
+    }
+
+    /// The latest reports of organizations that were answered as billed: one of each.
+    pub(crate) fn known_as_billed(&self) -> Vec<SentReport> {
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = BTreeMap::new();
+        for told in &entries.0 {
+            if let Told::Report {
+                sent,
+                answer: ReportAnswer::Recorded { status, .. },
+            } = told
+                && status != "pending"
+            {
+                known.insert(sent.organization, *sent);
+            }
+        }
+        known.into_values().collect()
     }
 
     /// Everything so far.

@@ -14,6 +14,7 @@ mod check;
 mod dashboard;
 mod database;
 mod fleet;
+mod forger;
 mod inject;
 mod journal;
 mod logs;

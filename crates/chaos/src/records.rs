@@ -36,6 +36,7 @@ pub(crate) struct StoredReport {
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct StoredOrganization {
     pub(crate) id: Uuid,
+    pub(crate) name: String,
     pub(crate) subscription_status: String,
     pub(crate) stripe_customer_id: Option<String>,
     pub(crate) stripe_subscription_id: Option<String>,
@@ -184,7 +185,7 @@ const REPORTS: &str = "
         'spooled', NULL, NULL
     FROM usage_report_spool";
 const ORGANIZATIONS: &str = "
-    SELECT o.id, o.subscription_status, o.stripe_customer_id, o.stripe_subscription_id,
+    SELECT o.id, o.name, o.subscription_status, o.stripe_customer_id, o.stripe_subscription_id,
         o.deployment_type, o.plan_type, extract(epoch FROM o.trial_end)::bigint AS trial_end,
         extract(epoch FROM o.cancel_at)::bigint AS cancel_at,
         extract(epoch FROM o.current_period_end_at)::bigint AS current_period_end, r.user_count

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::check::{SHOWN_MAX, Verdict, judge};
 use crate::journal::Journal;
 use crate::world::World;
-use crate::{admins, dashboard, fleet, inject, logs, records, recovery, schedule};
+use crate::{admins, dashboard, fleet, forger, inject, logs, records, recovery, schedule};
 
 /// Faults begin once so many organizations are linked: there must be something to lose.
 const LINKED_IN_PEACE: usize = admins::FIRST_LINKED;
@@ -127,6 +127,14 @@ async fn live(
         admins::ending(&organizations),
         options.seed,
         stopped.clone(),
+    ));
+    let ending = admins::ending(&organizations);
+    actors.spawn(forger::forge(
+        Arc::clone(world),
+        Arc::clone(journal),
+        options.seed,
+        stopped.clone(),
+        move |organization| !ending.contains(&organization),
     ));
     actors.spawn(admins::work_on(
         Arc::clone(world),

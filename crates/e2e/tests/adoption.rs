@@ -5,14 +5,14 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use billing_e2e::{
-    System,
-    actors::{Admin, Instance, new_organization, now, terms},
+    STRIPE_KEY, System,
+    actors::{Admin, Instance, TOKEN, http, new_organization, now, terms},
 };
 use billing_harness::{TestDatabase, eventually};
-use chrono::TimeDelta;
-use reqwest::StatusCode;
+use chrono::{DateTime, TimeDelta, Utc};
+use reqwest::{Method, StatusCode};
 use sea_orm::ConnectionTrait;
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 /// As the older system made them: a token and a deployment type per organization, times without a
@@ -111,4 +111,81 @@ async fn an_older_database_goes_on_and_its_past_is_not_billed() {
     })
     .await;
     assert_eq!(system.stripe.ledger().meter_events.len(), 1);
+}
+
+async fn stripe(system: &System, method: Method, path: &str, form: &[(&str, &str)]) -> Value {
+    let url = format!("{}{path}", system.stripe.base_url());
+    let request = http().request(method, url);
+    let request = request.basic_auth(STRIPE_KEY, None::<&str>);
+    let answer = request.form(form).send().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK, "{path}");
+    answer.json().await.unwrap()
+}
+
+/// Nothing but a new link ends the `billing_problem` of an organization that was linked before.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_linked_before_is_billed_after_a_new_link() {
+    let (pending, linked) = (new_organization(), new_organization());
+    let system = System::start_on(older_database(pending, linked).await).await;
+    let admin = Admin::sign_in(&system).await;
+
+    // Its customer and subscription, as the older system made them.
+    let named = [("name", "Old Linked"), ("email", "billing@acme.example")];
+    let customer = stripe(&system, Method::POST, "/v1/customers", &named).await;
+    let customer = customer["id"].as_str().unwrap();
+    let prices = stripe(&system, Method::GET, "/v1/prices", &[]).await;
+    let form = [
+        ("customer", customer),
+        ("items[0][price]", prices["data"][0]["id"].as_str().unwrap()),
+        ("collection_method", "send_invoice"),
+        ("days_until_due", "30"),
+    ];
+    let subscription = stripe(&system, Method::POST, "/v1/subscriptions", &form).await;
+    let subscription = subscription["id"].as_str().unwrap();
+    let db = system.database().connect().await;
+    let update = format!(
+        "UPDATE organizations SET stripe_customer_id = '{customer}',
+            stripe_subscription_id = '{subscription}' WHERE id = '{linked}'"
+    );
+    db.execute_unprepared(&update).await.unwrap();
+    db.close().await.unwrap();
+    let instance = Instance::named(&system, linked, "Old Linked");
+    let report = async |at: DateTime<Utc>| {
+        let mut body = instance.report_body(8, at);
+        body["instance_url"] = json!("older.example");
+        instance.post(Some(TOKEN), &body).await
+    };
+    let waiting = report(now()).await;
+    let waiting = waiting.text("/report_id");
+    admin.delivered(linked, waiting, &["waiting"]).await;
+
+    // It ends in Stripe, is unlinked, and linked anew with the same customer.
+    let path = format!("/v1/subscriptions/{subscription}");
+    stripe(&system, Method::DELETE, &path, &[]).await;
+    eventually("the organization is canceled", async || {
+        let listed = admin.listed("linked", linked).await?;
+        (listed["subscription_status"] == "canceled").then_some(())
+    })
+    .await;
+    let unlink = format!("/api/admin/organizations/{linked}/unlink");
+    eventually("it is unlinked", async || {
+        let reason = json!({"reason": "It moves to the new meter."});
+        let answer = admin.post(&unlink, &reason).await;
+        (answer.status == StatusCode::OK).then_some(())
+    })
+    .await;
+    let mut adopting = terms();
+    adopting["adopt_customer_id"] = customer.into();
+    let link = admin.link(linked, &adopting).await;
+    assert_eq!(link.status, StatusCode::OK, "{:?}", link.json);
+    let row = admin.listed("linked", linked).await.unwrap();
+    assert_eq!(row["billing_problem"], Value::Null, "{row}");
+    let billed = report(now() + TimeDelta::seconds(1)).await;
+    admin
+        .delivered(linked, billed.text("/report_id"), &["sent"])
+        .await;
+    admin.delivered(linked, waiting, &["not_billed"]).await;
+    let sent = &system.stripe.ledger().meter_events;
+    assert_eq!(sent.len(), 1);
+    assert_eq!(sent[0].customer, customer);
 }

@@ -147,6 +147,12 @@ impl Scene {
         self.admin.post(&path, &body).await
     }
 
+    async fn intake(&self) -> Value {
+        let id = self.instance.organization;
+        let path = format!("/api/admin/organizations/{id}/intake");
+        self.admin.get(&path).await.json
+    }
+
     async fn actions(&self) -> Vec<String> {
         let id = self.instance.organization;
         let path = format!("/api/admin/audit-events?organization_id={id}");
@@ -224,6 +230,9 @@ async fn once_a_key_is_pinned_only_what_it_signed_is_billed() {
     let refused = post(&scene.system, other, own.headers(&body)).await;
     assert_eq!(refused.status, StatusCode::BAD_REQUEST);
     assert_eq!(refused.text("/error/code"), "report_signature_invalid");
+    let shown = scene.intake().await;
+    let message = refused.text("/error/message");
+    assert_eq!(shown["last_refusal"]["message"], message, "{shown}");
     let free = scene.unsigned(48, minutes_ago(30)).await;
     assert!(!free.text("/report_id").is_empty(), "its time is not taken");
 

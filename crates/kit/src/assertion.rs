@@ -7,9 +7,11 @@
 //! table's doing, which opens admin methods to the gateway alone. What the audience keeps out is a
 //! token that the same key signed for some other purpose.
 
+mod ed25519;
+
 use billing_proto::common::v1::ErrorReason;
 use chrono::{DateTime, TimeDelta, Utc};
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, jwk::Jwk};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use tonic::metadata::MetadataMap;
@@ -72,6 +74,7 @@ impl Signer {
     /// # Errors
     /// What is wrong with the key, as a sentence.
     pub fn from_pem(pem: &SecretString) -> Result<Self, String> {
+        ed25519::install();
         EncodingKey::from_ed_pem(pem.expose_secret().as_bytes())
             .map(Self)
             .map_err(|error| format!("it is no Ed25519 private key in PKCS#8 PEM ({error})"))
@@ -80,11 +83,9 @@ impl Signer {
     /// The verifier of what this key signs, where the public half is not at hand.
     ///
     /// # Errors
-    /// The key is in a form that its public half cannot be read from (PKCS#8 version 2), as a
-    /// sentence.
+    /// The public half cannot be read from the key, as a sentence.
     pub fn verifier(&self, clock: Clock) -> Result<Verifier, String> {
-        let key = Jwk::from_encoding_key(&self.0, Algorithm::EdDSA)
-            .and_then(|public| DecodingKey::from_jwk(&public))
+        let key = ed25519::public_half(&self.0)
             .map_err(|error| format!("its public half cannot be read from it ({error})"))?;
         Ok(Verifier { key, clock })
     }
@@ -148,6 +149,7 @@ impl Verifier {
     /// # Errors
     /// What is wrong with the key, as a sentence.
     pub fn from_pem(pem: &str, clock: Clock) -> Result<Self, String> {
+        ed25519::install();
         let key = DecodingKey::from_ed_pem(pem.as_bytes())
             .map_err(|error| format!("it is no Ed25519 public key in PEM ({error})"))?;
         Ok(Self { key, clock })
@@ -291,6 +293,11 @@ mod tests {
         for verifier in [&verifier, &derived] {
             assert_eq!(verifier.admin(&metadata(&assertion)).unwrap(), admin);
         }
+
+        // No other algorithm is there, whatever a token names.
+        let claims: serde_json::Value = serde_json::json!({});
+        let secret = EncodingKey::from_secret(PUBLIC.as_bytes());
+        assert!(jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &secret).is_err());
 
         let (head, signature) = assertion.rsplit_once('.').unwrap();
         let forged = format!("{head}.{}", signature.chars().rev().collect::<String>());

@@ -16,7 +16,7 @@ use crate::stop::StopSignals;
 
 const PACKAGE: &str = "billing-attack";
 /// All attacks, in the order in which CI makes them.
-const ALL: [Attack; 2] = [Attack::Flood, Attack::Guess];
+const ALL: [Attack; 3] = [Attack::Flood, Attack::Guess, Attack::Trust];
 
 /// What is tried.
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -25,6 +25,8 @@ enum Attack {
     Flood,
     /// Many guesses at one password.
     Guess,
+    /// Reports in the name of others.
+    Trust,
 }
 
 impl Attack {
@@ -32,6 +34,7 @@ impl Attack {
         match self {
             Self::Flood => "flood",
             Self::Guess => "guess",
+            Self::Trust => "trust",
         }
     }
 
@@ -45,6 +48,11 @@ impl Attack {
             Self::Guess => &[
                 ("TRUSTED_PROXIES", "127.0.0.1"),
                 ("AUTH_ACCOUNT_LIMIT", "10/30"),
+            ],
+            // The attack says where each report comes from, and meets the cap of every other run.
+            Self::Trust => &[
+                ("TRUSTED_PROXIES", "127.0.0.0/8"),
+                ("NEW_ORGANIZATIONS_PER_NETWORK", "50"),
             ],
         }
     }

@@ -59,9 +59,9 @@ impl App {
         }
     }
 
-    /// Has it noted that a report of this organization could not be read, so that an admin sees it.
-    /// Nobody waits for longer than for a report, and what becomes of it is not the instance's concern.
-    pub(crate) async fn note_unreadable(
+    /// Has it noted that a report of this organization was refused here, because it could not be read
+    /// or its signature is not good, so that an admin sees it. Nobody waits for longer than for a report, and what becomes of it is not the instance's concern.
+    pub(crate) async fn note_refusal(
         &self,
         organization: Uuid,
         problem: &Fault,

@@ -63,6 +63,11 @@ impl ReportDraft {
         })
     }
 
+    /// The organization, where its id is one.
+    pub(crate) fn organization(&self) -> Option<Uuid> {
+        Uuid::try_parse(self.organization_id.as_deref()?).ok()
+    }
+
     /// Every field at fault: those that could not be read, and those of the others that ingest-svc
     /// rejected, in the order of the specification. Of a field that could not be read ingest-svc
     /// can only say that it is missing, so what is said here of it counts.

@@ -120,25 +120,28 @@ pub(super) async fn report(
     let body = decompressed(encoding, sent.clone(), BODY_BYTES_MAX)?;
     let draft = check_charset(text(&headers, &header::CONTENT_TYPE), &body)
         .and_then(|()| ReportDraft::read(&body));
-    let draft = match draft {
-        Ok(draft) => draft,
-        Err(problem) => {
-            if let Some(organization) = legible_organization(&body) {
-                web.limits().admit_organization(organization)?;
-                web.app()
-                    .note_unreadable(organization, &problem, source)
-                    .await;
-            }
-            return Err(problem.into());
-        }
+    let organization = match &draft {
+        Ok(draft) => draft.organization(),
+        Err(_) => legible_organization(&body),
     };
-    let organization = draft.organization_id.as_deref().map(Uuid::try_parse);
-    if let Some(Ok(organization)) = organization {
+    if let Some(organization) = organization {
         web.limits().admit_organization(organization)?;
     }
     let now = web.app().clock().now();
-    let signed =
-        signature_headers(&headers)?.verify(&sent, draft.organization_id.as_deref(), now)?;
+    let read = draft.and_then(|draft| {
+        let signed = signature_headers(&headers)?;
+        let signed = signed.verify(&sent, draft.organization_id.as_deref(), now)?;
+        Ok((draft, signed))
+    });
+    let (draft, signed) = match (read, organization) {
+        (Ok(read), _) => read,
+        (Err(problem), None) => return Err(problem.into()),
+        (Err(problem), Some(organization)) => {
+            let noted = web.app().note_refusal(organization, &problem, source);
+            noted.await;
+            return Err(problem.into());
+        }
+    };
     let Recorded {
         report_id,
         organization_status,

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::{
     baselines::{Baselines, learn_unknown},
-    report_usage::new_report,
+    recording::new_report,
 };
 use crate::{
     config::DB_ROLE,

@@ -30,6 +30,7 @@ mod observe;
 mod pin_signing_key;
 mod prune_organizations;
 mod reconcile;
+mod recording;
 mod release_reports;
 mod replace_report;
 mod report_usage;

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::{
     Parts,
-    app::report_usage::new_report,
+    app::recording::new_report,
     domain::{
         audit::{Change, Replaced},
         delivery::{DeliveryState, first_attempt_at},

@@ -20,14 +20,10 @@ use uuid::Uuid;
 use crate::{
     Parts,
     app::{
-        baselines::Baselines,
         observe::{Tentative, observe, observe_tentatively},
-        signing_keys::SigningKeys,
-        sources::Sources,
+        recording::{self, Judges},
     },
     domain::{
-        delivery::{self, DeliveryState},
-        hold::HoldRules,
         notice::NewNotice,
         refusal::Refusal,
         report::{RawReport, Report},
@@ -36,7 +32,7 @@ use crate::{
         standing::{Standing, SubscriptionStatus},
     },
     store::{
-        conflicts, missed_invoices, notices, refusals,
+        conflicts, notices, refusals,
         reporting::{self, Latest, Locked},
         reports::{self, NewReport},
         signing_keys, sources,
@@ -329,7 +325,7 @@ async fn record(
         .filter_map(|candidate| {
             let standing = &locked.get(&candidate.report.organization_id)?.standing;
             let report = candidate.report.clone();
-            let mut new = new_report(candidate.id, report, now, standing, now);
+            let mut new = recording::new_report(candidate.id, report, now, standing, now);
             judges.judge(&mut new, standing);
             Some(new)
         })
@@ -352,49 +348,6 @@ async fn record(
     Ok(committed)
 }
 
-/// What decides which reports of a batch are held, under the locks of their organizations.
-pub(super) struct Judges {
-    pub(super) baselines: Baselines,
-    pub(super) keys: SigningKeys,
-    sources: Sources,
-}
-
-impl Judges {
-    pub(super) async fn load<'a>(
-        txn: &DatabaseTransaction,
-        rules: HoldRules,
-        locked: &HashMap<Uuid, Locked>,
-        reports: impl Iterator<Item = &'a Report>,
-    ) -> Result<Self, DbErr> {
-        let standings = locked.values().map(|locked| &locked.standing);
-        let baselines = Baselines::load(txn, rules, standings).await?;
-        let keys = SigningKeys::of(locked.values());
-        let linked = reports.filter(|report| {
-            let locked = locked.get(&report.organization_id);
-            locked.is_some_and(|locked| locked.standing.is_linked())
-        });
-        let last_counted = |id| baselines.last_counted(id);
-        let sources = Sources::load(txn, rules.new_network, linked, last_counted).await?;
-        Ok(Self {
-            baselines,
-            keys,
-            sources,
-        })
-    }
-
-    /// Holds a report where it is to be. The reports of an organization come here in the order of their
-    /// times.
-    pub(super) fn judge(&mut self, new: &mut NewReport, standing: &Standing) {
-        let of_signature = self.keys.judge(&new.report);
-        // What the pinned key signed is the organization's, wherever it comes from.
-        let is_proved = self.keys.is_pinned(&new.report);
-        let of_source = self.sources.judge(&new.report).filter(|_| !is_proved);
-        self.baselines
-            .compare(new, standing, of_signature, of_source);
-        self.sources.follow(new, standing.is_linked());
-    }
-}
-
 /// Inserts reports under the locks of their organizations and notes when their queues are due.
 async fn insert(
     txn: &DatabaseTransaction,
@@ -405,9 +358,7 @@ async fn insert(
 ) -> Result<Committed, DbErr> {
     let inserted: HashSet<_> = reports::insert_new(txn, new).await?.into_iter().collect();
     let recorded = new.iter().filter(|new| inserted.contains(&new.id));
-    schedule_queued(txn, recorded.clone()).await?;
-    settle_missed(txn, recorded.clone(), now).await?;
-    tell_held(txn, recorded, now).await?;
+    recording::follow_up(txn, recorded, now).await?;
     let known = find_known(txn, candidates, &inserted).await?;
     Ok(Committed::new(inserted, known, locked))
 }
@@ -511,69 +462,6 @@ fn told(report: &Report, committed: &Committed) -> Option<Told> {
             .is_trusted(report)
             .then(|| organization.missing_days.clone()),
     })
-}
-
-/// A report as it is first recorded, given how its organization stands.
-pub(super) fn new_report(
-    id: Uuid,
-    report: Report,
-    received_at: DateTime<Utc>,
-    standing: &Standing,
-    now: DateTime<Utc>,
-) -> NewReport {
-    NewReport {
-        id,
-        received_at,
-        deployment_type: standing.deployment_type,
-        state: delivery::state_at_recording(standing, report.reported_at, now),
-        first_attempt_at: delivery::first_attempt_at(report.reported_at, now),
-        hold: None,
-        makes_network_known: false,
-        low: None,
-        report,
-    }
-}
-
-/// Notes when the queues that these reports joined are next to be looked at.
-pub(super) async fn schedule_queued(
-    txn: &DatabaseTransaction,
-    new: impl Iterator<Item = &NewReport>,
-) -> Result<(), DbErr> {
-    let queued: Vec<_> = new
-        .filter(|new| new.state == DeliveryState::Queued)
-        .map(|new| (new.report.organization_id, new.first_attempt_at))
-        .collect();
-    if queued.is_empty() {
-        return Ok(());
-    }
-    reporting::schedule(txn, &queued).await
-}
-
-/// Shows a person the reports whose invoice was final before they came.
-pub(super) async fn settle_missed(
-    txn: &DatabaseTransaction,
-    new: impl Iterator<Item = &NewReport>,
-    now: DateTime<Utc>,
-) -> Result<(), DbErr> {
-    let missed = new.filter(|new| new.state == DeliveryState::MissedInvoice);
-    let missed = missed.map(|new| new.report.organization_id).collect();
-    missed_invoices::settle(txn, missed, now).await
-}
-
-/// Tells of the reports that are held from the beginning.
-pub(super) async fn tell_held(
-    txn: &DatabaseTransaction,
-    new: impl Iterator<Item = &NewReport>,
-    now: DateTime<Utc>,
-) -> Result<(), DbErr> {
-    let held = new
-        .filter(|new| new.state == DeliveryState::Held)
-        .filter_map(|new| {
-            let hold = new.hold.as_ref()?;
-            Some(NewNotice::held(new.id, &new.report, hold, now))
-        });
-    let held: Vec<_> = held.collect();
-    notices::tell(txn, &held, now).await
 }
 
 async fn spool_all(

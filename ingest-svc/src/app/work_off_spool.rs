@@ -13,7 +13,7 @@ use crate::{
     Parts,
     app::{
         observe::observe,
-        report_usage::{Judges, new_report, schedule_queued, settle_missed, tell_held},
+        recording::{self, Judges},
     },
     domain::standing::Standing,
     store::{
@@ -198,7 +198,7 @@ async fn relocate(
                  received_at,
              }| {
                 let standing = &locked.get(&report.organization_id)?.standing;
-                let mut new = new_report(id, report, received_at, standing, now);
+                let mut new = recording::new_report(id, report, received_at, standing, now);
                 judges.judge(&mut new, standing);
                 Some(new)
             },
@@ -211,9 +211,7 @@ async fn relocate(
             "a spooled report is recorded already".to_owned(),
         ));
     }
-    schedule_queued(&txn, new.iter()).await?;
-    settle_missed(&txn, new.iter(), now).await?;
-    tell_held(&txn, new.iter(), now).await?;
+    recording::follow_up(&txn, new.iter(), now).await?;
     judges.baselines.keep(&txn, new.iter(), now).await?;
     judges.keys.keep(parts, &txn, new.iter(), now).await?;
     txn.commit().await?;

@@ -18,7 +18,7 @@ pub(crate) enum RefusalReason {
     Conflict,
     /// Fields are at fault.
     Rejected,
-    /// The body could not be read.
+    /// The body could not be read, or its signature is not good.
     Unreadable,
 }
 

@@ -63,17 +63,25 @@ pub(crate) async fn forget(
     const FORGET: &str = "
         DELETE FROM organization_reporting WHERE organization_id = ANY($1)
             AND stripe_customer_id IS NULL AND coalesce(last_reported_at, '-infinity') < $2";
-    const FORGET_IGNORED: &str =
-        "DELETE FROM ignored_organizations WHERE organization_id = ANY($1)";
-    const FORGET_KEYS: &str = "
-        DELETE FROM signing_keys k WHERE organization_id = ANY($1) AND NOT EXISTS (
-            SELECT FROM organization_reporting r WHERE r.organization_id = k.organization_id)";
+    // Whatever else is kept by organization goes with it.
+    const FORGET_THE_REST: &str = "
+        WITH gone AS (
+            SELECT id FROM unnest($1::uuid[]) AS id WHERE NOT EXISTS (
+                SELECT FROM organization_reporting r WHERE r.organization_id = id)
+        ), keys AS (
+            DELETE FROM signing_keys k USING gone WHERE k.organization_id = gone.id
+        ), conflicts AS (
+            DELETE FROM report_conflicts c USING gone WHERE c.organization_id = gone.id
+        ), refusals AS (
+            DELETE FROM last_refusals l USING gone WHERE l.organization_id = gone.id
+        ), networks AS (
+            DELETE FROM organization_source_networks n USING gone WHERE n.organization_id = gone.id
+        )
+        DELETE FROM ignored_organizations WHERE organization_id = ANY($1)";
     let ids = organizations.to_vec();
     db.execute_raw(sql(FORGET, [ids.clone().into(), since.into()]))
         .await?;
-    db.execute_raw(sql(FORGET_KEYS, [ids.clone().into()]))
-        .await?;
-    db.execute_raw(sql(FORGET_IGNORED, [ids.into()]))
+    db.execute_raw(sql(FORGET_THE_REST, [ids.into()]))
         .await
         .map(drop)
 }

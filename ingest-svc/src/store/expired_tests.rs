@@ -2,14 +2,33 @@
 
 use billing_kit::Ids;
 use chrono::TimeDelta;
-use sea_orm::TransactionTrait;
+use sea_orm::{ConnectionTrait, TransactionTrait};
 use uuid::Uuid;
 
 use super::{
-    expired, ignored_organizations, reporting, reports, summary,
+    expired, ignored_organizations, reporting, reports, sql, summary,
     tests::{database, make_organization, new_report, now, report},
 };
 use crate::domain::{delivery::DeliveryState, standing::Standing};
+
+/// A row of each table that is kept by organization.
+const WHAT_IS_KEPT: [&str; 4] = [
+    "INSERT INTO signing_keys (organization_id, public_key, first_seen_at, last_seen_at, day_count)
+        VALUES ($1, decode(repeat('07', 32), 'hex'), now(), now(), 1)",
+    "INSERT INTO report_conflicts (id, organization_id, reported_at, user_count, organization_name,
+            instance_url, first_refused_at, last_refused_at, refused_count)
+        VALUES ($1, $1, now(), 5, 'Acme', 'acme.example', now(), now(), 1)",
+    "INSERT INTO last_refusals (organization_id, refused_at, reason, message)
+        VALUES ($1, now(), 'conflict', 'It is refused.')",
+    "INSERT INTO organization_source_networks (organization_id, network, day, first_seen_at,
+            last_seen_at, report_count, counted)
+        VALUES ($1, '192.0.2.0/24', '2026-01-01', now(), now(), 1, true)",
+];
+const KEPT: &str = "
+    SELECT (SELECT count(*) FROM signing_keys WHERE organization_id = $1)
+        + (SELECT count(*) FROM report_conflicts WHERE organization_id = $1)
+        + (SELECT count(*) FROM last_refusals WHERE organization_id = $1)
+        + (SELECT count(*) FROM organization_source_networks WHERE organization_id = $1) AS count";
 
 #[tokio::test]
 async fn only_the_reports_of_silent_organizations_that_were_never_billed_are_deleted() {
@@ -41,6 +60,12 @@ async fn only_the_reports_of_silent_organizations_that_were_never_billed_are_del
         txn.commit().await.unwrap();
     }
 
+    for id in [silent, awake] {
+        for keep in WHAT_IS_KEPT {
+            db.execute_raw(sql(keep, [id.into()])).await.unwrap();
+        }
+    }
+
     let unknown = Uuid::from_u128(9);
     let txn = db.begin().await.unwrap();
     let found = expired::lock_silent(&txn, &[silent, awake, sent, unknown], since).await;
@@ -53,6 +78,11 @@ async fn only_the_reports_of_silent_organizations_that_were_never_billed_are_del
     let known = reporting::get_many(&db, vec![silent, awake]).await.unwrap();
     let known: Vec<_> = known.into_iter().map(|it| it.organization_id).collect();
     assert_eq!(known, [awake]);
+    for (id, rows) in [(silent, 0), (awake, 4)] {
+        let kept = db.query_one_raw(sql(KEPT, [id.into()])).await.unwrap();
+        let kept: i64 = kept.unwrap().try_get("", "count").unwrap();
+        assert_eq!(kept, rows);
+    }
 }
 
 #[tokio::test]

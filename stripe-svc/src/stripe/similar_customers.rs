@@ -1,6 +1,6 @@
 //! Customers in Stripe that may be an organization's own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use stripe_client_core::StripeRequest;
@@ -18,7 +18,9 @@ use crate::{
 };
 
 /// How many are shown: a person chooses among them.
-const SIMILAR_MAX: i64 = 10;
+const SIMILAR_MAX: usize = 10;
+/// How many Stripe is asked for in each way.
+const PAGE: i64 = 10;
 
 #[derive(Debug, miniserde::Deserialize)]
 struct FoundCustomer {
@@ -31,8 +33,9 @@ struct FoundCustomer {
 }
 
 impl Stripe {
-    /// Customers with this e-mail address or with this organization in their metadata; the latter by
-    /// Stripe's search, which lags behind: for a person to look at, never to decide by.
+    /// Customers with this organization in their metadata, and then those with this e-mail address. The
+    /// search does not mind upper and lower case and lags behind; the list is of now and compares the
+    /// letters as they are. For a person to look at, never to decide by.
     ///
     /// # Errors
     /// Stripe did not say.
@@ -41,32 +44,37 @@ impl Stripe {
         email: &str,
         organization: OrganizationId,
     ) -> Result<Vec<SimilarCustomer>, Unknown> {
-        let query = format!("metadata['{ORGANIZATION_ID}']:'{organization}'");
-        let of_organization: ListOf<FoundCustomer> = SearchCustomer::new(query)
-            .limit(SIMILAR_MAX)
+        let address = quoted(email);
+        let query = format!("metadata['{ORGANIZATION_ID}']:'{organization}' OR email:{address}");
+        let searched: ListOf<FoundCustomer> = SearchCustomer::new(query)
+            .limit(PAGE)
             .build()
             .customize()
             .send(&self.transport)
             .await
             .map_err(Unknown::from)?;
-        let of_address: ListOf<FoundCustomer> = ListCustomer::new()
+        let listed: ListOf<FoundCustomer> = ListCustomer::new()
             .email(email)
-            .limit(SIMILAR_MAX)
+            .limit(PAGE)
             .build()
             .customize()
             .send(&self.transport)
             .await
             .map_err(Unknown::from)?;
-        let mut similar: Vec<SimilarCustomer> = Vec::new();
-        for found in of_organization.data.into_iter().chain(of_address.data) {
-            let found = read(found)?;
-            let is_room = i64::try_from(similar.len()).is_ok_and(|count| count < SIMILAR_MAX);
-            if is_room && similar.iter().all(|known| known.id != found.id) {
-                similar.push(found);
-            }
-        }
+        let found = searched.data.into_iter().chain(listed.data);
+        let mut similar = found.map(read).collect::<Result<Vec<_>, _>>()?;
+        let organization = organization.to_string();
+        similar.sort_by_key(|it| it.organization_id != organization);
+        let mut seen = HashSet::new();
+        similar.retain(|it| seen.insert(it.id.clone()));
+        similar.truncate(SIMILAR_MAX);
         Ok(similar)
     }
+}
+
+/// A text in Stripe's search language.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\\', r"\\").replace('\'', r"\'"))
 }
 
 fn read(found: FoundCustomer) -> Result<SimilarCustomer, Unknown> {
@@ -87,4 +95,15 @@ fn read(found: FoundCustomer) -> Result<SimilarCustomer, Unknown> {
         organization_id: organization_id.unwrap_or_default(),
         subscription: None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn a_quote_in_an_address_does_not_end_the_text() {
+        assert_eq!(quoted("o'neil@x.example"), r"'o\'neil@x.example'");
+        assert_eq!(quoted(r"a\' OR name~'b"), r"'a\\\' OR name~\'b'");
+    }
 }

@@ -119,6 +119,9 @@ async fn customers_that_may_be_the_same_one_are_shown_with_what_bills_them() {
     let service = world.service().await;
     // By the address: made by hand, without a subscription.
     let by_hand = world.customer().await;
+    // Written with capital letters.
+    let form = [("name", "Acme"), ("email", "Billing@ACME.example")];
+    let shouted = world.stripe(Method::POST, "/v1/customers", &form).await;
     // By the address too: another organization's, which is billed.
     let linked = service.provisioned(&link()).await;
     // By the organization, under another address.
@@ -153,6 +156,7 @@ async fn customers_that_may_be_the_same_one_are_shown_with_what_bills_them() {
         [
             (marked["id"].as_str().unwrap(), ""),
             (&*linked.stripe_customer_id, &*linked.stripe_subscription_id),
+            (shouted["id"].as_str().unwrap(), ""),
             (&*by_hand, ""),
         ]
     );

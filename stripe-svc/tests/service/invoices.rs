@@ -62,11 +62,7 @@ async fn end_period(world: &World, linked: &ProvisionedSubscription) -> DateTime
 
 /// No sweep comes in between: what is found was brought by something else.
 async fn without_sweeps(world: &World) {
-    eventually("a pass is planned", || async {
-        let row = world.row("SELECT count(*) AS n FROM stripe_sweeps").await;
-        row.try_get::<i64>("", "n").unwrap() == 1
-    })
-    .await;
+    world.sweep_planned().await;
     let never = "UPDATE stripe_sweeps SET due_at = due_at + interval '10 years'";
     world.execute(never).await;
 }
@@ -148,9 +144,7 @@ async fn the_sweep_finds_the_invoice_that_no_webhook_told_of() {
     let end = end_period(&world, &first).await;
     world.advance(GRACE);
     eventually("it is found", || async {
-        // The clock stands still, and with it the next pass.
-        world.advance(TimeDelta::minutes(11));
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        world.pass_sweep().await;
         time(state(&service).await.invoiced_until_time) == Some(end)
     })
     .await;

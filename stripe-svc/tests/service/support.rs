@@ -58,6 +58,9 @@ pub(crate) const WEBHOOK_SECRET: &str = "whsec_sample";
 const EVENTUALLY_MAX: Duration = Duration::from_secs(20);
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
+/// The longest that the next sweep is away: ten minutes, and what is added at random.
+const SWEEP_PERIOD_MAX: TimeDelta = TimeDelta::minutes(11);
+
 /// One account in Stripe, one database, and the time of both.
 pub(crate) struct World {
     pub(crate) sim: Handle,
@@ -112,6 +115,33 @@ impl World {
 
     pub(crate) fn now(&self) -> DateTime<Utc> {
         self.clock.now()
+    }
+
+    /// Waits until the first sweep has its time.
+    pub(crate) async fn sweep_planned(&self) {
+        self.has_rows(
+            "a pass is planned",
+            "SELECT count(*) AS n FROM stripe_sweeps",
+        )
+        .await;
+    }
+
+    /// Moves the time until a sweep is due, and waits until it has ended.
+    pub(crate) async fn pass_sweep(&self) {
+        self.sweep_planned().await;
+        let ended = format!(
+            "SELECT count(*) AS n FROM stripe_sweeps WHERE last_ended_at > '{}'",
+            self.now().to_rfc3339()
+        );
+        self.advance(SWEEP_PERIOD_MAX);
+        self.has_rows("the pass has ended", &ended).await;
+    }
+
+    async fn has_rows(&self, what: &str, query: &str) {
+        eventually(what, || async {
+            self.row(query).await.try_get::<i64>("", "n").unwrap() > 0
+        })
+        .await;
     }
 
     pub(crate) fn env(&self, more: &[(&str, &str)]) -> Env {

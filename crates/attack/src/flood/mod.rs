@@ -4,7 +4,7 @@
 //! below [`MEMORY_MIB_MAX`], and if connections that say nothing are closed.
 
 mod frames;
-mod ordinary;
+pub(crate) mod ordinary;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -15,7 +15,7 @@ use crate::say;
 use crate::target::Target;
 
 /// The token of the specification.
-const TOKEN: &str = "vaultai_universal_billing_api_2024_production_key_XyZ9mP2nQ7wK";
+pub(crate) const TOKEN: &str = "vaultai_universal_billing_api_2024_production_key_XyZ9mP2nQ7wK";
 const REPORTERS: u128 = 4;
 const PAUSE: Duration = Duration::from_millis(50);
 /// How long a request may take. An attack may slow it; it must not fail.
@@ -152,7 +152,7 @@ async fn answer(request: RequestBuilder) -> Result<StatusCode, reqwest::Error> {
     Ok(status)
 }
 
-async fn sign_in(client: &Client, target: &Target) -> anyhow::Result<String> {
+pub(crate) async fn sign_in(client: &Client, target: &Target) -> anyhow::Result<String> {
     let response = client
         .post(format!("{}/api/auth/sign-in/email", target.base_url))
         .json(&json!({"email": target.admin_email, "password": target.admin_password}))

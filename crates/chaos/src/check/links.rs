@@ -130,6 +130,7 @@ impl Court {
                 | Told::AskedToEnd { .. }
                 | Told::Change { .. }
                 | Told::Report { .. }
+                | Told::Forged { .. }
                 | Told::Fault { .. } => {}
             }
         }

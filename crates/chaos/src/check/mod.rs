@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::journal::{LinkAnswer, ReportAnswer, SentReport, Told};
 use crate::records::{LedgerSubscription, Records};
 
+mod forged;
 mod links;
 mod reports;
 pub(crate) mod standing;
@@ -85,10 +86,12 @@ pub(crate) fn judge(seed: u64, records: &Records) -> Verdict {
     court.usage(records);
     court.drained(records);
     court.identifiers(records);
+    court.forgeries(records);
     court.ends(records);
     let faults = records.told.iter().filter(|told| match told {
         Told::Fault { problem, .. } => problem.is_none(),
         Told::Report { .. }
+        | Told::Forged { .. }
         | Told::Link { .. }
         | Told::Unlink { .. }
         | Told::AskedToEnd { .. }
@@ -216,9 +219,10 @@ impl Court {
     }
 }
 
+/// The report that was sent, by whomever.
 fn sent_report(told: &Told) -> Option<SentReport> {
     match told {
-        Told::Report { sent, .. } => Some(*sent),
+        Told::Report { sent, .. } | Told::Forged { sent, .. } => Some(*sent),
         Told::Link { .. }
         | Told::Unlink { .. }
         | Told::AskedToEnd { .. }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
+use super::forged::is_forged;
 use super::usage::is_missed;
 use super::{Court, Harm, Life, acknowledged, sent_report};
 use crate::journal::{ReportAnswer, SentReport, Told};
@@ -79,10 +80,10 @@ impl Court {
         }
     }
 
-    /// How many users an organization has is what its latest report said.
+    /// How many users an organization has is what its latest report said that is not held.
     pub(super) fn seats(&mut self, records: &Records) {
         let mut latest: BTreeMap<Uuid, &StoredReport> = BTreeMap::new();
-        for report in &records.reports {
+        for report in records.reports.iter().filter(|report| !is_forged(report)) {
             let known = latest.entry(report.organization_id).or_insert(report);
             if report.at > known.at {
                 *known = report;
@@ -99,7 +100,7 @@ impl Court {
     /// Every report is where it must end.
     pub(super) fn states(&mut self, records: &Records) {
         let lives = Life::of_all(records);
-        for report in &records.reports {
+        for report in records.reports.iter().filter(|report| !is_forged(report)) {
             let life = lives.get(&report.organization_id);
             let allowed = allowed_states(life, report.at);
             if !allowed.contains(&report.delivery_state.as_str()) && !is_missed(records, report) {

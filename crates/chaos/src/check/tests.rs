@@ -1,7 +1,7 @@
 //! Records that agree, and each way of tampering with them.
 
 use super::*;
-use crate::journal::{Change, ChangeAnswer, UnlinkAnswer};
+use crate::journal::{Change, ChangeAnswer, ForgedAnswer, UnlinkAnswer};
 use crate::records::{
     Ledger, LedgerCustomer, LedgerEvent, LedgerInvoice, LedgerItem, LedgerLine, LedgerPrice, List,
     ORGANIZATION, Period, StoredOrganization, StoredReport, day_of,
@@ -42,6 +42,7 @@ fn good() -> Records {
         }],
         organizations: vec![StoredOrganization {
             id: organization,
+            name: "Chaos 1".to_owned(),
             subscription_status: "trial".to_owned(),
             stripe_customer_id: Some("cus_1".to_owned()),
             stripe_subscription_id: Some("sub_1".to_owned()),
@@ -306,6 +307,71 @@ fn every_record_that_is_lost_or_doubled_is_seen() {
     assert!(found(subscription)[1], "two subscriptions at once");
     let invoiced = |it: &mut Records| it.ledger.invoices.push(invoice("in_3", AT - 1, AT + 1));
     assert!(found(invoiced)[1], "a day on two invoices");
+}
+
+/// A forged report of the organization, stored in this state.
+fn forge(records: &mut Records, state: &str) {
+    let sent = SentReport {
+        organization: id(1),
+        at: AT + 1,
+        user_count: 1_000_000,
+    };
+    let answer = ForgedAnswer::Status { status: 200 };
+    records.told.push(Told::Forged { sent, answer });
+    records.reports.push(StoredReport {
+        id: id(9),
+        at: sent.at,
+        user_count: sent.user_count,
+        delivery_state: state.to_owned(),
+        stripe_meter_event_id: None,
+        ..records.reports[0].clone()
+    });
+}
+
+#[test]
+fn a_forged_report_is_held_and_counts_nowhere() {
+    for state in ["held", "not_billed", "superseded"] {
+        assert_eq!(found(|it| forge(it, state)), [false; 3], "{state}");
+    }
+    for (what, tampered) in [
+        ("sent", found(|it| forge(it, "sent"))),
+        ("waiting", found(|it| forge(it, "waiting"))),
+        (
+            "billed",
+            found(|it| {
+                forge(it, "held");
+                it.ledger.meter_events[0].value = "1000000".to_owned();
+            }),
+        ),
+        (
+            "shown",
+            found(|it| {
+                forge(it, "held");
+                it.organizations[0].user_count = Some(1_000_000);
+            }),
+        ),
+        (
+            "renamed",
+            found(|it| {
+                forge(it, "held");
+                it.organizations[0].name = "Forged".to_owned();
+            }),
+        ),
+        (
+            "in the place of a real one",
+            found(|it| {
+                let sent = SentReport {
+                    organization: id(1),
+                    at: AT,
+                    user_count: 1_000_000,
+                };
+                let answer = ForgedAnswer::Status { status: 200 };
+                it.told.push(Told::Forged { sent, answer });
+            }),
+        ),
+    ] {
+        assert!(tampered[2], "{what}");
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
+use super::forged::is_forged;
 use super::{Court, Harm, Life};
 use crate::journal::{Change, ChangeAnswer, ReportAnswer, Told};
 use crate::records::{LedgerEvent, Period, Records, StoredReport, day_of, organization_in};
@@ -93,6 +94,7 @@ impl Court {
                     }
                 }
                 Told::Report { .. }
+                | Told::Forged { .. }
                 | Told::Link { .. }
                 | Told::Unlink { .. }
                 | Told::Change { .. }
@@ -117,10 +119,11 @@ impl Court {
             let is_of_it = |it: &&StoredReport| {
                 it.organization_id == organization && (ended.start_date..end).contains(&it.at)
             };
-            if !is_of_it(&report) || !before.contains(&report.at) {
+            if !is_of_it(&report) || is_forged(report) || !before.contains(&report.at) {
                 continue;
             }
             let day = records.reports.iter().filter(is_of_it);
+            let day = day.filter(|it| !is_forged(it));
             let day = day.filter(|it| day_of(it.at) == day_of(report.at));
             // It had given way to a later one of its day, which is told as missed. That one need not be
             // the day's last: what comes after the unlinking is nobody's any more, and replaces nothing.
@@ -266,7 +269,7 @@ fn is_invoiced(records: &Records, report: &StoredReport) -> bool {
 /// Of each customer whose subscription goes on: the last report of each UTC day since its start.
 fn due<'r>(records: &'r Records, lives: &BTreeMap<Uuid, Life<'r>>) -> Due<'r> {
     let mut due: Due<'r> = BTreeMap::new();
-    for report in &records.reports {
+    for report in records.reports.iter().filter(|report| !is_forged(report)) {
         let living = lives.get(&report.organization_id);
         let Some(living) = living.and_then(|life| life.living) else {
             continue;

@@ -102,7 +102,9 @@ impl Binaries {
         Ok(found)
     }
 
-    fn in_dir(dir: &Path) -> Option<Self> {
+    /// The release in a directory, if a usable one is there.
+    #[must_use]
+    pub fn in_dir(dir: &Path) -> Option<Self> {
         // A link to initdb may stand alone; what belongs to it is where it leads.
         let initdb = fs::canonicalize(dir.join("initdb")).ok()?;
         let dir = initdb.parent()?.to_owned();

@@ -81,12 +81,37 @@ impl Cluster {
     /// When PostgreSQL can neither be found nor installed, another process uses the cluster, or the
     /// server does not start. The message says what to do.
     pub fn start(dir: &Path, durability: Durability, say: &dyn Fn(&str)) -> anyhow::Result<Self> {
+        Self::start_with(None, dir, durability, say)
+    }
+
+    /// Starts a cluster of a certain release, whatever else this machine has.
+    ///
+    /// # Errors
+    /// As [`Cluster::start`]; and where the directory has a cluster of another release.
+    pub fn start_release(
+        binaries: &Binaries,
+        dir: &Path,
+        durability: Durability,
+        say: &dyn Fn(&str),
+    ) -> anyhow::Result<Self> {
+        Self::start_with(Some(binaries), dir, durability, say)
+    }
+
+    fn start_with(
+        binaries: Option<&Binaries>,
+        dir: &Path,
+        durability: Durability,
+        say: &dyn Fn(&str),
+    ) -> anyhow::Result<Self> {
         let account = Account::choose()?;
         let home = home_of(dir, account, say)?;
         let Some(lock) = files::lock_now(&home)? else {
             return Err(InUse { home }.into());
         };
-        let binaries = fitting_binaries(&home, say)?;
+        let binaries = match binaries {
+            Some(binaries) => binaries.clone(),
+            None => fitting_binaries(&home, say)?,
+        };
         let data = home.join("data");
         if !data.join("PG_VERSION").exists() {
             say(&format!(

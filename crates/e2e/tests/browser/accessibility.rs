@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use billing_e2e::{
     System,
-    actors::{Admin, linked_instance, now},
+    actors::{Admin, Instance, linked_instance, now},
 };
 use billing_harness::eventually;
 use chrono::TimeDelta;
@@ -68,6 +68,8 @@ impl Organizations {
         let canceled = admin.post(&path, &json!({ "mode": "now" })).await;
         assert!(canceled.status.is_success(), "{:?}", canceled.json);
         store_troubles(system, linked.organization).await;
+        contradict(&linked).await;
+        have_one_ignored(system, &admin).await;
         Self {
             pending: reported(system, "Beta Works").await.organization,
             linked: linked.organization,
@@ -88,6 +90,8 @@ impl Organizations {
             "/pending",
             "/pending?q=nobody",
             "/billed",
+            "/billed?collection=paused",
+            "/ignored",
             "/held",
             "/held?urgent=yes",
             "/refused",
@@ -111,12 +115,35 @@ impl Organizations {
             // There is none of this id.
             format!("/organizations/{}", Uuid::nil()),
         ]);
-        for below in ["", "/subscription", "/cancel", "/invoices", "/held/release"] {
+        for below in [
+            "",
+            "/subscription",
+            "/cancel",
+            "/invoices",
+            "/held/release",
+            "/signing-key",
+        ] {
             addresses.push(format!("/organizations/{linked}{below}"));
         }
         addresses.push(format!("/held?organization={linked}"));
         addresses
     }
+}
+
+/// Another count for a time that has one.
+async fn contradict(instance: &Instance) {
+    let at = now() - TimeDelta::minutes(9);
+    assert!(instance.report(45, at).await.status.is_success());
+    let answer = instance.report(450, at).await;
+    assert_eq!(answer.status.as_u16(), 409, "{:?}", answer.json);
+}
+
+async fn have_one_ignored(system: &System, admin: &Admin) {
+    let ignored = reported(system, "Nobody's").await.organization;
+    let body = json!({ "organization_ids": [ignored] });
+    let path = "/api/admin/organizations/ignore";
+    let answer = admin.post(path, &body).await;
+    assert!(answer.status.is_success(), "{:?}", answer.json);
 }
 
 /// What rarely happens, as it is then stored: a day of which Stripe counts something else, and an event

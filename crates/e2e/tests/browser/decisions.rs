@@ -99,3 +99,35 @@ async fn a_refused_report_is_sent_again_from_the_list() {
     })
     .await;
 }
+
+/// The instance reported twice for one time; the second count is the right one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_count_is_put_in_the_place_of_the_recorded_one() {
+    in_browser(ENGLISH, async |system, browser| {
+        let admin = Admin::sign_in(system).await;
+        let (instance, _) = linked_instance(system, &admin).await;
+        let at = now() - TimeDelta::minutes(1);
+        let recorded = instance.report(45, at).await;
+        let recorded = recorded.text("/report_id");
+        let id = instance.organization;
+        admin.delivered(id, recorded, &["sent"]).await;
+        let refused = instance.report(47, at).await;
+        assert_eq!(refused.status.as_u16(), 409, "{:?}", refused.json);
+
+        browser.sign_in().await;
+        browser.open(&format!("/organizations/{id}")).await;
+        browser.click("form[action$='/replace'] button").await;
+        browser.arrives(&format!("/organizations/{id}")).await;
+        browser.see(".notice").await;
+        let reports = admin.reports(id).await;
+        let (later, _) = reports
+            .iter()
+            .find(|(_, row)| row["user_count"] == 47)
+            .unwrap();
+        admin.delivered(id, later, &["sent"]).await;
+        let events = system.stripe.ledger().meter_events.into_iter();
+        let values: Vec<_> = events.map(|event| event.value).collect();
+        assert_eq!(values, ["45", "47"]);
+    })
+    .await;
+}

@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use stripe_sim::{Fault, FaultEffect, FaultResponse};
 
-use crate::support::Account;
+use crate::support::{Account, eventually};
 
 const ROUTE: &str = "POST /v1/customers";
 const PATH: &str = "/v1/customers";
@@ -106,14 +106,7 @@ async fn a_slow_call_takes_effect_though_its_caller_left() {
         .await
         .unwrap_err();
     assert!(account.sim.ledger().customers.is_empty());
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
-    while account.sim.ledger().customers.is_empty() {
-        assert!(
-            tokio::time::Instant::now() < deadline,
-            "the effect never came"
-        );
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    eventually("the effect", || !account.sim.ledger().customers.is_empty()).await;
 }
 
 #[tokio::test]

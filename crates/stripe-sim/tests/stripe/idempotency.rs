@@ -102,7 +102,7 @@ async fn a_concurrent_request_with_the_same_key_is_turned_away() {
         .inject(Fault::once("POST /v1/customers", FaultEffect::DelayMs(400)))
         .unwrap();
     let second = async {
-        tokio::time::sleep(Duration::from_millis(150)).await;
+        account.until_struck().await;
         account.post_keyed(PATH, &[], "k").await
     };
     let (first, second) = tokio::join!(account.post_keyed(PATH, &[], "k"), second);

@@ -288,7 +288,7 @@ async fn a_customer_and_meter_take_one_call_at_a_time() {
     let slow = Fault::once("POST /v1/billing/meter_events", FaultEffect::DelayMs(400));
     account.sim.inject(slow).unwrap();
     let second = async {
-        tokio::time::sleep(Duration::from_millis(150)).await;
+        account.until_struck().await;
         let same = account.event(&one, "b", "1", NOON).await;
         let other = account.event(&two, "c", "1", NOON).await;
         (same, other)

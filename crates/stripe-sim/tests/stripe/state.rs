@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use stripe_sim::{Config, Simulator};
 
-use crate::support::{Account, KEY, NOON};
+use crate::support::{Account, KEY, NOON, eventually};
 
 #[tokio::test]
 async fn a_restart_finds_everything_as_it_was() {
@@ -89,14 +89,10 @@ async fn a_change_is_on_disk_soon() {
     };
     let account = Account::open_with(config).await;
     let customer = account.customer().await;
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
-    while !std::fs::read_to_string(&file).is_ok_and(|text| text.contains(&customer)) {
-        assert!(
-            tokio::time::Instant::now() < deadline,
-            "the customer is not on disk"
-        );
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    eventually("the customer is on disk", || {
+        std::fs::read_to_string(&file).is_ok_and(|text| text.contains(&customer))
+    })
+    .await;
 }
 
 #[tokio::test]

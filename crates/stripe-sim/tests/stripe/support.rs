@@ -16,6 +16,20 @@ pub(crate) const DAY: i64 = 86_400;
 
 pub(crate) type Pairs<'a> = &'a [(&'a str, &'a str)];
 
+/// How long a test waits for something at most, and how often it looks.
+const PATIENCE: Duration = Duration::from_secs(10);
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// Looks until something is so.
+pub(crate) async fn eventually(what: &str, is_so: impl Fn() -> bool) {
+    let looked = tokio::time::timeout(PATIENCE, async {
+        while !is_so() {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    });
+    assert!(looked.await.is_ok(), "it never came to be: {what}");
+}
+
 pub(crate) struct Account {
     pub(crate) sim: Handle,
     http: reqwest::Client,
@@ -55,6 +69,14 @@ impl Account {
         let account = Self::open_with(Config::default()).await;
         account.sim.set_clock(NOON);
         account
+    }
+
+    /// Waits until the calls that the injected faults are for have begun.
+    pub(crate) async fn until_struck(&self) {
+        eventually("each fault strikes", || {
+            self.sim.unspent_faults().is_empty()
+        })
+        .await;
     }
 
     pub(crate) async fn open_with(config: Config) -> Self {
