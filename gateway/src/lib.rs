@@ -2,13 +2,15 @@
 //!
 //! Architecture invariant: it holds no data and links no database crate. What is true is asked of
 //! ingest-svc and org-svc with every request.
-//! Architecture invariant: REST (`rest`), the dashboard (`dashboard`) and gRPC (`grpc`) never call
-//! each other; `reference` is a page made of REST's document. Each translates its own form, and all call the verbs in `app`.
+//! Architecture invariant: what an admin can do is written once, in `billing.admin.v1`. gRPC (`grpc`)
+//! handles each method; REST (`rest::admin`) is made from the contract's descriptors and calls the same
+//! handlers. The dashboard calls the verbs in `app`; `reference` is a page made of REST's document.
 //! Architecture invariant: who may do what is decided by org-svc; what is decided here (`domain`) is
 //! how bodies are read, and whose tokens, cookies and origins are believed.
 
 mod app;
 mod config;
+mod contract;
 mod dashboard;
 mod domain;
 mod doors;

@@ -148,17 +148,12 @@ pub(crate) fn internal_fault(status: Status) -> Fault {
 
 /// Gives a field of the fault the name that our own caller knows it by.
 pub(crate) fn rename_field(mut fault: Fault, from: &str, to: &str) -> Fault {
-    let mut renamed = false;
     for violation in &mut fault.violations {
         if violation.field == from {
             to.clone_into(&mut violation.field);
-            renamed = true;
+            // The sentence names the fields too.
+            fault.message = fault.message.replace(from, to);
         }
-    }
-    if renamed {
-        // The sentence names the fields too.
-        let violations = std::mem::take(&mut fault.violations);
-        fault = Fault::invalid(violations).caused_by(fault);
     }
     fault
 }

@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use axum::body::Body;
 use billing_kit::{Fault, Ids, context::CLIENT_ADDRESS};
-use billing_proto::common::v1::ErrorReason;
+use billing_proto::common::v1::{ErrorReason, Role};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use http_body_util::BodyExt;
@@ -17,6 +17,7 @@ use crate::{
         session_cookie::{CookieJar, SessionCookies, SessionToken},
         trusted_proxies::{TrustedProxies, session_form},
     },
+    grpc::{self, AdminClient, DynamicClient},
     in_flight::Client,
     limits::ReportLimits,
 };
@@ -45,6 +46,8 @@ pub(crate) struct Web(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     app: App,
+    client: AdminClient,
+    dynamic_client: DynamicClient,
     api_tokens: ApiTokens,
     cookies: SessionCookies,
     trusted_origins: TrustedOrigins,
@@ -65,6 +68,8 @@ impl Web {
         ids: Ids,
     ) -> Self {
         Self(Arc::new(Shared {
+            client: grpc::client(app.clone()),
+            dynamic_client: DynamicClient::new(app.clone()),
             app,
             api_tokens,
             cookies,
@@ -78,6 +83,16 @@ impl Web {
     /// The verbs.
     pub(crate) fn app(&self) -> &App {
         &self.0.app
+    }
+
+    /// A client of the admin contract.
+    pub(crate) fn admin_client(&self) -> AdminClient {
+        self.0.client.clone()
+    }
+
+    /// The same for messages that know their own fields.
+    pub(crate) fn dynamic_client(&self) -> &DynamicClient {
+        &self.0.dynamic_client
     }
 
     /// New random numbers.
@@ -152,7 +167,7 @@ impl Web {
     /// ORIGIN_NOT_TRUSTED, API_KEY_READ_ONLY, and as for [`Web::admin`].
     pub(crate) async fn admin_for_change(&self, headers: &HeaderMap) -> Result<Admin, Fault> {
         let admin = self.admin_from_ours(headers).await?;
-        admin.check_may_change()?;
+        admin.check_may_call(Role::Admin)?;
         Ok(admin)
     }
 

@@ -3,7 +3,8 @@
 //! Architecture invariant: there is no hand-written logic here. What a message means to a service
 //! is that service's business; what every service does alike is `billing_kit`'s.
 
-/// The encoded `FileDescriptorSet` of all contracts, for gRPC reflection.
+/// The encoded `FileDescriptorSet` of all contracts, with their comments and our own options: for gRPC
+/// reflection, and for REST, which is made from it.
 pub const DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
 /// `billing.admin.v1`: what admins call, on the gateway.

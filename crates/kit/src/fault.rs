@@ -63,6 +63,7 @@ pub struct Fault {
     /// Facts for programs beside the reason, for example `stripe_code`.
     pub metadata: Vec<(&'static str, String)>,
     cause: Option<Cause>,
+    is_logged: bool,
 }
 
 impl Fault {
@@ -75,6 +76,7 @@ impl Fault {
             retry_after: None,
             metadata: Vec::new(),
             cause: None,
+            is_logged: false,
         }
     }
 
@@ -151,8 +153,19 @@ impl Fault {
         .caused_by(status)
     }
 
-    /// Writes the fault to the log: loud where it is ours, quiet where it is the caller's.
+    /// The same fault, where the log has it already: it came from a handler within this process.
+    #[must_use]
+    pub fn logged(mut self) -> Self {
+        self.is_logged = true;
+        self
+    }
+
+    /// Writes the fault to the log: loud where it is ours, quiet where it is the caller's. Nothing is
+    /// written twice.
     pub fn log(&self) {
+        if self.is_logged {
+            return;
+        }
         let cause = self
             .cause
             .as_ref()

@@ -3,7 +3,10 @@
 use std::fmt;
 
 use billing_kit::{Fault, assertion::ADMIN_ASSERTION};
-use billing_proto::{common::v1::ErrorReason, org::v1::AuthenticateAdminRequest};
+use billing_proto::{
+    common::v1::{ErrorReason, Role},
+    org::v1::AuthenticateAdminRequest,
+};
 use tonic::{
     Request,
     metadata::{Ascii, MetadataValue},
@@ -29,23 +32,31 @@ impl fmt::Debug for Admin {
 }
 
 impl Admin {
-    /// Turns away an API key that may only read, before anything is done. The services do so too, by
-    /// the assertion.
+    /// Turns away an API key that may only read from what changes something, before anything is done.
+    /// The services do so too, by the assertion.
     ///
     /// # Errors
     /// API_KEY_READ_ONLY.
-    pub(crate) fn check_may_change(&self) -> Result<(), Fault> {
-        if self.is_read_only {
-            return Err(Fault::new(
+    pub(crate) fn check_may_call(&self, role: Role) -> Result<(), Fault> {
+        match role {
+            Role::Reader => Ok(()),
+            Role::Admin | Role::Unspecified if self.is_read_only => Err(Fault::new(
                 ErrorReason::ApiKeyReadOnly,
                 "This API key may read and not change anything.",
-            ));
+            )),
+            Role::Admin | Role::Unspecified => Ok(()),
         }
-        Ok(())
     }
 
-    /// A call on the admin's behalf.
-    pub(super) fn request<T>(&self, message: T) -> Request<T> {
+    /// A call of our own admin service, which lets this admin in without asking again.
+    pub(crate) fn asks<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        request.extensions_mut().insert(self.clone());
+        request
+    }
+
+    /// A call of another service on the admin's behalf.
+    pub(crate) fn request<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
         request
             .metadata_mut()

@@ -1,6 +1,6 @@
 //! Gets what org-svc knows of several organizations.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use billing_kit::Fault;
 use billing_proto::org::v1::{BatchGetOrganizationsRequest, BatchGetOrganizationsResponse};
@@ -34,5 +34,21 @@ impl App {
                 Ok((organization.id, organization))
             })
             .collect()
+    }
+
+    /// What the organizations of these ids are called, by id.
+    ///
+    /// # Errors
+    /// As above.
+    pub(crate) async fn organization_names(
+        &self,
+        admin: &Admin,
+        organization_ids: impl Iterator<Item = String>,
+    ) -> Result<HashMap<String, String>, Fault> {
+        let ids: BTreeSet<_> = organization_ids.collect();
+        let ids = ids.into_iter().collect();
+        let known = self.batch_get_organizations(admin, ids).await?;
+        let named = known.into_values();
+        Ok(named.map(|it| (it.id.to_string(), it.name)).collect())
     }
 }

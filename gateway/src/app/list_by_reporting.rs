@@ -3,8 +3,8 @@
 
 use billing_kit::Fault;
 use billing_proto::{
-    ingest::v1::{self as ingest, ListReportingRequest, ListReportingResponse},
-    org::v1::LinkFilter,
+    common::v1::{self as common, LinkFilter},
+    ingest::v1::{ListReportingRequest, ListReportingResponse},
 };
 use uuid::Uuid;
 
@@ -68,10 +68,10 @@ impl App {
     }
 }
 
-fn state_to_wire(state: ReportingState) -> ingest::ReportingState {
+fn state_to_wire(state: ReportingState) -> common::ReportingState {
     match state {
-        ReportingState::OnTime => ingest::ReportingState::OnTime,
-        ReportingState::Late => ingest::ReportingState::Late,
-        ReportingState::Silent => ingest::ReportingState::Silent,
+        ReportingState::OnTime => common::ReportingState::OnTime,
+        ReportingState::Late => common::ReportingState::Late,
+        ReportingState::Silent => common::ReportingState::Silent,
     }
 }

@@ -2,30 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use billing_kit::Fault;
-use billing_proto::ingest::v1::{ListHeldReportsRequest, ListHeldReportsResponse};
-use uuid::Uuid;
+use billing_kit::{Fault, proto_time};
+use billing_proto::common::v1::{HeldReport, ListHeldReportsRequest, ListHeldReportsResponse};
 
-use super::{Admin, App, translate};
-use crate::{domain::reporting::HeldReport, upstream::internal_fault};
-
-/// A page of held reports, by organization, the earliest of each first.
-#[derive(Debug, Clone)]
-pub(crate) struct HeldReportPage {
-    /// The reports.
-    pub reports: Vec<HeldReport>,
-    /// Where the next page begins; `None` after the last.
-    pub next_page_token: Option<String>,
-}
-
-/// Which held reports are listed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct HeldFilter {
-    /// Of this organization; `None` of all.
-    pub organization: Option<Uuid>,
-    /// Only those whose invoice is final within a day, or was.
-    pub is_urgent: bool,
-}
+use super::{Admin, App};
+use crate::{
+    domain::{organization::Organization, reporting::hold_deadline, time_text},
+    upstream::internal_fault,
+};
 
 impl App {
     /// Lists held reports.
@@ -35,41 +19,30 @@ impl App {
     pub(crate) async fn list_held_reports(
         &self,
         admin: &Admin,
-        filter: HeldFilter,
-        page_size: i32,
-        page_token: String,
-    ) -> Result<HeldReportPage, Fault> {
-        let HeldFilter {
-            organization,
-            is_urgent,
-        } = filter;
-        let request = admin.request(ListHeldReportsRequest {
-            organization_id: organization.map_or_else(String::new, |id| id.to_string()),
-            page_size,
-            page_token,
-            urgent: is_urgent,
-        });
+        request: ListHeldReportsRequest,
+    ) -> Result<ListHeldReportsResponse, Fault> {
         let mut held = self.upstream.held_reports.clone();
-        let answer = held.list_held_reports(request).await;
-        let ListHeldReportsResponse {
-            reports,
-            next_page_token,
-        } = answer.map_err(internal_fault)?.into_inner();
-        let mut reports = reports
-            .into_iter()
-            .map(translate::held_report)
-            .collect::<Result<Vec<_>, _>>()?;
-        let ids: BTreeSet<_> = reports.iter().map(|it| it.organization_id).collect();
-        let ids = ids.iter().map(Uuid::to_string).collect();
-        let organizations = self.batch_get_organizations(admin, ids).await?;
-        for report in &mut reports {
-            if let Some(organization) = organizations.get(&report.organization_id) {
-                report.belong_to(organization);
+        let listed = held.list_held_reports(admin.request(request)).await;
+        let mut listed = listed.map_err(internal_fault)?.into_inner();
+        let ids = listed.reports.iter().map(|it| it.organization_id.clone());
+        let ids: BTreeSet<_> = ids.collect();
+        let organizations = self
+            .batch_get_organizations(admin, ids.into_iter().collect())
+            .await?;
+        for report in &mut listed.reports {
+            let id = report.organization_id.parse();
+            if let Some(organization) = id.ok().and_then(|id| organizations.get(&id)) {
+                add_organization(report, organization);
             }
         }
-        Ok(HeldReportPage {
-            reports,
-            next_page_token: (!next_page_token.is_empty()).then_some(next_page_token),
-        })
+        Ok(listed)
     }
+}
+
+/// What ingest-svc does not know.
+fn add_organization(report: &mut HeldReport, organization: &Organization) {
+    report.organization_name.clone_from(&organization.name);
+    let deadline = time_text::known(report.report_time)
+        .and_then(|reported_at| hold_deadline(reported_at, organization));
+    report.hold_deadline_time = deadline.map(proto_time::to_proto);
 }

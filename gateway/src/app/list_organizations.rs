@@ -4,12 +4,9 @@ use std::collections::HashMap;
 
 use billing_kit::Fault;
 use billing_proto::{
-    common::v1::ErrorReason,
+    common::v1::{ErrorReason, LinkFilter, OrganizationOrder as OrderMessage},
     ingest::v1::{BatchGetReportingRequest, BatchGetReportingResponse},
-    org::v1::{
-        CountOrganizationsRequest, LinkFilter, ListOrganizationsRequest, ListOrganizationsResponse,
-        OrganizationOrder as OrderMessage,
-    },
+    org::v1::{CountOrganizationsRequest, ListOrganizationsRequest, ListOrganizationsResponse},
 };
 use futures::TryFutureExt;
 use uuid::Uuid;
@@ -316,7 +313,7 @@ fn order_message(order: OrganizationOrder) -> OrderMessage {
 }
 
 /// Whether a service could not be asked now.
-pub(super) fn is_away(fault: &Fault) -> bool {
+pub(crate) fn is_away(fault: &Fault) -> bool {
     match fault.reason {
         ErrorReason::Unavailable | ErrorReason::DeadlineExceeded | ErrorReason::RateLimited => true,
         ErrorReason::Unspecified

@@ -1,21 +1,13 @@
 //! Lists the usage reports of an organization.
 
 use billing_kit::Fault;
-use billing_proto::ingest::v1::{ListUsageReportsRequest, ListUsageReportsResponse};
-use billing_proto::org::v1::GetOrganizationRequest;
-use uuid::Uuid;
+use billing_proto::{
+    common::v1::{ListUsageReportsRequest, ListUsageReportsResponse},
+    org::v1::GetOrganizationRequest,
+};
 
-use super::{Admin, App, translate};
-use crate::{domain::usage_report::UsageReport, upstream::internal_fault};
-
-/// A page of reports, the latest first.
-#[derive(Debug, Clone)]
-pub(crate) struct UsageReportPage {
-    /// The reports.
-    pub reports: Vec<UsageReport>,
-    /// Where the next page begins; `None` after the last.
-    pub next_page_token: Option<String>,
-}
+use super::{Admin, App};
+use crate::upstream::internal_fault;
 
 impl App {
     /// Lists an organization's reports.
@@ -25,37 +17,23 @@ impl App {
     pub(crate) async fn list_usage_reports(
         &self,
         admin: &Admin,
-        id: Uuid,
-        page_size: i32,
-        page_token: String,
-    ) -> Result<UsageReportPage, Fault> {
+        request: ListUsageReportsRequest,
+    ) -> Result<ListUsageReportsResponse, Fault> {
+        let organization_id = request.organization_id.clone();
         // ingest-svc knows reports; whether there is such an organization is org-svc's to say.
         let organization = admin.request(GetOrganizationRequest {
-            organization_id: id.to_string(),
-        });
-        let reports = admin.request(ListUsageReportsRequest {
-            organization_id: id.to_string(),
-            page_size,
-            page_token,
+            organization_id: organization_id.clone(),
         });
         let mut organizations = self.upstream.organizations.clone();
         let mut ingest = self.upstream.reports.clone();
         let (exists, page) = tokio::join!(
             organizations.get_organization(organization),
-            ingest.list_usage_reports(reports)
+            ingest.list_usage_reports(admin.request(request))
         );
         exists.map_err(internal_fault)?;
-        let ListUsageReportsResponse {
-            reports,
-            next_page_token,
-        } = page.map_err(internal_fault)?.into_inner();
-        let reports = reports
-            .into_iter()
-            .map(translate::usage_report)
-            .collect::<Result<_, _>>()?;
-        Ok(UsageReportPage {
-            reports,
-            next_page_token: (!next_page_token.is_empty()).then_some(next_page_token),
+        Ok(ListUsageReportsResponse {
+            organization_id,
+            ..page.map_err(internal_fault)?.into_inner()
         })
     }
 }

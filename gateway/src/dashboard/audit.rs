@@ -1,6 +1,6 @@
 //! `/audit`: every change, with who made it, when, from where, and what was before and is since.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use askama::Template;
 use axum::{
@@ -8,8 +8,9 @@ use axum::{
     extract::{RawQuery, State},
     response::Response,
 };
-use billing_kit::{Fault, Violation};
-use chrono::{DateTime, Days, NaiveDate, Utc};
+use billing_kit::{Fault, Violation, proto_time};
+use billing_proto::common::v1::{AuditEvent, ListAuditEventsRequest, ListAuditEventsResponse};
+use chrono::{Days, NaiveDate};
 use http::{HeaderMap, StatusCode};
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -21,12 +22,9 @@ use super::{
     ui::{Choice, Frame, Moment, Section, Ui},
 };
 use crate::{
-    app::{Admin, App, AuditPage},
-    domain::{
-        audit_event::{AuditEvent, AuditFilter},
-        organization_filter::PAGE_SIZE_DEFAULT,
-        time_text,
-    },
+    app::Admin,
+    domain::{organization_filter::PAGE_SIZE_DEFAULT, time_text, words::filled},
+    grpc::answered,
     rest::query::{Query, with_query},
     web::Web,
 };
@@ -49,7 +47,8 @@ const FAILED: &str = ".failed";
 /// What an address asks for.
 #[derive(Debug)]
 struct Asked {
-    filter: AuditFilter,
+    /// Which changes; its page is set when it is asked for.
+    filter: ListAuditEventsRequest,
     /// The days as they were written.
     since: String,
     until: String,
@@ -68,12 +67,14 @@ impl Asked {
             return Err(Fault::invalid(violations));
         }
         let behind = last.and_then(|last| last.checked_add_days(Days::new(1)));
-        let filter = AuditFilter {
+        let start = |day| proto_time::to_proto(ui.start_of(day));
+        let filter = ListAuditEventsRequest {
             organization_id: text("organization"),
             actor: text("actor"),
             action: text("action"),
-            since: first.map(|day| ui.start_of(day)),
-            until: behind.map(|day| ui.start_of(day)),
+            since_time: first.map(start),
+            until_time: behind.map(start),
+            ..ListAuditEventsRequest::default()
         };
         let cursor = text("cursor");
         Ok(Self {
@@ -85,7 +86,7 @@ impl Asked {
     }
 
     fn is_filtered(&self) -> bool {
-        self.filter != AuditFilter::default()
+        self.filter != ListAuditEventsRequest::default()
     }
 
     /// The same under another path, or at another page.
@@ -164,8 +165,12 @@ pub(super) async fn audit(
 ) -> Result<Response, PageError> {
     let admin = web.admin(&headers).await?;
     let asked = Asked::read(&ui, &Query::read(query.as_deref()))?;
-    let (filter, cursor) = (asked.filter.clone(), asked.cursor.clone());
-    let (rows, next) = rows(web.app(), &admin, &ui, filter, PAGE_SIZE_DEFAULT, cursor).await?;
+    let request = ListAuditEventsRequest {
+        page_size: PAGE_SIZE_DEFAULT,
+        page_token: asked.cursor.clone(),
+        ..asked.filter.clone()
+    };
+    let (rows, next) = rows(&web, &admin, &ui, request).await?;
     let shown = AuditPageShown {
         ui: ui.frame(&admin.email, Section::Audit),
         actions: actions(&ui, &asked.filter.action),
@@ -181,52 +186,46 @@ pub(super) async fn audit(
 
 /// The latest changes of an organization.
 pub(super) async fn latest_of(
-    app: &App,
+    web: &Web,
     admin: &Admin,
     ui: &Ui,
     organization: Uuid,
 ) -> Result<Vec<Row>, Fault> {
-    let filter = AuditFilter {
+    let request = ListAuditEventsRequest {
         organization_id: organization.to_string(),
-        ..AuditFilter::default()
+        page_size: OF_ORGANIZATION,
+        ..ListAuditEventsRequest::default()
     };
-    let listed = rows(app, admin, ui, filter, OF_ORGANIZATION, String::new()).await;
+    let listed = rows(web, admin, ui, request).await;
     listed.map(|(rows, _next)| rows)
 }
 
 async fn rows(
-    app: &App,
+    web: &Web,
     admin: &Admin,
     ui: &Ui,
-    filter: AuditFilter,
-    page_size: i32,
-    cursor: String,
+    request: ListAuditEventsRequest,
 ) -> Result<(Vec<Row>, Option<String>), Fault> {
-    let AuditPage {
+    let ListAuditEventsResponse {
         events,
         next_page_token,
-    } = app
-        .list_audit_events(admin, filter, page_size, cursor)
-        .await?;
-    let ids: BTreeSet<_> = events
-        .iter()
-        .filter_map(|event| event.organization_id.clone())
-        .collect();
-    let names = app
-        .batch_get_organizations(admin, ids.into_iter().collect())
-        .await?;
-    let name = |id: &str| {
-        let found = id.parse().ok().and_then(|id: Uuid| names.get(&id));
-        found.map_or_else(|| id.to_owned(), |found| found.name.clone())
-    };
+    } = answered(
+        web.admin_client()
+            .list_audit_events(admin.asks(request))
+            .await,
+    )?;
+    let ids = events.iter().map(|event| event.organization_id.clone());
+    let ids = ids.filter(|id| !id.is_empty());
+    let names = web.app().organization_names(admin, ids).await?;
+    let name = |id: &str| names.get(id).cloned().unwrap_or_else(|| id.to_owned());
     let rows = events.into_iter().map(|event| row(ui, event, name));
-    Ok((rows.collect(), next_page_token))
+    Ok((rows.collect(), filled(next_page_token)))
 }
 
 fn row(ui: &Ui, event: AuditEvent, name: impl Fn(&str) -> String) -> Row {
     let AuditEvent {
         id: _,
-        occurred_at,
+        occur_time,
         action,
         organization_id,
         admin_user_id,
@@ -234,10 +233,10 @@ fn row(ui: &Ui, event: AuditEvent, name: impl Fn(&str) -> String) -> Row {
         api_key_id,
         client_address,
         request_id,
-        before,
-        after,
+        before_json,
+        after_json,
     } = event;
-    let admin = admin_email.or(admin_user_id);
+    let admin = filled(admin_email).or(filled(admin_user_id));
     let (who, subject) = if action.starts_with(ON_ADMINS) {
         (ui.t.nothing.to_owned(), admin)
     } else if action.ends_with(FAILED) {
@@ -253,21 +252,20 @@ fn row(ui: &Ui, event: AuditEvent, name: impl Fn(&str) -> String) -> Row {
         };
         (admin.unwrap_or_else(|| nobody.to_owned()), None)
     };
-    let before = before.as_deref().map(object).unwrap_or_default();
-    let after = after.as_deref().map(object).unwrap_or_default();
+    let (before, after) = (object(&before_json), object(&after_json));
     let is_asked = action.ends_with(REQUESTED);
     Row {
-        at: ui.minute(occurred_at),
+        at: ui.promised_minute(occur_time),
         what: ui.t.action_word(&action).map_or(action, str::to_owned),
-        organization: organization_id.map(|id| {
+        organization: filled(organization_id).map(|id| {
             let name = name(&id);
             (id, name)
         }),
         subject,
         who,
-        key: api_key_id,
-        from: client_address.unwrap_or_else(|| ui.t.nothing.to_owned()),
-        request_id,
+        key: filled(api_key_id),
+        from: filled(client_address).unwrap_or_else(|| ui.t.nothing.to_owned()),
+        request_id: filled(request_id),
         changes: changes(ui, &before, &after, is_asked),
     }
 }
@@ -346,25 +344,32 @@ pub(super) async fn export(
 
 /// The changes that a filter picks.
 struct Changes {
-    filter: AuditFilter,
+    filter: ListAuditEventsRequest,
     language: Language,
 }
 
 impl Source for Changes {
     async fn rows(
         &self,
-        app: &App,
+        web: &Web,
         admin: &Admin,
         cursor: String,
     ) -> Result<(String, Option<String>), Fault> {
-        let AuditPage {
+        let request = ListAuditEventsRequest {
+            page_size: file::PAGE_ROWS,
+            page_token: cursor,
+            ..self.filter.clone()
+        };
+        let ListAuditEventsResponse {
             events,
             next_page_token,
-        } = app
-            .list_audit_events(admin, self.filter.clone(), file::PAGE_ROWS, cursor)
-            .await?;
+        } = answered(
+            web.admin_client()
+                .list_audit_events(admin.asks(request))
+                .await,
+        )?;
         let rows = events.iter().map(|event| file_row(self.language, event));
-        Ok((rows.collect(), next_page_token))
+        Ok((rows.collect(), filled(next_page_token)))
     }
 }
 
@@ -389,7 +394,7 @@ fn head(ui: &Ui) -> String {
 fn file_row(language: Language, event: &AuditEvent) -> String {
     let AuditEvent {
         id,
-        occurred_at,
+        occur_time,
         action,
         organization_id,
         admin_user_id,
@@ -397,36 +402,40 @@ fn file_row(language: Language, event: &AuditEvent) -> String {
         api_key_id,
         client_address,
         request_id,
-        before,
-        after,
+        before_json,
+        after_json,
     } = event;
-    let time: &DateTime<Utc> = occurred_at;
-    let (at, id) = (time_text::short(*time), id.to_string());
-    let texts = [
+    let at = time_text::known(*occur_time).map(time_text::short);
+    let at = at.unwrap_or_default();
+    let cells = [
+        &at,
+        action,
         organization_id,
         admin_user_id,
         admin_email,
         api_key_id,
         client_address,
         request_id,
-        before,
-        after,
+        before_json,
+        after_json,
+        id,
     ];
-    let texts = texts.map(|text| text.as_deref().unwrap_or_default());
-    let cells = [at.as_str(), action].into_iter().chain(texts);
-    file::row(language, cells.chain([id.as_str()]))
+    file::row(language, cells.map(String::as_str))
 }
 
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::dashboard::{row::tests::ATTACK, ui::tests::readers};
+    use crate::dashboard::{
+        row::tests::{ATTACK, at},
+        ui::tests::readers,
+    };
 
     fn event(action: &str) -> AuditEvent {
-        let text = |text: &str| Some(text.to_owned());
+        let text = str::to_owned;
         AuditEvent {
-            id: Uuid::from_u128(9),
-            occurred_at: DateTime::from_timestamp(1_730_602_800, 0).unwrap(),
+            id: Uuid::from_u128(9).to_string(),
+            occur_time: at(1_730_602_800),
             action: action.to_owned(),
             organization_id: text("00000000-0000-0000-0000-000000000007"),
             admin_user_id: text("u1"),
@@ -434,8 +443,8 @@ pub(super) mod tests {
             api_key_id: text("00000000-0000-0000-0000-00000000000a"),
             client_address: text("203.0.113.7"),
             request_id: text("r1"),
-            before: text("{\"status\":\"pending\",\"name\":\"same\",\"gone\":null}"),
-            after: text("{\"status\":\"<img>\",\"name\":\"same\",\"trial_days\":4}"),
+            before_json: text("{\"status\":\"pending\",\"name\":\"same\",\"gone\":null}"),
+            after_json: text("{\"status\":\"<img>\",\"name\":\"same\",\"trial_days\":4}"),
         }
     }
 
@@ -449,8 +458,9 @@ pub(super) mod tests {
         for ui in readers() {
             let fields = |action| {
                 let event = AuditEvent {
-                    before: text("{\"plan_type\":\"a\",\"stripe_customer_id\":\"cus_1\"}"),
-                    after: text("{\"plan_type\":\"b\"}"),
+                    before_json: "{\"plan_type\":\"a\",\"stripe_customer_id\":\"cus_1\"}"
+                        .to_owned(),
+                    after_json: "{\"plan_type\":\"b\"}".to_owned(),
                     ..event(action)
                 };
                 let row = row(&ui, event, |_| String::new());
@@ -515,9 +525,10 @@ pub(super) mod tests {
             (paris, "2024-11-02T23:00:00Z", "2024-11-03T23:00:00Z"),
             (elsewhere, "2024-11-03T00:00:00Z", "2024-11-04T00:00:00Z"),
         ] {
-            let AuditFilter { since, until, .. } = Asked::read(&ui, &query).unwrap().filter;
-            assert_eq!(since.map(time_text::short).as_deref(), Some(first));
-            assert_eq!(until.map(time_text::short).as_deref(), Some(behind));
+            let filter = Asked::read(&ui, &query).unwrap().filter;
+            let text = |time| time_text::known(time).map(time_text::short);
+            assert_eq!(text(filter.since_time).as_deref(), Some(first));
+            assert_eq!(text(filter.until_time).as_deref(), Some(behind));
             let wrong = Query::read(Some("since=yesterday&until=2024-13-01"));
             let fields = Asked::read(&ui, &wrong).unwrap_err().violations;
             assert_eq!(fields.len(), 2);
@@ -531,8 +542,8 @@ pub(super) mod tests {
             assert_eq!(done.subject.as_deref(), Some("a@b.de"));
             assert_eq!(done.who, ui.t.nothing);
             let by_stripe = AuditEvent {
-                admin_user_id: None,
-                admin_email: None,
+                admin_user_id: String::new(),
+                admin_email: String::new(),
                 ..event("subscription.changed")
             };
             assert_eq!(row(&ui, by_stripe, str::to_owned).who, "Stripe");

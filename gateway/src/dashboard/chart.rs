@@ -2,13 +2,11 @@
 
 use std::{collections::BTreeMap, fmt::Write};
 
+use billing_proto::common::v1::{DeliveryState, RecordedReport, UsageDay};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 use super::{labels, ui::Ui};
-use crate::domain::{
-    reporting::UsageDay,
-    usage_report::{Delivery, UsageReport},
-};
+use crate::domain::time_text;
 
 /// The days of a trend, without the one that goes on.
 const TREND_DAYS: i64 = 30;
@@ -40,7 +38,10 @@ impl Trend {
     pub(super) fn of(days: &[UsageDay], now: DateTime<Utc>) -> Option<Self> {
         let today = now.date_naive();
         let first = today - TimeDelta::days(TREND_DAYS);
-        let days = days.iter().map(|day| (day.start.date_naive(), day));
+        let days = days.iter().filter_map(|day| {
+            let start = time_text::known(day.day_start_time)?;
+            Some((start.date_naive(), day))
+        });
         let days: Vec<_> = days
             .filter(|(date, _)| (first..today).contains(date))
             .collect();
@@ -123,15 +124,18 @@ pub(super) struct Tick {
 impl Chart {
     /// The chart of these reports, the latest first; `None` where none is of its days. Of each UTC
     /// day the latest report that counts is drawn; where none does, the latest one, as what it is.
-    pub(super) fn of(ui: &Ui, reports: &[UsageReport], now: DateTime<Utc>) -> Option<Self> {
+    pub(super) fn of(ui: &Ui, reports: &[RecordedReport], now: DateTime<Utc>) -> Option<Self> {
         let today = now.date_naive();
         let first = today - TimeDelta::days(CHART_DAYS - 1);
-        let mut days: BTreeMap<NaiveDate, &UsageReport> = BTreeMap::new();
+        let mut days: BTreeMap<NaiveDate, &RecordedReport> = BTreeMap::new();
         for report in reports {
-            let date = report.reported_at.date_naive();
+            let time = time_text::known(report.report_time);
+            let Some(date) = time.map(|time| time.date_naive()) else {
+                continue;
+            };
             if (first..=today).contains(&date) {
                 let latest = days.entry(date).or_insert(report);
-                let rank = |it: &UsageReport| (it.counts, it.reported_at);
+                let rank = |it: &RecordedReport| (it.counts, time_text::known(it.report_time));
                 if rank(report) > rank(latest) {
                     *latest = report;
                 }
@@ -182,7 +186,7 @@ impl Chart {
     }
 }
 
-fn bar(ui: &Ui, date: NaiveDate, report: Option<&UsageReport>, x: i64, most: i64) -> Bar {
+fn bar(ui: &Ui, date: NaiveDate, report: Option<&RecordedReport>, x: i64, most: i64) -> Bar {
     let (users, state, state_class, class, is_marked, high) = match report {
         None => (
             ui.t.nothing.to_owned(),
@@ -193,11 +197,11 @@ fn bar(ui: &Ui, date: NaiveDate, report: Option<&UsageReport>, x: i64, most: i64
             0,
         ),
         Some(report) => {
-            let (class, is_marked) = look(report.delivery);
+            let (class, is_marked) = look(report.delivery_state());
             (
                 ui.number(&report.user_count),
-                ui.t.delivery_word(report.delivery),
-                labels::delivery_class(report.delivery),
+                ui.t.delivery_word(report.delivery_state()),
+                labels::delivery_class(report.delivery_state()),
                 class,
                 is_marked,
                 // Of very few something is still to be seen.
@@ -221,14 +225,17 @@ fn bar(ui: &Ui, date: NaiveDate, report: Option<&UsageReport>, x: i64, most: i64
 }
 
 /// How a bar looks, and whether it is marked besides, because colours are not seen by all.
-fn look(delivery: Delivery) -> (&'static str, bool) {
+fn look(delivery: DeliveryState) -> (&'static str, bool) {
     match delivery {
-        Delivery::Sent | Delivery::Queued | Delivery::Waiting | Delivery::Superseded => {
-            ("counted", false)
+        DeliveryState::Sent
+        | DeliveryState::Queued
+        | DeliveryState::Waiting
+        | DeliveryState::Superseded => ("counted", false),
+        DeliveryState::NotBilled | DeliveryState::Unspecified => ("idle", false),
+        DeliveryState::Held => ("held", true),
+        DeliveryState::Refused | DeliveryState::TooLate | DeliveryState::MissedInvoice => {
+            ("refused", true)
         }
-        Delivery::NotBilled => ("idle", false),
-        Delivery::Held => ("held", true),
-        Delivery::Refused | Delivery::TooLate | Delivery::MissedInvoice => ("refused", true),
     }
 }
 
@@ -252,8 +259,7 @@ fn midnight(date: NaiveDate) -> DateTime<Utc> {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use billing_proto::common::v1::DeploymentType;
-    use uuid::Uuid;
+    use billing_kit::proto_time;
 
     use super::*;
     use crate::dashboard::ui::tests::readers;
@@ -261,20 +267,14 @@ pub(super) mod tests {
     pub(in crate::dashboard) fn report(
         at: DateTime<Utc>,
         user_count: i64,
-        delivery: Delivery,
-    ) -> UsageReport {
-        UsageReport {
-            id: Uuid::from_u128(1),
+        delivery: DeliveryState,
+    ) -> RecordedReport {
+        RecordedReport {
             user_count,
-            deployment_type: DeploymentType::OnPremise,
-            reported_at: at,
-            received_at: None,
-            delivery,
-            stripe_meter_event_id: None,
-            error: None,
-            counts: delivery != Delivery::Held,
-            is_low: false,
-            baseline: None,
+            report_time: Some(proto_time::to_proto(at)),
+            delivery_state: delivery.into(),
+            counts: delivery != DeliveryState::Held,
+            ..RecordedReport::default()
         }
     }
 
@@ -287,12 +287,12 @@ pub(super) mod tests {
         let [_, ui] = readers();
         let days = |days| now() - TimeDelta::days(days);
         let reports = [
-            report(days(1), 90_000, Delivery::Held),
-            report(days(3) + TimeDelta::hours(3), 9_000, Delivery::Held),
-            report(days(3) + TimeDelta::hours(2), 45, Delivery::Sent),
-            report(days(3), 44, Delivery::Superseded),
-            report(days(4), 0, Delivery::Refused),
-            report(days(200), 7, Delivery::Sent),
+            report(days(1), 90_000, DeliveryState::Held),
+            report(days(3) + TimeDelta::hours(3), 9_000, DeliveryState::Held),
+            report(days(3) + TimeDelta::hours(2), 45, DeliveryState::Sent),
+            report(days(3), 44, DeliveryState::Superseded),
+            report(days(4), 0, DeliveryState::Refused),
+            report(days(200), 7, DeliveryState::Sent),
         ];
         let chart = Chart::of(&ui, &reports, now()).unwrap();
         let shown: Vec<_> = chart
@@ -334,7 +334,9 @@ pub(super) mod tests {
     #[test]
     fn a_trend_ends_before_today_and_needs_two_days() {
         let day = |days, user_count| UsageDay {
-            start: now() - TimeDelta::days(days) - TimeDelta::hours(1),
+            day_start_time: Some(proto_time::to_proto(
+                now() - TimeDelta::days(days) - TimeDelta::hours(1),
+            )),
             user_count,
             organization_count: 1,
         };

@@ -18,7 +18,7 @@ use super::{
     ui::Ui,
 };
 use crate::{
-    app::{Admin, App, ListPage},
+    app::{Admin, ListPage},
     domain::{organization::Organization, time_text, words},
     rest::query::Query,
     web::Web,
@@ -96,12 +96,12 @@ struct Listed {
 impl Source for Listed {
     async fn rows(
         &self,
-        app: &App,
+        web: &Web,
         admin: &Admin,
         cursor: String,
     ) -> Result<(String, Option<String>), Fault> {
         let request = self.asked.request(file::PAGE_ROWS, cursor);
-        let (listed, reporting_available) = app.list_reporting(admin, request).await?;
+        let (listed, reporting_available) = web.app().list_reporting(admin, request).await?;
         if !reporting_available {
             return Err(Fault::unavailable("The user counts cannot be told now."));
         }

@@ -15,7 +15,7 @@ use http::{HeaderMap, HeaderValue, header};
 
 use super::{i18n::Language, page::PageError};
 use crate::{
-    app::{Admin, App},
+    app::Admin,
     domain::{csv::CsvRow, session_cookie::SessionToken},
     web::Web,
 };
@@ -32,7 +32,7 @@ pub(super) trait Source: Send + 'static {
     /// The rows of the page at a cursor, and the cursor of the next; `None` after the last.
     fn rows(
         &self,
-        app: &App,
+        web: &Web,
         admin: &Admin,
         cursor: String,
     ) -> impl Future<Output = Result<(String, Option<String>), Fault>> + Send;
@@ -48,7 +48,7 @@ pub(super) async fn send(
     source: impl Source,
 ) -> Result<Response, PageError> {
     let mut export = Export {
-        app: web.app().clone(),
+        web: web.clone(),
         session: web.session_token(headers).await?,
         source,
         next: Some(cursor.to_owned()),
@@ -85,7 +85,7 @@ pub(super) async fn send(
 
 /// An export that is under way.
 struct Export<S> {
-    app: App,
+    web: Web,
     session: SessionToken,
     source: S,
     /// Where it goes on; `None` at its end.
@@ -100,8 +100,8 @@ impl<S: Source> Export<S> {
         if self.pages > PAGES_MAX {
             return Err(Fault::internal("an export is longer than two million rows"));
         }
-        let admin = self.app.authenticate_admin(&self.session).await?;
-        let (rows, next) = self.source.rows(&self.app, &admin, cursor).await?;
+        let admin = self.web.app().authenticate_admin(&self.session).await?;
+        let (rows, next) = self.source.rows(&self.web, &admin, cursor).await?;
         self.next = next;
         Ok(rows)
     }

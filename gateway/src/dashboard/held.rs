@@ -12,6 +12,11 @@ use axum::{
     extract::{Path, RawQuery, State},
     response::{IntoResponse, Redirect, Response},
 };
+use billing_kit::Fault;
+use billing_proto::common::v1::{
+    DiscardReportsRequest, HeldReport, HoldReason, ListHeldReportsRequest, ListHeldReportsResponse,
+    ReleaseReportsRequest,
+};
 use http::{HeaderMap, StatusCode};
 use uuid::Uuid;
 
@@ -22,11 +27,9 @@ use super::{
     ui::{Frame, Moment, Section, Ui},
 };
 use crate::{
-    app::{HeldFilter, HeldReportPage},
-    domain::{
-        organization_filter::PAGE_SIZE_DEFAULT,
-        reporting::{HeldReport, HeldSelection, HoldReason},
-    },
+    app::Admin,
+    domain::{organization_filter::PAGE_SIZE_DEFAULT, reporting, time_text, words::filled},
+    grpc::answered,
     rest::query::{Query, organization_id, with_query},
     web::Web,
 };
@@ -56,8 +59,8 @@ struct HeldPage<'a> {
 }
 
 struct Row {
-    id: Uuid,
-    organization_id: Uuid,
+    id: String,
+    organization_id: String,
     name: String,
     reported_at: Moment,
     users: String,
@@ -93,24 +96,24 @@ pub(super) async fn held(
             ui.about(ui.t.held_of, &organization.name)
         }
     };
-    let filter = HeldFilter {
-        organization,
-        is_urgent,
+    let of = organization.map_or_else(String::new, |id| id.to_string());
+    let request = ListHeldReportsRequest {
+        organization_id: of.clone(),
+        page_size: PAGE_SIZE_DEFAULT,
+        page_token: cursor,
+        urgent: is_urgent,
     };
-    let HeldReportPage {
+    let ListHeldReportsResponse {
         reports,
         next_page_token,
-    } = app
-        .list_held_reports(&admin, filter, PAGE_SIZE_DEFAULT, cursor)
-        .await?;
+    } = listed(&web, &admin, request).await?;
     let is_all = organization.is_none() && !is_urgent && is_first;
     let groups = if is_all && !reports.is_empty() {
-        groups(app, &admin, &ui).await
+        groups(&web, &admin, &ui).await
     } else {
         Vec::new()
     };
     let now = app.clock().now();
-    let of = organization.map_or_else(String::new, |id| id.to_string());
     let urgent = if is_urgent { "yes" } else { "" };
     let shown = HeldPage {
         ui: ui.frame(&admin.email, Section::Held),
@@ -118,14 +121,15 @@ pub(super) async fn held(
         rows: reports
             .into_iter()
             .map(|report| {
-                let is_urgent = report.is_urgent(now);
+                let deadline = time_text::known(report.hold_deadline_time);
+                let is_urgent = deadline.is_some_and(|it| reporting::is_urgent(it, now));
                 row(&ui, report, is_urgent)
             })
             .collect(),
         groups,
         organization,
         is_urgent,
-        next: next_page_token.map(|next| {
+        next: filled(next_page_token).map(|next| {
             with_query(
                 PATH,
                 &[("organization", &of), ("urgent", urgent), ("cursor", &next)],
@@ -136,39 +140,33 @@ pub(super) async fn held(
 }
 
 fn row(ui: &Ui, report: HeldReport, is_urgent: bool) -> Row {
+    let (reason, said) = (report.reason(), said(ui, &report));
     let HeldReport {
         id,
         organization_id,
         organization_name,
         user_count,
-        instance_url,
-        reported_at,
-        received_at: _,
-        reason,
+        instance_url: _,
+        report_time,
+        receive_time: _,
+        reason: _,
         message,
         baseline_user_count,
-        baseline_instance_url,
-        limit_user_count,
-        deadline,
+        baseline_instance_url: _,
+        limit_user_count: _,
+        hold_deadline_time,
     } = report;
-    let said = said(
-        ui,
-        reason,
-        limit_user_count,
-        &instance_url,
-        baseline_instance_url,
-    );
     Row {
         id,
+        name: filled(organization_name).unwrap_or_else(|| organization_id.clone()),
         organization_id,
-        name: organization_name.unwrap_or_else(|| organization_id.to_string()),
-        reported_at: ui.minute(reported_at),
+        reported_at: ui.promised_minute(report_time),
         users: ui.number(&user_count),
         before: ui.number(&baseline_user_count),
         reason: reason_word(ui, reason),
         is_english: said.is_none(),
         message: said.unwrap_or(message),
-        deadline: deadline.map(|at| ui.minute(at)),
+        deadline: ui.minute_of(hold_deadline_time),
         is_urgent,
     }
 }
@@ -182,26 +180,39 @@ pub(super) fn reason_word(ui: &Ui, reason: HoldReason) -> &'static str {
         HoldReason::NewNetwork => ui.t.hold_network,
         HoldReason::Unsigned => ui.t.hold_unsigned,
         HoldReason::OtherKey => ui.t.hold_key,
+        HoldReason::Unspecified => ui.t.nothing,
     }
 }
 
 /// What a reason comes from, in the language of the page; `None` where the values are not known.
-fn said(
-    ui: &Ui,
-    reason: HoldReason,
-    limit: Option<i64>,
-    url: &str,
-    known_url: Option<String>,
-) -> Option<String> {
-    match reason {
+fn said(ui: &Ui, report: &HeldReport) -> Option<String> {
+    match report.reason() {
         HoldReason::CountJump | HoldReason::CountDrop => {
+            let limit = Some(report.limit_user_count).filter(|limit| *limit > 0);
             limit.map(|limit| ui.about(ui.t.hold_limit, &ui.number(&limit)))
         }
         HoldReason::OtherUrl => {
+            let known_url = filled(report.baseline_instance_url.clone());
+            let url = &report.instance_url;
             known_url.map(|known| format!("{url} {}", ui.about(ui.t.instead_of, &known)))
         }
-        HoldReason::NewNetwork | HoldReason::Unsigned | HoldReason::OtherKey => None,
+        HoldReason::NewNetwork
+        | HoldReason::Unsigned
+        | HoldReason::OtherKey
+        | HoldReason::Unspecified => None,
     }
+}
+
+async fn listed(
+    web: &Web,
+    admin: &Admin,
+    request: ListHeldReportsRequest,
+) -> Result<ListHeldReportsResponse, Fault> {
+    answered(
+        web.admin_client()
+            .list_held_reports(admin.asks(request))
+            .await,
+    )
 }
 
 /// What is decided.
@@ -262,17 +273,17 @@ async fn ask(
     let id = organization_id(&id)?;
     let query = Query::read(query.as_deref());
     let one = query.get(REPORTS).filter(|id| !id.is_empty());
-    let app = web.app();
-    let of_one = HeldFilter {
-        organization: Some(id),
-        is_urgent: false,
+    let of_one = ListHeldReportsRequest {
+        organization_id: id.to_string(),
+        page_size: DECIDED_MAX,
+        ..ListHeldReportsRequest::default()
     };
     let (organization, listed) = tokio::try_join!(
-        app.get_organization(&admin, id),
-        app.list_held_reports(&admin, of_one, DECIDED_MAX, String::new())
+        web.app().get_organization(&admin, id),
+        listed(&web, &admin, of_one)
     )?;
     let mut reports = listed.reports;
-    reports.retain(|report| one.is_none_or(|one| report.id.to_string() == one));
+    reports.retain(|report| one.is_none_or(|one| report.id == one));
     if reports.is_empty() {
         return Ok(Redirect::to(&format!("/organizations/{id}")).into_response());
     }
@@ -306,7 +317,7 @@ fn decision_page<'a>(
             "discard",
         ),
     };
-    let ids: Vec<_> = reports.iter().map(|report| report.id.to_string()).collect();
+    let ids: Vec<_> = reports.iter().map(|report| report.id.clone()).collect();
     let count = i64::try_from(reports.len()).unwrap_or(i64::MAX);
     DecidePage {
         ui: ui.frame(admin_email, Section::Held),
@@ -356,14 +367,26 @@ async fn decide(
     let id = organization_id(&id)?;
     let form = form::read(&web, &headers, body).await?;
     let ids = form.get(REPORTS).unwrap_or_default().split(',');
-    let selection = HeldSelection::Reports(ids.map(str::to_owned).collect());
+    let report_ids = ids.map(str::to_owned).collect();
+    let organization_id = id.to_string();
+    let mut client = web.admin_client();
     let notice = match decision {
         Decision::Release => {
-            web.app().release_reports(&admin, id, selection).await?;
+            let request = ReleaseReportsRequest {
+                organization_id,
+                report_ids,
+                all: false,
+            };
+            answered(client.release_reports(admin.asks(request)).await)?;
             "released"
         }
         Decision::Discard => {
-            web.app().discard_reports(&admin, id, selection).await?;
+            let request = DiscardReportsRequest {
+                organization_id,
+                report_ids,
+                all: false,
+            };
+            answered(client.discard_reports(admin.asks(request)).await)?;
             "discarded"
         }
     };
@@ -372,42 +395,42 @@ async fn decide(
 
 #[cfg(test)]
 mod tests {
-    use chrono::DateTime;
+    use billing_proto::common::v1::HeldGroup;
 
     use super::*;
-    use crate::{
-        dashboard::{held_groups, row::tests::ATTACK, ui::tests::readers},
-        domain::reporting::HeldGroup,
+    use crate::dashboard::{
+        held_groups,
+        row::tests::{ATTACK, at},
+        ui::tests::readers,
     };
 
     fn report(id: u128) -> HeldReport {
-        let at = DateTime::from_timestamp(1_730_419_200, 0).unwrap();
+        let at = at(1_730_419_200);
         HeldReport {
-            id: Uuid::from_u128(id),
-            organization_id: Uuid::from_u128(7),
-            organization_name: Some(ATTACK.to_owned()),
+            id: Uuid::from_u128(id).to_string(),
+            organization_id: Uuid::from_u128(7).to_string(),
+            organization_name: ATTACK.to_owned(),
             user_count: 4_500,
             instance_url: ATTACK.to_owned(),
-            reported_at: at,
-            received_at: at,
-            reason: HoldReason::CountJump,
+            report_time: at,
+            receive_time: at,
+            reason: HoldReason::CountJump.into(),
             message: ATTACK.to_owned(),
             baseline_user_count: 45,
-            baseline_instance_url: None,
-            limit_user_count: None,
-            deadline: Some(at),
+            hold_deadline_time: at,
+            ..HeldReport::default()
         }
     }
 
     fn group() -> HeldGroup {
         HeldGroup {
-            reason: HoldReason::OtherUrl,
+            reason: HoldReason::OtherUrl.into(),
             cause: "* to app.*".to_owned(),
             report_count: 12,
             organization_count: 9,
-            last_received_at: DateTime::from_timestamp(1_730_419_200, 0).unwrap(),
-            example: Uuid::from_u128(7),
-            example_name: Some(ATTACK.to_owned()),
+            last_receive_time: at(1_730_419_200),
+            example_organization_id: Uuid::from_u128(7).to_string(),
+            example_organization_name: ATTACK.to_owned(),
         }
     }
 

@@ -6,7 +6,8 @@ use axum::{
     extract::State,
     response::{IntoResponse, Redirect, Response},
 };
-use billing_kit::{Fault, Violation};
+use billing_kit::{Fault, Violation, proto_time};
+use billing_proto::common::v1::{IgnoreOrganizationsRequest, RestoreOrganizationsRequest};
 use chrono::DateTime;
 use http::HeaderMap;
 
@@ -14,7 +15,7 @@ use super::{
     form, list,
     page::{PageError, local_address},
 };
-use crate::{domain::pending::Chosen, rest::query::Query, web::Web};
+use crate::{grpc::answered, rest::query::Query, web::Web};
 
 /// Where they are ignored.
 pub(super) const IGNORE: &str = "/pending/ignore";
@@ -38,7 +39,11 @@ pub(super) async fn ignore(
     let Some(chosen) = chosen(&form)? else {
         return Ok(back(&form, list::PENDING, NONE_CHOSEN));
     };
-    web.app().ignore_organizations(&admin, chosen).await?;
+    let ignored = web
+        .admin_client()
+        .ignore_organizations(admin.asks(chosen))
+        .await;
+    answered(ignored)?;
     Ok(back(&form, list::PENDING, IGNORED))
 }
 
@@ -53,7 +58,15 @@ pub(super) async fn restore(
     let Some(chosen) = chosen(&form)? else {
         return Ok(back(&form, list::IGNORED, NONE_CHOSEN));
     };
-    web.app().restore_organizations(&admin, chosen).await?;
+    let request = RestoreOrganizationsRequest {
+        organization_ids: chosen.organization_ids,
+        source_network: chosen.source_network,
+    };
+    let restored = web
+        .admin_client()
+        .restore_organizations(admin.asks(request))
+        .await;
+    answered(restored)?;
     Ok(back(&form, list::IGNORED, RESTORED))
 }
 
@@ -64,18 +77,18 @@ fn back(form: &Query, list: &str, notice: &str) -> Response {
 }
 
 /// Whom a form chose; none where no box was ticked.
-fn chosen(form: &Query) -> Result<Option<Chosen>, Fault> {
-    let chosen = Chosen {
+fn chosen(form: &Query) -> Result<Option<IgnoreOrganizationsRequest>, Fault> {
+    let chosen = IgnoreOrganizationsRequest {
         organization_ids: form.all("id"),
         source_network: form.get("network").unwrap_or_default().to_owned(),
-        until: match form.get("until").filter(|text| !text.is_empty()) {
+        until_time: match form.get("until").filter(|text| !text.is_empty()) {
             None => None,
             Some(text) => {
                 let until = DateTime::parse_from_rfc3339(text).map_err(|error| {
                     let violation = Violation::new("until", "It is not a time.");
                     Fault::invalid(vec![violation]).caused_by(error)
                 })?;
-                Some(until.to_utc())
+                Some(proto_time::to_proto(until.to_utc()))
             }
         },
     };
@@ -95,8 +108,7 @@ mod tests {
         let network = form("network=203.0.113.0%2F24&until=2026-12-01T00:00:00.000001Z");
         let network = network.unwrap().unwrap();
         assert_eq!(network.source_network, "203.0.113.0/24");
-        let micros = network.until.unwrap().timestamp_subsec_micros();
-        assert_eq!(micros, 1);
+        assert_eq!(network.until_time.unwrap().nanos, 1_000);
         assert_eq!(form("id_=a").unwrap(), None);
         assert!(form("network=a&until=soon").is_err());
     }

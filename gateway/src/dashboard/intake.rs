@@ -6,19 +6,17 @@ use axum::{
     extract::{Path, State},
     response::{IntoResponse, Redirect, Response},
 };
+use billing_proto::common::v1::{
+    GetIntakeResponse, LastRefusal, RefusedConflict, ReplaceReportRequest, SourceNetwork,
+};
 use http::HeaderMap;
-use uuid::Uuid;
 
 use super::{
     form,
     page::PageError,
     ui::{Moment, Ui},
 };
-use crate::{
-    domain::intake::{Intake, LastRefusal, RefusedConflict, SourceNetwork},
-    rest::query::organization_id,
-    web::Web,
-};
+use crate::{domain::words::filled, grpc::answered, rest::query::organization_id, web::Web};
 
 /// Where a refused report is put in the place of the recorded one.
 pub(super) const REPLACE: &str = "/organizations/{id}/conflicts/{conflict}/replace";
@@ -40,7 +38,7 @@ pub(super) struct NetworkRow {
 }
 
 pub(super) struct ConflictRow {
-    pub(super) id: Uuid,
+    pub(super) id: String,
     pub(super) reported_at: Moment,
     pub(super) users: String,
     pub(super) recorded: String,
@@ -56,8 +54,8 @@ pub(super) struct RefusalShown {
     pub(super) source: Option<String>,
 }
 
-pub(super) fn shown(ui: &Ui, intake: Intake) -> Shown {
-    let Intake {
+pub(super) fn shown(ui: &Ui, intake: GetIntakeResponse) -> Shown {
+    let GetIntakeResponse {
         networks,
         conflicts,
         last_refusal,
@@ -72,16 +70,16 @@ pub(super) fn shown(ui: &Ui, intake: Intake) -> Shown {
 fn network(ui: &Ui, network: SourceNetwork) -> NetworkRow {
     let SourceNetwork {
         network,
-        first_seen_at: _,
-        last_seen_at,
+        first_see_time: _,
+        last_see_time,
         report_count,
-        is_known,
+        known,
     } = network;
     NetworkRow {
         network,
-        last_seen_at: ui.minute(last_seen_at),
+        last_seen_at: ui.promised_minute(last_see_time),
         reports: ui.number(&report_count),
-        known: if is_known {
+        known: if known {
             ui.t.network_known
         } else {
             ui.t.network_new
@@ -92,42 +90,43 @@ fn network(ui: &Ui, network: SourceNetwork) -> NetworkRow {
 fn conflict(ui: &Ui, conflict: RefusedConflict) -> ConflictRow {
     let RefusedConflict {
         id,
-        reported_at,
+        report_time,
         user_count,
         recorded_user_count,
         organization_name: _,
         instance_url: _,
         source_address,
-        first_refused_at: _,
-        last_refused_at,
-        refused_count,
-        replaced,
+        first_refuse_time: _,
+        last_refuse_time,
+        refuse_count,
+        replace_time,
+        replacement_id: _,
     } = conflict;
     let nothing = || ui.t.nothing.to_owned();
     ConflictRow {
         id,
-        reported_at: ui.minute(reported_at),
+        reported_at: ui.promised_minute(report_time),
         users: ui.number(&user_count),
         recorded: recorded_user_count.map_or_else(nothing, |count| ui.number(&count)),
-        source: source_address.unwrap_or_else(nothing),
-        last_refused_at: ui.minute(last_refused_at),
-        times: ui.number(&refused_count),
-        is_replaced: replaced.is_some(),
+        source: filled(source_address).unwrap_or_else(nothing),
+        last_refused_at: ui.promised_minute(last_refuse_time),
+        times: ui.number(&refuse_count),
+        is_replaced: replace_time.is_some(),
     }
 }
 
 fn refusal(ui: &Ui, refusal: LastRefusal) -> RefusalShown {
     let LastRefusal {
-        refused_at,
+        refuse_time,
         // The sentences say it.
         reason: _,
         message,
         source_address,
     } = refusal;
     RefusalShown {
-        refused_at: ui.minute(refused_at),
+        refused_at: ui.promised_minute(refuse_time),
         message,
-        source: source_address,
+        source: filled(source_address),
     }
 }
 
@@ -141,46 +140,43 @@ pub(super) async fn replace(
     let admin = web.admin_for_change(&headers).await?;
     form::read(&web, &headers, body).await?;
     let id = organization_id(&id)?;
-    web.app().replace_report(&admin, conflict).await?;
+    let request = ReplaceReportRequest {
+        conflict_id: conflict,
+    };
+    answered(web.admin_client().replace_report(admin.asks(request)).await)?;
     Ok(Redirect::to(&format!("/organizations/{id}?notice={REPLACED}")).into_response())
 }
 
 #[cfg(test)]
 pub(super) mod tests {
-    use chrono::DateTime;
-
     use super::*;
-    use crate::domain::intake::RefusalReason;
+    use crate::dashboard::row::tests::at;
 
     /// One of each.
-    pub(in crate::dashboard) fn intake(text: &str) -> Intake {
-        let at = DateTime::from_timestamp(1_730_419_200, 0).unwrap();
-        Intake {
+    pub(in crate::dashboard) fn intake(text: &str) -> GetIntakeResponse {
+        let at = at(1_730_419_200);
+        GetIntakeResponse {
             networks: vec![SourceNetwork {
                 network: "203.0.113.0/24".to_owned(),
-                first_seen_at: at,
-                last_seen_at: at,
+                first_see_time: at,
+                last_see_time: at,
                 report_count: 7_300,
-                is_known: true,
+                known: true,
             }],
             conflicts: vec![RefusedConflict {
-                id: Uuid::from_u128(9),
-                reported_at: at,
+                id: "00000000-0000-0000-0000-000000000009".to_owned(),
+                report_time: at,
                 user_count: 450,
                 recorded_user_count: Some(45),
-                organization_name: text.to_owned(),
-                instance_url: text.to_owned(),
-                source_address: Some("198.51.100.9".to_owned()),
-                first_refused_at: at,
-                last_refused_at: at,
-                refused_count: 2,
-                replaced: None,
+                source_address: "198.51.100.9".to_owned(),
+                last_refuse_time: at,
+                refuse_count: 2,
+                ..RefusedConflict::default()
             }],
             last_refusal: Some(LastRefusal {
-                refused_at: at,
-                reason: RefusalReason::Rejected,
+                refuse_time: at,
                 message: text.to_owned(),
-                source_address: None,
+                ..LastRefusal::default()
             }),
         }
     }

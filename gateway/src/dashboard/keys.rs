@@ -13,11 +13,12 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use billing_kit::{Fault, Violation};
-use billing_proto::{common::v1::ErrorReason, org::v1::ApiKeyAccess};
+use billing_proto::common::v1::{
+    ApiKey, ApiKeyAccess, CreateApiKeyRequest, CreateApiKeyResponse, ErrorReason,
+    ListApiKeysRequest, ListApiKeysResponse, RevokeApiKeyRequest,
+};
 use chrono::{DateTime, Utc};
 use http::{HeaderMap, StatusCode};
-use secrecy::ExposeSecret;
-use uuid::Uuid;
 
 use super::{
     form,
@@ -25,12 +26,14 @@ use super::{
     ui::{Choice, Frame, Moment, Section, Ui},
 };
 use crate::{
-    app::{Admin, ApiKeyPage, CreatedApiKey},
+    app::Admin,
     domain::{
-        api_key::{ApiKey, access_word, parse_access},
+        api_key::{access_word, parse_access},
         organization_filter::{PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX},
+        time_text,
     },
-    rest::query::{Query, with_query},
+    grpc::answered,
+    rest::query::{Query, next_page, with_query},
     web::Web,
 };
 
@@ -113,7 +116,7 @@ impl Form {
 
 /// A key.
 struct Row {
-    id: Uuid,
+    id: String,
     name: String,
     prefix: String,
     access: &'static str,
@@ -129,20 +132,22 @@ struct Row {
 }
 
 fn row(ui: &Ui, key: ApiKey, now: DateTime<Utc>) -> Row {
+    let access = key.access();
     let ApiKey {
         id,
         name,
         secret_prefix,
-        access,
+        access: _,
         admin_user_id,
-        created_at,
-        expires_at,
-        last_used_at,
-        revoked_at,
+        create_time,
+        expire_time,
+        last_use_time,
+        revoke_time,
     } = key;
     let t = ui.t;
-    let is_good = revoked_at.is_none() && expires_at > now;
-    let (state, state_class) = if revoked_at.is_some() {
+    let is_over = time_text::known(expire_time).is_none_or(|end| end <= now);
+    let is_good = revoke_time.is_none() && !is_over;
+    let (state, state_class) = if revoke_time.is_some() {
         (t.key_revoked, "idle")
     } else if is_good {
         (t.key_good, "good")
@@ -161,9 +166,9 @@ fn row(ui: &Ui, key: ApiKey, now: DateTime<Utc>) -> Row {
         state,
         state_class,
         is_good,
-        created: ui.day(created_at),
-        expires: ui.day(expires_at),
-        used: last_used_at.map(|at| ui.minute(at)),
+        created: ui.promised_day(create_time),
+        expires: ui.promised_day(expire_time),
+        used: ui.minute_of(last_use_time),
         admin: admin_user_id,
     }
 }
@@ -204,13 +209,10 @@ async fn shown<'a>(
     form: Form,
     cursor: String,
 ) -> Result<KeysPage<'a>, Fault> {
-    let ApiKeyPage {
+    let ListApiKeysResponse {
         api_keys,
         next_page_token,
-    } = web
-        .app()
-        .list_api_keys(admin, PAGE_SIZE_DEFAULT, cursor)
-        .await?;
+    } = listed(web, admin, PAGE_SIZE_DEFAULT, cursor).await?;
     let now = web.app().clock().now();
     Ok(KeysPage {
         ui: ui.frame(&admin.email, Section::Keys),
@@ -219,8 +221,21 @@ async fn shown<'a>(
         accesses: accesses(ui, &form.access),
         form,
         rows: api_keys.into_iter().map(|key| row(ui, key, now)).collect(),
-        next: next_page_token.map(|next| with_query(PATH, &[("cursor", &next)])),
+        next: next_page(PATH, &next_page_token),
     })
+}
+
+async fn listed(
+    web: &Web,
+    admin: &Admin,
+    page_size: i32,
+    page_token: String,
+) -> Result<ListApiKeysResponse, Fault> {
+    let request = ListApiKeysRequest {
+        page_size,
+        page_token,
+    };
+    answered(web.admin_client().list_api_keys(admin.asks(request)).await)
 }
 
 #[derive(Template)]
@@ -241,18 +256,22 @@ pub(super) async fn create(
     let admin = web.admin_for_change(&headers).await?;
     let mut form = Form::read(&form::read(&web, &headers, body).await?);
     let made = match form.terms() {
-        Ok((access, days)) => {
-            let name = form.name.clone();
-            web.app().create_api_key(&admin, name, access, days).await
+        Ok((access, lifetime_days)) => {
+            let request = CreateApiKeyRequest {
+                name: form.name.clone(),
+                access: access.into(),
+                lifetime_days,
+            };
+            answered(web.admin_client().create_api_key(admin.asks(request)).await)
         }
         Err(violations) => Err(Fault::invalid(violations)),
     };
     let fault = match made {
-        Ok(CreatedApiKey { api_key, secret }) => {
+        Ok(CreateApiKeyResponse { api_key, secret }) => {
             let created = CreatedPage {
                 ui: ui.frame(&admin.email, Section::Keys),
-                title: ui.about(ui.t.key_created, &api_key.name),
-                secret: secret.expose_secret(),
+                title: ui.about(ui.t.key_created, &api_key.unwrap_or_default().name),
+                secret: &secret,
             };
             return Ok(page(StatusCode::OK, &created));
         }
@@ -270,7 +289,7 @@ pub(super) async fn create(
 #[template(path = "key_revoke.html")]
 struct RevokePage<'a> {
     ui: Frame<'a>,
-    id: Uuid,
+    id: String,
     title: String,
 }
 
@@ -285,16 +304,13 @@ pub(super) async fn revoke_form(
     let mut cursor = String::new();
     // Page by page: the keys of a few admins.
     loop {
-        let ApiKeyPage {
+        let ListApiKeysResponse {
             api_keys,
             next_page_token,
-        } = web
-            .app()
-            .list_api_keys(&admin, PAGE_SIZE_MAX, cursor)
-            .await?;
+        } = listed(&web, &admin, PAGE_SIZE_MAX, cursor).await?;
         let mut found = api_keys.into_iter();
-        if let Some(key) = found.find(|key| key.id.to_string() == id) {
-            if key.revoked_at.is_some() {
+        if let Some(key) = found.find(|key| key.id == id) {
+            if key.revoke_time.is_some() {
                 return Ok(Redirect::to(PATH).into_response());
             }
             let asked = RevokePage {
@@ -304,8 +320,11 @@ pub(super) async fn revoke_form(
             };
             return Ok(page(StatusCode::OK, &asked));
         }
-        cursor = next_page_token
-            .ok_or_else(|| Fault::new(ErrorReason::ApiKeyNotFound, "There is no such key."))?;
+        if next_page_token.is_empty() {
+            let fault = Fault::new(ErrorReason::ApiKeyNotFound, "There is no such key.");
+            return Err(fault.into());
+        }
+        cursor = next_page_token;
     }
 }
 
@@ -318,27 +337,32 @@ pub(super) async fn revoke(
 ) -> Result<Response, PageError> {
     let admin = web.admin_for_change(&headers).await?;
     form::read(&web, &headers, body).await?;
-    web.app().revoke_api_key(&admin, id).await?;
+    let request = RevokeApiKeyRequest { api_key_id: id };
+    answered(web.admin_client().revoke_api_key(admin.asks(request)).await)?;
     Ok(Redirect::to(&with_query(PATH, &[("notice", "revoked")])).into_response())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dashboard::{row::tests::ATTACK, ui::tests::readers};
+    use crate::dashboard::{
+        row::tests::{ATTACK, at},
+        ui::tests::readers,
+    };
+
+    const KEY: &str = "00000000-0000-0000-0000-00000000000a";
 
     fn key(revoked: bool, expires: i64) -> ApiKey {
-        let at = |seconds| DateTime::from_timestamp(seconds, 0).unwrap();
         ApiKey {
-            id: Uuid::from_u128(10),
+            id: KEY.to_owned(),
             name: ATTACK.to_owned(),
             secret_prefix: "vbk_abcd".to_owned(),
-            access: ApiKeyAccess::Full,
+            access: ApiKeyAccess::Full.into(),
             admin_user_id: "u1".to_owned(),
-            created_at: at(1_730_419_200),
-            expires_at: at(expires),
-            last_used_at: Some(at(1_730_602_800)),
-            revoked_at: revoked.then(|| at(1_730_602_800)),
+            create_time: at(1_730_419_200),
+            expire_time: at(expires),
+            last_use_time: at(1_730_602_800),
+            revoke_time: at(1_730_602_800).filter(|_| revoked),
         }
     }
 
@@ -400,7 +424,7 @@ mod tests {
             assert!(html.contains(ui.t.key_created_intro), "{html}");
             let asked = RevokePage {
                 ui: ui.frame("a@b.de", Section::Keys),
-                id: Uuid::from_u128(10),
+                id: KEY.to_owned(),
                 title: ui.about(ui.t.revoke_title, ATTACK),
             };
             let html = asked.render().unwrap();

@@ -1,8 +1,6 @@
 //! How words stand out: the style of a status.
 
-use billing_proto::common::v1::SubscriptionStatus;
-
-use crate::domain::usage_report::Delivery;
+use billing_proto::common::v1::{DeliveryState, SubscriptionStatus};
 
 /// The style of a status.
 pub(super) fn status_class(status: SubscriptionStatus) -> &'static str {
@@ -19,11 +17,14 @@ pub(super) fn status_class(status: SubscriptionStatus) -> &'static str {
 }
 
 /// The style of a delivery.
-pub(super) fn delivery_class(delivery: Delivery) -> &'static str {
+pub(super) fn delivery_class(delivery: DeliveryState) -> &'static str {
     match delivery {
-        Delivery::Waiting | Delivery::Queued => "wait",
-        Delivery::Sent => "good",
-        Delivery::Superseded | Delivery::NotBilled => "idle",
-        Delivery::Refused | Delivery::TooLate | Delivery::Held | Delivery::MissedInvoice => "bad",
+        DeliveryState::Waiting | DeliveryState::Queued => "wait",
+        DeliveryState::Sent => "good",
+        DeliveryState::Superseded | DeliveryState::NotBilled | DeliveryState::Unspecified => "idle",
+        DeliveryState::Refused
+        | DeliveryState::TooLate
+        | DeliveryState::Held
+        | DeliveryState::MissedInvoice => "bad",
     }
 }

@@ -238,8 +238,9 @@ fn preview_facts(
         let time = time.as_ref().and_then(proto_time::from_proto);
         time.map(|time| ui.day(time).text)
     };
-    let price = money::decimal(ui.language, &preview.unit_amount, &preview.currency);
-    let unit = match preview.unit() {
+    let terms = preview.price.clone().unwrap_or_default();
+    let price = money::decimal(ui.language, &terms.unit_amount, &terms.currency);
+    let unit = match terms.unit() {
         PriceUnit::Unspecified => "",
         PriceUnit::SeatDay => t.preview_seat_day,
         PriceUnit::SeatPeriod => t.preview_seat_period,
@@ -247,7 +248,7 @@ fn preview_facts(
     let period = day(&preview.first_period_start_time).zip(day(&preview.first_period_end_time));
     let estimate = preview
         .estimated_amount
-        .map(|amount| money::amount(ui.language, amount, &preview.currency));
+        .map(|amount| money::amount(ui.language, amount, &terms.currency));
     let customer = if preview.reused_customer_id.is_empty() {
         t.preview_new.to_owned()
     } else {

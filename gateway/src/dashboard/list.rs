@@ -9,7 +9,9 @@ use axum::{
     response::Response,
 };
 use billing_kit::{Fault, Violation};
-use billing_proto::{common::v1::SubscriptionStatus, org::v1::LinkFilter};
+use billing_proto::common::v1::{
+    LinkFilter, ListPendingGroupsRequest, PendingGroup, SubscriptionStatus,
+};
 use http::{HeaderMap, StatusCode};
 
 use super::{
@@ -19,16 +21,16 @@ use super::{
     ui::{Choice, Frame, Moment, Section, Ui},
 };
 use crate::{
-    app::{Admin, App, PageRequest},
+    app::{Admin, PageRequest},
     domain::{
         organization::Summary,
         organization_filter::{
             OrganizationFilter, OrganizationOrder, PAGE_SIZE_DEFAULT, parse_filter, parse_order,
         },
-        pending::PendingGroup,
         reporting::ReportingState,
         time_text, words,
     },
+    grpc::answered,
     rest::query::{Query, with_query},
     web::Web,
 };
@@ -271,16 +273,17 @@ fn group(ui: &Ui, group: PendingGroup) -> Group {
     let PendingGroup {
         source_network,
         organization_count,
-        first_created_at: _,
-        last_created_at,
+        first_create_time: _,
+        last_create_time,
     } = group;
+    let until = time_text::known(last_create_time).map(time_text::exact);
     Group {
         href: with_query(PENDING, &[(NETWORK, &source_network)]),
         ignore_label: ui.about(ui.t.ignore_network, &source_network),
         network: source_network,
         count: ui.number(&organization_count),
-        last: ui.day(last_created_at),
-        until: time_text::exact(last_created_at),
+        last: ui.promised_day(last_create_time),
+        until: until.unwrap_or_default(),
     }
 }
 
@@ -323,11 +326,12 @@ pub(super) async fn ignored(
 }
 
 /// The groups that stand in place of their rows: none where the list is of something else.
-async fn groups(app: &App, admin: &Admin, asked: &Asked) -> Result<Vec<PendingGroup>, Fault> {
+async fn groups(web: &Web, admin: &Admin, asked: &Asked) -> Result<Vec<PendingGroup>, Fault> {
     if asked.kind != Kind::Pending || asked.is_filtered() {
         return Ok(Vec::new());
     }
-    app.list_pending_groups(admin).await
+    let request = admin.asks(ListPendingGroupsRequest {});
+    Ok(answered(web.admin_client().list_pending_groups(request).await)?.groups)
 }
 
 async fn list(
@@ -341,7 +345,7 @@ async fn list(
     let query = Query::read(query.as_deref());
     let asked = Asked::read(kind, &query)?;
     let app = web.app();
-    let groups = groups(app, &admin, &asked).await?;
+    let groups = groups(&web, &admin, &asked).await?;
     let request = PageRequest {
         except_networks: groups.iter().map(|it| it.source_network.clone()).collect(),
         ..asked.request(PAGE_SIZE_DEFAULT, asked.cursor.clone())
@@ -615,7 +619,7 @@ fn select(
 mod tests {
     use super::*;
     use crate::dashboard::{
-        row::tests::{ATTACK, organization},
+        row::tests::{ATTACK, at, organization},
         ui::tests::readers,
     };
 
@@ -654,8 +658,8 @@ mod tests {
                     PendingGroup {
                         source_network: ATTACK.to_owned(),
                         organization_count: 9_876,
-                        first_created_at: chrono::DateTime::UNIX_EPOCH,
-                        last_created_at: chrono::DateTime::UNIX_EPOCH,
+                        first_create_time: at(0),
+                        last_create_time: at(0),
                     },
                 )]
             },

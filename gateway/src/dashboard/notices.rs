@@ -9,7 +9,7 @@ use axum::{
     response::Response,
 };
 use billing_kit::Fault;
-use billing_proto::org::v1::NoticeState;
+use billing_proto::common::v1::{ListNoticesRequest, ListNoticesResponse, Notice, NoticeState};
 use http::{HeaderMap, StatusCode};
 use serde_json::{Map, Value};
 
@@ -19,11 +19,12 @@ use super::{
     ui::{Choice, Frame, Moment, Section, Ui},
 };
 use crate::{
-    app::NoticePage,
     domain::{
-        notice::{Notice, notice_state_word, parse_notice_state},
+        notice::{notice_state_word, parse_notice_state},
         organization_filter::PAGE_SIZE_DEFAULT,
+        words::filled,
     },
+    grpc::answered,
     rest::query::{Query, with_query},
     web::Web,
 };
@@ -57,26 +58,27 @@ struct Row {
 }
 
 fn row(ui: &Ui, notice: Notice) -> Row {
+    let state = notice.state();
     let Notice {
         id,
-        kind,
-        occurred_at,
-        state,
+        r#type: kind,
+        occur_time,
+        state: _,
         attempt_count,
-        next_attempt_at,
-        ended_at,
+        next_attempt_time,
+        end_time,
         error_message,
-        data,
+        data_json,
     } = notice;
-    let facts: Map<String, Value> = serde_json::from_str(&data).unwrap_or_default();
+    let facts: Map<String, Value> = serde_json::from_str(&data_json).unwrap_or_default();
     let facts = facts.iter().map(|(name, value)| {
         let value = value_text(ui, value);
         (name.clone(), value)
     });
     Row {
         what: ui.t.notice_kind_word(&kind).map_or(kind, str::to_owned),
-        id: id.to_string(),
-        occurred: ui.minute(occurred_at),
+        id,
+        occurred: ui.promised_minute(occur_time),
         attempts: ui.number(&i64::from(attempt_count)),
         state: ui.t.notice_state_word(state),
         state_class: match state {
@@ -84,8 +86,8 @@ fn row(ui: &Ui, notice: Notice) -> Row {
             NoticeState::GivenUp => "bad",
             NoticeState::Unspecified => "",
         },
-        error: error_message,
-        then: next_attempt_at.or(ended_at).map(|at| ui.minute(at)),
+        error: filled(error_message),
+        then: ui.minute_of(next_attempt_time.or(end_time)),
         facts: facts.collect(),
     }
 }
@@ -124,42 +126,44 @@ pub(super) async fn notices(
         with_query(PATH, &parts)
     };
     let first = (!cursor.is_empty()).then(|| address(""));
-    let NoticePage {
+    let request = ListNoticesRequest {
+        state: state.into(),
+        page_size: PAGE_SIZE_DEFAULT,
+        page_token: cursor,
+    };
+    let ListNoticesResponse {
         notices,
         next_page_token,
-    } = web
-        .app()
-        .list_notices(&admin, state, PAGE_SIZE_DEFAULT, cursor)
-        .await?;
+    } = answered(web.admin_client().list_notices(admin.asks(request)).await)?;
     let shown = NoticesPage {
         ui: ui.frame(&admin.email, Section::Webhooks),
         states: states(&ui, state),
         rows: notices.into_iter().map(|notice| row(&ui, notice)).collect(),
         first,
-        next: next_page_token.map(|next| address(&next)),
+        next: filled(next_page_token).map(|next| address(&next)),
     };
     Ok(page(StatusCode::OK, &shown))
 }
 
 #[cfg(test)]
 mod tests {
-    use chrono::DateTime;
-    use uuid::Uuid;
-
     use super::*;
-    use crate::dashboard::{row::tests::ATTACK, ui::tests::readers};
+    use crate::dashboard::{
+        row::tests::{ATTACK, at},
+        ui::tests::readers,
+    };
 
     fn notice(kind: &str, state: NoticeState) -> Notice {
         Notice {
-            id: Uuid::from_u128(1),
-            kind: kind.to_owned(),
-            occurred_at: DateTime::from_timestamp(1_730_419_200, 0).unwrap(),
-            state,
+            id: "1".to_owned(),
+            r#type: kind.to_owned(),
+            occur_time: at(1_730_419_200),
+            state: state.into(),
             attempt_count: 1_200,
-            next_attempt_at: None,
-            ended_at: None,
-            error_message: Some(ATTACK.to_owned()),
-            data: format!(r#"{{"organization_name": "{ATTACK}", "user_count": 45}}"#),
+            next_attempt_time: None,
+            end_time: None,
+            error_message: ATTACK.to_owned(),
+            data_json: format!(r#"{{"organization_name": "{ATTACK}", "user_count": 45}}"#),
         }
     }
 

@@ -12,7 +12,10 @@ use axum::{
     response::Response,
 };
 use billing_kit::Fault;
-use billing_proto::common::v1::{CollectionPauseBehavior, ErrorReason};
+use billing_proto::common::v1::{
+    CollectionPauseBehavior, DeliveryState, ErrorReason, GetIntakeRequest, ListUsageReportsRequest,
+    ListUsageReportsResponse, RecordedReport,
+};
 use chrono::{DateTime, TimeDelta, Utc};
 use http::{HeaderMap, StatusCode};
 use uuid::Uuid;
@@ -24,16 +27,19 @@ use super::{
     page::{PageError, page},
     refused,
     ui::{Frame, Moment, Section, Ui},
+    webhooks::said,
 };
 use crate::{
-    app::{Admin, App, UsageReportPage},
+    app::Admin,
     domain::{
         organization::{LinkKind, LinkState, Organization},
         organization_filter::{PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX},
-        reporting::HoldReason,
-        usage_report::{Delivery, UsageReport},
+        reporting::parse_hold_reason,
+        time_text,
+        words::filled,
     },
-    rest::query::{Query, organization_id, with_query},
+    grpc::answered,
+    rest::query::{Query, next_page, organization_id},
     web::Web,
 };
 
@@ -113,45 +119,44 @@ struct Row {
     /// That its count is low, or that it is held for its count; and what that was compared with.
     mark: Option<(&'static str, String)>,
     /// The report's id, where it may be sent again.
-    retry: Option<Uuid>,
+    retry: Option<String>,
     meter_event: String,
 }
 
-fn row(ui: &Ui, report: UsageReport) -> Row {
-    let UsageReport {
+fn row(ui: &Ui, report: RecordedReport) -> Row {
+    let (deployment_type, delivery) = (report.deployment_type(), report.delivery_state());
+    let RecordedReport {
         id,
         user_count,
-        deployment_type,
-        reported_at,
-        received_at: _,
-        delivery,
+        deployment_type: _,
+        report_time,
+        receive_time: _,
+        delivery_state: _,
         stripe_meter_event_id,
-        error,
+        error_code,
+        error_message,
         counts: _,
-        is_low,
-        baseline,
+        count_low,
+        baseline_user_count,
     } = report;
-    let held = error.as_ref().and_then(|error| {
-        let mut all = HoldReason::ALL.into_iter();
-        all.find(|reason| reason.word() == error.code)
-    });
+    let held = parse_hold_reason(&error_code);
     let word = match held {
         Some(reason) => Some(held::reason_word(ui, reason)),
-        None => is_low.then_some(ui.t.count_low),
+        None => count_low.then_some(ui.t.count_low),
     };
-    let compared = baseline.map(|it| ui.about(ui.t.baseline_of, &ui.number(&it)));
+    let compared = baseline_user_count.map(|it| ui.about(ui.t.baseline_of, &ui.number(&it)));
     // What a page says in its own language it does not say in English besides.
-    let error = error.filter(|_| held.is_none() || compared.is_none());
+    let is_said = held.is_some() && compared.is_some();
     Row {
         mark: word.map(|word| (word, compared.unwrap_or_default())),
-        reported_at: ui.minute(reported_at),
+        reported_at: ui.promised_minute(report_time),
         users: ui.number(&user_count),
         deployment: ui.t.deployment_word(deployment_type),
         delivery: ui.t.delivery_word(delivery),
         delivery_class: labels::delivery_class(delivery),
-        error: error.map(|error| format!("{} ({})", error.message, error.code)),
-        retry: (delivery == Delivery::Refused).then_some(id),
-        meter_event: stripe_meter_event_id.unwrap_or_else(|| ui.t.nothing.to_owned()),
+        error: said(&error_code, &error_message).filter(|_| !is_said),
+        retry: (delivery == DeliveryState::Refused).then_some(id),
+        meter_event: filled(stripe_meter_event_id).unwrap_or_else(|| ui.t.nothing.to_owned()),
     }
 }
 
@@ -167,24 +172,24 @@ pub(super) async fn organization(
     let id = organization_id(&id)?;
     let query = Query::read(query.as_deref());
     let cursor = query.get("cursor").unwrap_or_default().to_owned();
+    let of_organization = GetIntakeRequest {
+        organization_id: id.to_string(),
+    };
+    let mut client = web.admin_client();
     let (organization, reports, drawn, changes, intake) = tokio::join!(
         web.app().get_organization(&admin, id),
-        web.app()
-            .list_usage_reports(&admin, id, PAGE_SIZE_DEFAULT, cursor),
-        drawn_reports(web.app(), &admin, id),
-        audit::latest_of(web.app(), &admin, &ui, id),
-        web.app().get_intake(&admin, id),
+        listed(&web, &admin, id, PAGE_SIZE_DEFAULT, cursor),
+        drawn_reports(&web, &admin, id),
+        audit::latest_of(&web, &admin, &ui, id),
+        client.get_intake(admin.asks(of_organization)),
     );
     let organization = organization?;
     let (reports, next) = match reports {
-        Ok(UsageReportPage {
-            reports,
-            next_page_token,
-        }) => (Some(reports), next_page_token),
+        Ok(listed) => (Some(listed.reports), listed.next_page_token),
         Err(fault) if fault.reason == ErrorReason::InvalidArgument => return Err(fault.into()),
         Err(fault) => {
             Fault::log(&fault);
-            (None, None)
+            (None, String::new())
         }
     };
     let now = web.app().clock().now();
@@ -208,11 +213,10 @@ pub(super) async fn organization(
         collection_paused: collection_paused(&ui, &organization),
         facts: facts(&ui, &organization),
         chart: Chart::of(&ui, &drawn.reports, now),
-        chart_is_partial: drawn.next_page_token.is_some() && drawn.is_within(now),
+        chart_is_partial: !drawn.next_page_token.is_empty() && is_within(&drawn.reports, now),
         reports: reports.map(|reports| reports.into_iter().map(|r| row(&ui, r)).collect()),
-        next: next
-            .map(|cursor| with_query(&format!("/organizations/{id}"), &[("cursor", &cursor)])),
-        intake: intake
+        next: next_page(&format!("/organizations/{id}"), &next),
+        intake: answered(intake)
             .map_err(|fault| Fault::log(&fault))
             .map(|it| intake::shown(&ui, it))
             .ok(),
@@ -221,41 +225,40 @@ pub(super) async fn organization(
     Ok(page(StatusCode::OK, &shown))
 }
 
-/// The reports that the chart is of, and where there are more.
-#[derive(Default)]
-struct Drawn {
-    reports: Vec<UsageReport>,
-    next_page_token: Option<String>,
+/// Whether even the earliest of these reports is in the chart: what is left out would be, too.
+fn is_within(reports: &[RecordedReport], now: DateTime<Utc>) -> bool {
+    let first = now - TimeDelta::days(CHART_DAYS);
+    let earliest = reports.last().map(|report| report.report_time);
+    let earliest = earliest.and_then(time_text::known);
+    earliest.is_some_and(|earliest| earliest > first)
 }
 
-impl Drawn {
-    /// Whether even the earliest of them is in the chart: what is left out would be, too.
-    fn is_within(&self, now: DateTime<Utc>) -> bool {
-        let first = now - TimeDelta::days(CHART_DAYS);
-        let earliest = self.reports.last();
-        earliest.is_some_and(|report| report.reported_at > first)
-    }
+async fn listed(
+    web: &Web,
+    admin: &Admin,
+    id: Uuid,
+    page_size: i32,
+    page_token: String,
+) -> Result<ListUsageReportsResponse, Fault> {
+    let request = ListUsageReportsRequest {
+        organization_id: id.to_string(),
+        page_size,
+        page_token,
+    };
+    answered(
+        web.admin_client()
+            .list_usage_reports(admin.asks(request))
+            .await,
+    )
 }
 
 /// The latest reports, as many as a chart may need where an instance reports some five times a day;
 /// none where they cannot be told now, which the list below says.
-async fn drawn_reports(app: &App, admin: &Admin, id: Uuid) -> Drawn {
-    let listed = app
-        .list_usage_reports(admin, id, PAGE_SIZE_MAX, String::new())
-        .await;
-    match listed {
-        Ok(UsageReportPage {
-            reports,
-            next_page_token,
-        }) => Drawn {
-            reports,
-            next_page_token,
-        },
-        Err(fault) => {
-            Fault::log(&fault);
-            Drawn::default()
-        }
-    }
+async fn drawn_reports(web: &Web, admin: &Admin, id: Uuid) -> ListUsageReportsResponse {
+    let drawn = listed(web, admin, id, PAGE_SIZE_MAX, String::new()).await;
+    drawn
+        .map_err(|fault| Fault::log(&fault))
+        .unwrap_or_default()
 }
 
 /// What was just done. The address picks one of our own sentences: it cannot bring its own.
@@ -421,31 +424,31 @@ fn facts(ui: &Ui, organization: &Organization) -> Vec<Fact> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        dashboard::{
-            row::tests::{ATTACK, organization},
-            ui::tests::readers,
-        },
-        domain::{organization::Trouble, usage_report::Delivery},
+    use crate::dashboard::{
+        row::tests::{ATTACK, at, organization},
+        ui::tests::readers,
     };
     use billing_proto::common::v1::DeploymentType;
 
-    fn report() -> UsageReport {
-        UsageReport {
-            id: Uuid::from_u128(1),
+    const REPORTED: i64 = 1_730_419_200;
+
+    fn reported() -> DateTime<Utc> {
+        DateTime::from_timestamp(REPORTED, 0).unwrap()
+    }
+
+    fn report() -> RecordedReport {
+        RecordedReport {
+            id: Uuid::from_u128(1).to_string(),
             user_count: 5_200,
-            deployment_type: DeploymentType::OnPremise,
-            reported_at: DateTime::from_timestamp(1_730_419_200, 0).unwrap(),
-            received_at: None,
-            delivery: Delivery::Refused,
-            stripe_meter_event_id: None,
-            error: Some(Trouble {
-                code: "no_meter".to_owned(),
-                message: "<b>refused</b>".to_owned(),
-            }),
+            deployment_type: DeploymentType::OnPremise.into(),
+            report_time: at(REPORTED),
+            delivery_state: DeliveryState::Refused.into(),
+            error_code: "no_meter".to_owned(),
+            error_message: "<b>refused</b>".to_owned(),
             counts: true,
-            is_low: true,
-            baseline: Some(12_000),
+            count_low: true,
+            baseline_user_count: Some(12_000),
+            ..RecordedReport::default()
         }
     }
 
@@ -475,12 +478,12 @@ mod tests {
                 can_unlink: true,
                 is_linked: true,
                 notice: notice(&ui, "canceling"),
-                running: Some((ui.t.running_cancel, ui.minute(report().reported_at))),
+                running: Some((ui.t.running_cancel, ui.minute(reported()))),
                 held: Some("3".to_owned()),
                 problems: problems(&ui, &organization),
                 collection_paused: collection_paused(&ui, &organization),
                 facts: facts(&ui, &organization),
-                chart: Chart::of(&ui, &[report()], report().reported_at),
+                chart: Chart::of(&ui, &[report()], reported()),
                 chart_is_partial: true,
                 reports: Some(vec![row(&ui, report())]),
                 next: None,
@@ -506,7 +509,7 @@ mod tests {
                 "/cancel\"",
                 "/portal\"",
                 "/invoices\"",
-                &ui.minute(report().reported_at).text,
+                &ui.minute(reported()).text,
                 "title=\"2024-11-01 00:00:00 UTC\"",
                 "/link\"",
                 "/unlink\"",

@@ -1,6 +1,6 @@
 //! `/`: how everything stands.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use askama::Template;
 use axum::{
@@ -9,7 +9,13 @@ use axum::{
     response::Response,
 };
 use billing_kit::Fault;
-use billing_proto::{common::v1::SubscriptionStatus, stripe::v1::WebhookEventState};
+use billing_proto::{
+    admin::v1::{GetReconciliationRequest, GetReconciliationResponse},
+    common::v1::{
+        GetReportingSummaryRequest, GetReportingSummaryResponse, ListPendingGroupsRequest,
+        ListWebhookEventsRequest, PendingGroup, SubscriptionStatus, WebhookEventState,
+    },
+};
 use chrono::{DateTime, Utc};
 use http::{HeaderMap, StatusCode};
 use uuid::Uuid;
@@ -24,15 +30,13 @@ use super::{
     webhooks,
 };
 use crate::{
-    app::{Admin, App, ListPage, Overview, OverviewRequest},
+    app::{Admin, ListPage, Overview, OverviewRequest, is_away},
     domain::{
         organization::Summary,
         organization_filter::{OrganizationFilter, OrganizationOrder},
-        pending::PendingGroup,
-        reconciliation::Reconciliation,
-        reporting::ReportingSummary,
         words,
     },
+    grpc::answered,
     rest::query::{Query, with_query},
     web::Web,
 };
@@ -42,7 +46,7 @@ const ROWS: i32 = 10;
 /// So many dead letters are counted; of more is said that there are more.
 const DEAD_LETTERS_COUNTED: i32 = 50;
 /// A report that has waited longer than this to be sent is worth a look: most go within seconds.
-const QUEUE_LOUD: Duration = Duration::from_secs(15 * 60);
+const QUEUE_LOUD_SECONDS: i64 = 15 * 60;
 
 #[derive(Template)]
 #[template(path = "overview.html")]
@@ -120,7 +124,8 @@ pub(super) async fn overview(
     headers: HeaderMap,
 ) -> Result<Response, PageError> {
     let admin = web.admin(&headers).await?;
-    let groups = web.app().list_pending_groups(&admin).await?;
+    let groups = admin.asks(ListPendingGroupsRequest {});
+    let groups = answered(web.admin_client().list_pending_groups(groups).await)?.groups;
     let request = OverviewRequest {
         ignored: false,
         except_networks: groups.iter().map(|it| it.source_network.clone()).collect(),
@@ -133,9 +138,9 @@ pub(super) async fn overview(
     let app = web.app();
     let (overview, reconciliation, reporting, dead_letters) = tokio::join!(
         app.list_overview(&admin, request),
-        app.find_reconciliation(&admin),
-        reporting(app, &admin),
-        dead_letters(app, &admin, &ui)
+        reconciled(&web, &admin),
+        reporting(&web, &admin),
+        dead_letters(&web, &admin, &ui)
     );
     let (overview, reconciliation) = (overview?, reconciliation?);
     let Overview {
@@ -158,9 +163,7 @@ pub(super) async fn overview(
             reconciliation.as_ref(),
             dead_letters,
         ),
-        compared: reconciliation
-            .and_then(|stands| stands.last_full_pass_at)
-            .map(|at| ui.minute(at)),
+        compared: reconciliation.and_then(|stands| ui.minute_of(stands.last_full_pass_time)),
         shares: shares(&ui, &summary),
         heads: Heads::default(),
         pending: Table::of(&ui, pending),
@@ -182,21 +185,50 @@ fn grouped(ui: &Ui, groups: &[PendingGroup]) -> Option<String> {
 
 /// How the instances report; `None` where that cannot be told now, which is no reason to show an
 /// admin nothing at all.
-async fn reporting(app: &App, admin: &Admin) -> Option<ReportingSummary> {
-    let summary = app.get_reporting_summary(admin).await;
+async fn reporting(web: &Web, admin: &Admin) -> Option<GetReportingSummaryResponse> {
+    let request = admin.asks(GetReportingSummaryRequest {});
+    let summary = answered(web.admin_client().get_reporting_summary(request).await);
     summary.map_err(|fault| Fault::log(&fault)).ok()
+}
+
+/// How reconciliation stands; `None` while ingest-svc is away, which is no reason either.
+async fn reconciled(web: &Web, admin: &Admin) -> Result<Option<GetReconciliationResponse>, Fault> {
+    let request = GetReconciliationRequest {
+        page_size: 1,
+        ..GetReconciliationRequest::default()
+    };
+    match answered(
+        web.admin_client()
+            .get_reconciliation(admin.asks(request))
+            .await,
+    ) {
+        Ok(stands) => Ok(Some(stands)),
+        Err(fault) if is_away(&fault) => Ok(None),
+        Err(fault) => Err(fault),
+    }
 }
 
 /// How many events of Stripe's were given up; `None` where there are none. While stripe-svc is away
 /// that is said in place of the number.
-async fn dead_letters(app: &App, admin: &Admin, ui: &Ui) -> Option<String> {
-    let (state, nothing) = (WebhookEventState::Dead, String::new());
-    let listed = app.list_webhook_events(admin, state, DEAD_LETTERS_COUNTED, nothing);
-    match listed.await {
+async fn dead_letters(web: &Web, admin: &Admin, ui: &Ui) -> Option<String> {
+    let request = ListWebhookEventsRequest {
+        state: WebhookEventState::Dead.into(),
+        page_size: DEAD_LETTERS_COUNTED,
+        page_token: String::new(),
+    };
+    match answered(
+        web.admin_client()
+            .list_webhook_events(admin.asks(request))
+            .await,
+    ) {
         Ok(listed) if listed.events.is_empty() => None,
         Ok(listed) => {
             let count = i64::try_from(listed.events.len()).unwrap_or(i64::MAX);
-            let more = listed.next_page_token.map_or("", |_| "+");
+            let more = if listed.next_page_token.is_empty() {
+                ""
+            } else {
+                "+"
+            };
             Some(format!("{}{more}", ui.number(&count)))
         }
         Err(fault) => {
@@ -224,7 +256,7 @@ fn notice(ui: &Ui, asked: &Query) -> Option<Notice> {
 fn figures(
     ui: &Ui,
     summary: &Summary,
-    reporting: Option<&ReportingSummary>,
+    reporting: Option<&GetReportingSummaryResponse>,
     now: DateTime<Utc>,
 ) -> Vec<Figure> {
     let figure = |label, count, href, class| Figure {
@@ -264,8 +296,8 @@ fn figures(
 fn attention(
     ui: &Ui,
     summary: &Summary,
-    reporting: Option<&ReportingSummary>,
-    reconciliation: Option<&Reconciliation>,
+    reporting: Option<&GetReportingSummaryResponse>,
+    reconciliation: Option<&GetReconciliationResponse>,
     dead_letters: Option<String>,
 ) -> Vec<Item> {
     let troubled = |(status, _): &&(SubscriptionStatus, i64)| match status {
@@ -323,7 +355,7 @@ fn attention(
 }
 
 /// What needs a look of how the instances report. While that cannot be told, this is said instead.
-fn reporting_items(ui: &Ui, reporting: Option<&ReportingSummary>) -> Vec<Item> {
+fn reporting_items(ui: &Ui, reporting: Option<&GetReportingSummaryResponse>) -> Vec<Item> {
     let t = ui.t;
     let Some(known) = reporting else {
         return vec![Item {
@@ -342,7 +374,9 @@ fn reporting_items(ui: &Ui, reporting: Option<&ReportingSummary>) -> Vec<Item> {
         })
     };
     let urgent = known.urgent_held_report_count;
-    let queue = known.oldest_queued_age.filter(|age| *age >= QUEUE_LOUD);
+    let queue = known
+        .oldest_queued_age
+        .filter(|age| age.seconds >= QUEUE_LOUD_SECONDS);
     let items = [
         item(t.urgent_held_reports, urgent, Some(held::URGENT), "bad"),
         item(
@@ -371,7 +405,7 @@ fn reporting_items(ui: &Ui, reporting: Option<&ReportingSummary>) -> Vec<Item> {
         ),
         queue.map(|age| Item {
             label: t.queue_age,
-            value: ui.language.age(age),
+            value: ui.language.age(age.seconds),
             href: None,
             class: "bad",
         }),
@@ -391,26 +425,26 @@ fn shares(ui: &Ui, summary: &Summary) -> Vec<Share> {
 
 #[cfg(test)]
 mod tests {
+    use billing_kit::proto_time;
+    use billing_proto::common::v1::UsageDay;
+
     use super::*;
-    use crate::{
-        dashboard::{
-            row::tests::{ATTACK, organization},
-            ui::tests::readers,
-        },
-        domain::reporting::UsageDay,
+    use crate::dashboard::{
+        row::tests::{ATTACK, organization},
+        ui::tests::readers,
     };
 
     const ID: &str = "organization=00000000-0000-0000-0000-000000000007";
 
-    fn reporting(at: DateTime<Utc>) -> ReportingSummary {
+    fn reporting(at: DateTime<Utc>) -> GetReportingSummaryResponse {
         let day = |days: i64, user_count| UsageDay {
-            start: at - chrono::TimeDelta::days(days),
+            day_start_time: Some(proto_time::to_proto(at - chrono::TimeDelta::days(days))),
             user_count,
             organization_count: 2,
         };
-        ReportingSummary {
+        GetReportingSummaryResponse {
             user_count: 31_415,
-            counted_at: Some(at),
+            count_time: None,
             days: vec![day(3, 30_000), day(1, 31_415)],
             late_count: 21,
             silent_count: 22,
@@ -420,7 +454,10 @@ mod tests {
             unsigned_organization_count: 2,
             refused_report_count: 23,
             queued_report_count: 9,
-            oldest_queued_age: Some(Duration::from_secs(7_200)),
+            oldest_queued_age: Some(prost_types::Duration {
+                seconds: 7_200,
+                nanos: 0,
+            }),
         }
     }
 
@@ -438,11 +475,9 @@ mod tests {
             collection_paused: 7,
             counted_at: at,
         };
-        let stands = Reconciliation {
-            last_full_pass_at: Some(at),
-            skipped_count: 0,
-            pass_started_at: None,
+        let stands = GetReconciliationResponse {
             open_finding_count: 2,
+            ..GetReconciliationResponse::default()
         };
         let reporting = reporting(at);
         let table = |linked: bool| Table {

@@ -1,6 +1,6 @@
 //! `/reconciliation`: where Stripe's books differ from what was reported, and what people said of it.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use askama::Template;
 use axum::{
@@ -10,8 +10,11 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use billing_kit::Fault;
+use billing_proto::{
+    admin::v1::{GetReconciliationRequest, GetReconciliationResponse},
+    common::v1::{DismissFindingRequest, Dismissal, Finding, FindingKind},
+};
 use http::{HeaderMap, StatusCode};
-use uuid::Uuid;
 
 use super::{
     form,
@@ -19,11 +22,9 @@ use super::{
     ui::{Frame, Moment, Section, Ui},
 };
 use crate::{
-    app::{Admin, FindingsPage},
-    domain::{
-        organization_filter::PAGE_SIZE_DEFAULT,
-        reconciliation::{Dismissal, Finding, FindingKind, Reconciliation},
-    },
+    app::Admin,
+    domain::{organization_filter::PAGE_SIZE_DEFAULT, time_text, words::filled},
+    grpc::answered,
     rest::query::{Query, with_query},
     web::Web,
 };
@@ -53,8 +54,8 @@ struct ReconciliationPage<'a> {
 }
 
 struct Row {
-    id: Uuid,
-    organization_id: Uuid,
+    id: String,
+    organization_id: String,
     name: String,
     kind: &'static str,
     /// The day; of an invoice the days that it is of.
@@ -79,46 +80,61 @@ struct Dismissed {
 }
 
 fn row(ui: &Ui, finding: Finding, name: Option<String>) -> Row {
+    let kind = finding.kind();
     let Finding {
         id,
         organization_id,
-        kind,
-        day_start,
-        period_start,
-        period_end,
+        kind: _,
+        day_start_time,
+        period_start_time,
+        period_end_time,
         stripe_invoice_id,
-        expected,
-        found,
+        expected_count,
+        found_value,
         resend_count,
-        first_seen_at,
-        last_seen_at,
-        resolved_at,
+        first_see_time,
+        last_see_time,
+        resolve_time,
         dismissal,
     } = finding;
-    let dismissed = dismissal.map(|Dismissal { at, by, reason }| Dismissed {
-        at: ui.minute(at),
-        by,
-        reason,
+    let dismissed = dismissal.map(|dismissal| {
+        let Dismissal {
+            dismiss_time,
+            admin_email,
+            reason,
+        } = dismissal;
+        Dismissed {
+            at: ui.promised_minute(dismiss_time),
+            by: admin_email,
+            reason,
+        }
     });
+    let utc_day = |time| time_text::known(time).map_or_else(String::new, |it| ui.utc_day(it));
     Row {
         id,
+        name: name.unwrap_or_else(|| organization_id.clone()),
         organization_id,
-        name: name.unwrap_or_else(|| organization_id.to_string()),
         kind: ui.t.finding_word(kind),
         // A day of Stripe's meter is a day in UTC, wherever the reader is.
         day: match kind {
-            FindingKind::MeterDay | FindingKind::MissedInvoice => ui.utc_day(day_start),
+            FindingKind::MeterDay | FindingKind::MissedInvoice | FindingKind::Unspecified => {
+                utc_day(day_start_time)
+            }
             FindingKind::Invoice => {
-                format!("{} – {}", ui.utc_day(period_start), ui.utc_day(period_end))
+                format!(
+                    "{} – {}",
+                    utc_day(period_start_time),
+                    utc_day(period_end_time)
+                )
             }
         },
-        invoice: stripe_invoice_id,
-        expected: ui.number(&expected),
-        found: ui.language.decimal(&found),
+        invoice: filled(stripe_invoice_id),
+        expected: ui.number(&expected_count),
+        found: ui.language.decimal(&found_value),
         resends: ui.number(&i64::from(resend_count)),
-        first_seen: ui.minute(first_seen_at),
-        last_seen: ui.minute(last_seen_at),
-        resolved: resolved_at.map(|at| ui.minute(at)),
+        first_seen: ui.promised_minute(first_see_time),
+        last_seen: ui.promised_minute(last_see_time),
+        resolved: ui.minute_of(resolve_time),
         dismissed,
         wrong_reason: None,
     }
@@ -167,40 +183,39 @@ async fn shown<'a>(
     admin: &'a Admin,
     asked: &'a Asked,
 ) -> Result<ReconciliationPage<'a>, Fault> {
-    let app = web.app();
-    let cursor = asked.cursor.clone();
-    let (stands, page_of_findings) = tokio::try_join!(
-        app.get_reconciliation(admin),
-        app.list_findings(admin, asked.shows_closed, PAGE_SIZE_DEFAULT, cursor)
-    )?;
-    let Reconciliation {
-        last_full_pass_at,
+    let request = GetReconciliationRequest {
+        include_closed: asked.shows_closed,
+        page_size: PAGE_SIZE_DEFAULT,
+        page_token: asked.cursor.clone(),
+    };
+    let GetReconciliationResponse {
+        last_full_pass_time,
         skipped_count,
-        pass_started_at: _,
+        pass_start_time: _,
         open_finding_count,
-    } = stands;
-    let FindingsPage {
         findings,
         next_page_token,
-    } = page_of_findings;
-    let ids: BTreeSet<_> = findings.iter().map(|found| found.organization_id).collect();
-    let ids = ids.iter().map(Uuid::to_string).collect();
-    let known = app.batch_get_organizations(admin, ids).await?;
+    } = answered(
+        web.admin_client()
+            .get_reconciliation(admin.asks(request))
+            .await,
+    )?;
+    let ids = findings.iter().map(|found| found.organization_id.clone());
+    let names = web.app().organization_names(admin, ids).await?;
     let rows = findings.into_iter().map(|found| {
-        let name = known.get(&found.organization_id);
-        let name = name.map(|organization| organization.name.clone());
+        let name = names.get(&found.organization_id).cloned();
         row(ui, found, name)
     });
     Ok(ReconciliationPage {
         ui: ui.frame(&admin.email, Section::Reconciliation),
         notice: None,
-        last_full_pass: last_full_pass_at.map(|at| ui.minute(at)),
+        last_full_pass: ui.minute_of(last_full_pass_time),
         skipped: skipped(ui, skipped_count),
         open_count: open_finding_count,
         shows_closed: asked.shows_closed,
         rows: rows.collect(),
         cursor: &asked.cursor,
-        next: next_page_token.map(|next| asked.address(&next, "")),
+        next: filled(next_page_token).map(|next| asked.address(&next, "")),
     })
 }
 
@@ -220,11 +235,15 @@ pub(super) async fn dismiss(
     let form = form::read(&web, &headers, body).await?;
     let asked = Asked::read(&form);
     let reason = form.get(REASON).unwrap_or_default().trim();
+    let request = DismissFindingRequest {
+        finding_id: id.clone(),
+        reason: reason.to_owned(),
+    };
     let dismissed = web
-        .app()
-        .dismiss_finding(&admin, id.clone(), reason.to_owned())
+        .admin_client()
+        .dismiss_finding(admin.asks(request))
         .await;
-    let fault = match dismissed {
+    let fault = match answered(dismissed) {
         Ok(_) => {
             let back = asked.address(&asked.cursor, "dismissed");
             return Ok(Redirect::to(&back).into_response());
@@ -237,7 +256,7 @@ pub(super) async fn dismiss(
     fault.log();
     let mut again = shown(&web, &ui, &admin, &asked).await?;
     for row in &mut again.rows {
-        row.wrong_reason = (row.id.to_string() == id).then(|| reason.to_owned());
+        row.wrong_reason = (row.id == id).then(|| reason.to_owned());
     }
     Ok(page(StatusCode::UNPROCESSABLE_ENTITY, &again))
 }
@@ -245,29 +264,33 @@ pub(super) async fn dismiss(
 #[cfg(test)]
 mod tests {
     use chrono::DateTime;
+    use uuid::Uuid;
 
     use super::*;
-    use crate::dashboard::{row::tests::ATTACK, ui::tests::readers};
+    use crate::dashboard::{
+        row::tests::{ATTACK, at},
+        ui::tests::readers,
+    };
 
     fn finding(kind: FindingKind, dismissed: bool) -> Finding {
-        let at = DateTime::from_timestamp(1_730_415_600, 0).unwrap();
+        let first = at(1_730_415_600);
         Finding {
-            id: Uuid::from_u128(8),
-            organization_id: Uuid::from_u128(7),
-            kind,
-            day_start: at,
-            period_start: at,
-            period_end: at + chrono::TimeDelta::days(30),
-            stripe_invoice_id: Some("in_1".to_owned()),
-            expected: 4_500,
-            found: "46.5".to_owned(),
+            id: Uuid::from_u128(8).to_string(),
+            organization_id: Uuid::from_u128(7).to_string(),
+            kind: kind.into(),
+            day_start_time: first,
+            period_start_time: first,
+            period_end_time: at(1_730_415_600 + 30 * 86_400),
+            stripe_invoice_id: "in_1".to_owned(),
+            expected_count: 4_500,
+            found_value: "46.5".to_owned(),
             resend_count: 2,
-            first_seen_at: at,
-            last_seen_at: at,
-            resolved_at: dismissed.then_some(at),
+            first_see_time: first,
+            last_see_time: first,
+            resolve_time: first.filter(|_| dismissed),
             dismissal: dismissed.then(|| Dismissal {
-                at,
-                by: "a@b.de".to_owned(),
+                dismiss_time: first,
+                admin_email: "a@b.de".to_owned(),
                 reason: ATTACK.to_owned(),
             }),
         }

@@ -10,21 +10,22 @@ use axum::{
     extract::{Path, RawQuery, State},
     response::{IntoResponse, Redirect, Response},
 };
+use billing_proto::common::v1::{
+    DeliveryState, ListRefusedReportsRequest, ListRefusedReportsResponse, RefusedReport,
+    RetryReportRequest,
+};
 use http::{HeaderMap, StatusCode};
-use uuid::Uuid;
 
 use super::{
     form,
     page::{PageError, local_address, page},
     ui::{Frame, Moment, Section, Ui},
+    webhooks::said,
 };
 use crate::{
-    app::RefusedReportPage,
-    domain::{
-        organization_filter::PAGE_SIZE_DEFAULT,
-        usage_report::{RefusedReport, UsageReport},
-    },
-    rest::query::{Query, with_query},
+    domain::{organization_filter::PAGE_SIZE_DEFAULT, words::filled},
+    grpc::answered,
+    rest::query::{Query, next_page, with_query},
     web::Web,
 };
 
@@ -50,8 +51,8 @@ struct RefusedPage<'a> {
 }
 
 struct Row {
-    id: Uuid,
-    organization_id: Uuid,
+    id: String,
+    organization_id: String,
     name: String,
     reported_at: Moment,
     users: String,
@@ -61,34 +62,19 @@ struct Row {
 
 fn row(ui: &Ui, refused: RefusedReport) -> Row {
     let RefusedReport {
+        report,
         organization_id,
         organization_name,
-        report:
-            UsageReport {
-                id,
-                user_count,
-                deployment_type: _,
-                reported_at,
-                received_at: _,
-                // All are refused.
-                delivery: _,
-                stripe_meter_event_id: _,
-                error,
-                counts: _,
-                is_low: _,
-                baseline: _,
-            },
     } = refused;
+    let report = report.unwrap_or_default();
+    let reason = said(&report.error_code, &report.error_message);
     Row {
-        id,
+        id: report.id,
+        name: filled(organization_name).unwrap_or_else(|| organization_id.clone()),
         organization_id,
-        name: organization_name.unwrap_or_else(|| organization_id.to_string()),
-        reported_at: ui.minute(reported_at),
-        users: ui.number(&user_count),
-        reason: error.map_or_else(
-            || ui.t.nothing.to_owned(),
-            |error| format!("{} ({})", error.message, error.code),
-        ),
+        reported_at: ui.promised_minute(report.report_time),
+        users: ui.number(&report.user_count),
+        reason: reason.unwrap_or_else(|| ui.t.nothing.to_owned()),
     }
 }
 
@@ -102,19 +88,24 @@ pub(super) async fn refused(
     let admin = web.admin(&headers).await?;
     let query = Query::read(query.as_deref());
     let cursor = query.get("cursor").unwrap_or_default().to_owned();
-    let RefusedReportPage {
+    let request = ListRefusedReportsRequest {
+        page_size: PAGE_SIZE_DEFAULT,
+        page_token: cursor.clone(),
+    };
+    let ListRefusedReportsResponse {
         reports,
         next_page_token,
-    } = web
-        .app()
-        .list_refused_reports(&admin, PAGE_SIZE_DEFAULT, cursor.clone())
-        .await?;
+    } = answered(
+        web.admin_client()
+            .list_refused_reports(admin.asks(request))
+            .await,
+    )?;
     let shown = RefusedPage {
         ui: ui.frame(&admin.email, Section::Held),
         notice: query.get("notice").and_then(|word| notice(&ui, word)),
         rows: reports.into_iter().map(|it| row(&ui, it)).collect(),
         back: with_query(PATH, &[("cursor", &cursor)]),
-        next: next_page_token.map(|next| with_query(PATH, &[("cursor", &next)])),
+        next: next_page(PATH, &next_page_token),
     };
     Ok(page(StatusCode::OK, &shown))
 }
@@ -137,11 +128,18 @@ pub(super) async fn retry(
 ) -> Result<Response, PageError> {
     let admin = web.admin_for_change(&headers).await?;
     let form = form::read(&web, &headers, body).await?;
-    let report = web.app().retry_report(&admin, id).await?;
-    let notice = if report.delivery.is_under_way() {
-        RETRIED
-    } else {
-        SETTLED
+    let request = RetryReportRequest { report_id: id };
+    let retried = answered(web.admin_client().retry_report(admin.asks(request)).await)?;
+    let notice = match retried.report.unwrap_or_default().delivery_state() {
+        DeliveryState::Queued | DeliveryState::Sent => RETRIED,
+        DeliveryState::Unspecified
+        | DeliveryState::Waiting
+        | DeliveryState::Superseded
+        | DeliveryState::Refused
+        | DeliveryState::NotBilled
+        | DeliveryState::TooLate
+        | DeliveryState::Held
+        | DeliveryState::MissedInvoice => SETTLED,
     };
     let back = form.get(BACK).and_then(local_address).unwrap_or(PATH);
     let mark = if back.contains('?') { '&' } else { '?' };
@@ -150,37 +148,29 @@ pub(super) async fn retry(
 
 #[cfg(test)]
 mod tests {
-    use billing_proto::common::v1::DeploymentType;
-    use chrono::DateTime;
+    use billing_proto::common::v1::RecordedReport;
+    use uuid::Uuid;
 
     use super::*;
-    use crate::{
-        dashboard::{row::tests::ATTACK, ui::tests::readers},
-        domain::{organization::Trouble, usage_report::Delivery},
+    use crate::dashboard::{
+        row::tests::{ATTACK, at},
+        ui::tests::readers,
     };
 
     #[test]
     fn each_report_has_stripes_reason_in_both_languages() {
         for ui in readers() {
             let refused = RefusedReport {
-                organization_id: Uuid::from_u128(7),
-                organization_name: Some(ATTACK.to_owned()),
-                report: UsageReport {
-                    id: Uuid::from_u128(1),
+                organization_id: Uuid::from_u128(7).to_string(),
+                organization_name: ATTACK.to_owned(),
+                report: Some(RecordedReport {
+                    id: Uuid::from_u128(1).to_string(),
                     user_count: 5_200,
-                    deployment_type: DeploymentType::OnPremise,
-                    reported_at: DateTime::from_timestamp(1_730_419_200, 0).unwrap(),
-                    received_at: None,
-                    delivery: Delivery::Refused,
-                    stripe_meter_event_id: None,
-                    error: Some(Trouble {
-                        code: "no_meter".to_owned(),
-                        message: ATTACK.to_owned(),
-                    }),
-                    counts: true,
-                    is_low: false,
-                    baseline: None,
-                },
+                    report_time: at(1_730_419_200),
+                    error_code: "no_meter".to_owned(),
+                    error_message: ATTACK.to_owned(),
+                    ..RecordedReport::default()
+                }),
             };
             let shown = RefusedPage {
                 ui: ui.frame("a@b.de", Section::Held),

@@ -146,6 +146,11 @@ pub(super) mod tests {
     /// What strangers may be called.
     pub(in crate::dashboard) const ATTACK: &str = "<img src=x onerror=alert(1)>";
 
+    /// A time of the contract.
+    pub(in crate::dashboard) fn at(seconds: i64) -> Option<prost_types::Timestamp> {
+        Some(prost_types::Timestamp { seconds, nanos: 0 })
+    }
+
     pub(in crate::dashboard) fn organization(linked: bool) -> Organization {
         let at = DateTime::from_timestamp(1_730_419_200, 0).unwrap();
         Organization {

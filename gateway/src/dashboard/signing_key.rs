@@ -10,6 +10,10 @@ use axum::{
     extract::{Path, State},
     response::{IntoResponse, Redirect, Response},
 };
+use billing_kit::Fault;
+use billing_proto::common::v1::{
+    GetSigningKeysRequest, PinSigningKeyRequest, ResetSigningKeyRequest, SigningKey, SigningKeys,
+};
 use http::{HeaderMap, StatusCode};
 use uuid::Uuid;
 
@@ -19,10 +23,7 @@ use super::{
     ui::{Frame, Moment, Section, Ui},
 };
 use crate::{
-    app::Admin,
-    domain::signing_key::{SigningKey, SigningKeys},
-    rest::query::organization_id,
-    web::Web,
+    app::Admin, domain::words::filled, grpc::answered, rest::query::organization_id, web::Web,
 };
 
 /// The form's field, as ingest-svc names it too.
@@ -52,17 +53,17 @@ struct Row {
 fn row(ui: &Ui, key: SigningKey) -> Row {
     let SigningKey {
         fingerprint,
-        first_seen_at,
-        last_seen_at,
+        first_see_time,
+        last_see_time,
         day_count,
-        is_pinned,
+        pinned,
     } = key;
     Row {
         fingerprint,
-        first_seen: ui.minute(first_seen_at),
-        last_seen: ui.minute(last_seen_at),
+        first_seen: ui.promised_minute(first_see_time),
+        last_seen: ui.promised_minute(last_see_time),
         days: ui.number(&i64::from(day_count)),
-        is_pinned,
+        is_pinned: pinned,
     }
 }
 
@@ -76,7 +77,7 @@ pub(super) async fn keys(
     let admin = web.admin(&headers).await?;
     let id = organization_id(&id)?;
     let name = web.app().get_organization(&admin, id).await?.name;
-    let keys = web.app().get_signing_keys(&admin, id).await?;
+    let keys = signing_keys(&web, &admin, id).await?;
     let shown = shown(&ui, &admin, (id, &name), keys, "", false);
     Ok(page(StatusCode::OK, &shown))
 }
@@ -93,11 +94,15 @@ pub(super) async fn pin(
     let id = organization_id(&id)?;
     let form = form::read(&web, &headers, body).await?;
     let typed = form.get(FINGERPRINT).unwrap_or_default().trim();
+    let request = PinSigningKeyRequest {
+        organization_id: id.to_string(),
+        fingerprint: typed.to_owned(),
+    };
     let pinned = web
-        .app()
-        .pin_signing_key(&admin, id, typed.to_owned())
+        .admin_client()
+        .pin_signing_key(admin.asks(request))
         .await;
-    let fault = match pinned {
+    let fault = match answered(pinned) {
         Ok(_) => return Ok(Redirect::to(&path(id)).into_response()),
         Err(fault) => fault,
     };
@@ -106,7 +111,7 @@ pub(super) async fn pin(
     }
     fault.log();
     let name = web.app().get_organization(&admin, id).await?.name;
-    let keys = web.app().get_signing_keys(&admin, id).await?;
+    let keys = signing_keys(&web, &admin, id).await?;
     let again = shown(&ui, &admin, (id, &name), keys, typed, true);
     Ok(page(StatusCode::UNPROCESSABLE_ENTITY, &again))
 }
@@ -121,8 +126,27 @@ pub(super) async fn reset(
     let admin = web.admin_for_change(&headers).await?;
     let id = organization_id(&id)?;
     form::read(&web, &headers, body).await?;
-    web.app().reset_signing_key(&admin, id).await?;
+    let request = ResetSigningKeyRequest {
+        organization_id: id.to_string(),
+    };
+    answered(
+        web.admin_client()
+            .reset_signing_key(admin.asks(request))
+            .await,
+    )?;
     Ok(Redirect::to(&path(id)).into_response())
+}
+
+async fn signing_keys(web: &Web, admin: &Admin, id: Uuid) -> Result<SigningKeys, Fault> {
+    let request = GetSigningKeysRequest {
+        organization_id: id.to_string(),
+    };
+    let got = answered(
+        web.admin_client()
+            .get_signing_keys(admin.asks(request))
+            .await,
+    )?;
+    Ok(got.signing_keys.unwrap_or_default())
 }
 
 fn path(id: Uuid) -> String {
@@ -140,15 +164,15 @@ fn shown<'a>(
     let SigningKeys {
         keys,
         awaited_fingerprint,
-        pinned_at,
+        pin_time,
     } = keys;
     SigningKeyPage {
         ui: ui.frame(&admin.email, Section::Billed),
         id,
         title: ui.about(ui.t.signing_key_title, name),
         rows: keys.into_iter().map(|key| row(ui, key)).collect(),
-        awaited: awaited_fingerprint,
-        pinned_at: pinned_at.map(|at| ui.minute(at)),
+        awaited: filled(awaited_fingerprint),
+        pinned_at: ui.minute_of(pin_time),
         typed,
         is_wrong,
     }
@@ -156,21 +180,22 @@ fn shown<'a>(
 
 #[cfg(test)]
 mod tests {
-    use chrono::DateTime;
-
     use super::*;
-    use crate::dashboard::{row::tests::ATTACK, ui::tests::readers};
+    use crate::dashboard::{
+        row::tests::{ATTACK, at},
+        ui::tests::readers,
+    };
 
     #[test]
     fn the_keys_render_in_both_languages_and_what_was_typed_is_escaped() {
         for ui in readers() {
-            let at = DateTime::from_timestamp(1_730_419_200, 0).unwrap();
-            let key = |is_pinned| SigningKey {
+            let at = at(1_730_419_200);
+            let key = |pinned| SigningKey {
                 fingerprint: "21fe-31df".to_owned(),
-                first_seen_at: at,
-                last_seen_at: at,
+                first_see_time: at,
+                last_see_time: at,
                 day_count: 3,
-                is_pinned,
+                pinned,
             };
             let html = SigningKeyPage {
                 ui: ui.frame("a@b.de", Section::Billed),
@@ -178,7 +203,7 @@ mod tests {
                 title: ui.about(ui.t.signing_key_title, ATTACK),
                 rows: vec![row(&ui, key(true)), row(&ui, key(false))],
                 awaited: Some("4bb0-6f8e".to_owned()),
-                pinned_at: Some(ui.minute(at)),
+                pinned_at: ui.minute_of(at),
                 typed: ATTACK,
                 is_wrong: true,
             }

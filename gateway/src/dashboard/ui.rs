@@ -6,6 +6,7 @@ use std::ops::Deref;
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeZone, Utc};
 use chrono_tz::Tz;
 use http::{HeaderMap, Uri, header};
+use prost_types::Timestamp;
 
 use super::{
     assets::{self, Assets},
@@ -181,6 +182,30 @@ impl Ui {
         let zone = self.zone.unwrap_or(Tz::UTC);
         let local = zone.from_local_datetime(&midnight).earliest();
         local.map_or_else(|| midnight.and_utc(), |local| local.to_utc())
+    }
+
+    /// A moment of the contract to the minute, where it is there.
+    pub(super) fn minute_of(&self, time: Option<Timestamp>) -> Option<Moment> {
+        time_text::known(time).map(|time| self.minute(time))
+    }
+
+    /// A moment that the contract promises.
+    pub(super) fn promised_minute(&self, time: Option<Timestamp>) -> Moment {
+        self.minute_of(time).unwrap_or_else(|| self.no_moment())
+    }
+
+    /// A day that the contract promises.
+    pub(super) fn promised_day(&self, time: Option<Timestamp>) -> Moment {
+        let day = time_text::known(time).map(|time| self.day(time));
+        day.unwrap_or_else(|| self.no_moment())
+    }
+
+    fn no_moment(&self) -> Moment {
+        Moment {
+            iso: String::new(),
+            utc: String::new(),
+            text: self.t.nothing.to_owned(),
+        }
     }
 
     /// A day of UTC, which is what Stripe's meter counts by, wherever the reader is.

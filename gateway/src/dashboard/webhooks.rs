@@ -11,7 +11,11 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use billing_kit::Fault;
-use billing_proto::stripe::v1::WebhookEventState;
+use billing_proto::common::v1::{
+    ListMeterErrorsRequest, ListMeterErrorsResponse, ListWebhookEventsRequest,
+    ListWebhookEventsResponse, MeterError, RetryWebhookEventRequest, WebhookEvent,
+    WebhookEventState,
+};
 use http::{HeaderMap, StatusCode};
 
 use super::{
@@ -20,13 +24,13 @@ use super::{
     ui::{Choice, Frame, Moment, Section, Ui},
 };
 use crate::{
-    app::{MeterErrorPage, WebhookEventPage},
     domain::{
-        organization::Trouble,
         organization_filter::PAGE_SIZE_DEFAULT,
-        webhook_event::{MeterError, WebhookEvent, parse_state, state_word},
+        webhook_event::{parse_state, state_word},
+        words::filled,
     },
-    rest::query::{Query, with_query},
+    grpc::answered,
+    rest::query::{Query, next_page, with_query},
     web::Web,
 };
 
@@ -69,17 +73,18 @@ struct Row {
 }
 
 fn row(ui: &Ui, event: WebhookEvent) -> Row {
+    let state = event.state();
     let WebhookEvent {
-        id,
-        kind,
-        state,
+        event_id,
+        event_type,
+        state: _,
         attempt_count,
-        received_at,
-        next_attempt_at,
-        ended_at,
-        error,
+        receive_time,
+        next_attempt_time,
+        end_time,
+        error_code,
+        error_message,
     } = event;
-    let state = parse_state(state, &mut Vec::new());
     let state_class = match state {
         WebhookEventState::Processed => "good",
         WebhookEventState::Queued => "wait",
@@ -87,21 +92,22 @@ fn row(ui: &Ui, event: WebhookEvent) -> Row {
         WebhookEventState::Ignored | WebhookEventState::Unspecified => "",
     };
     Row {
-        id,
-        kind,
+        id: event_id,
+        kind: event_type,
         state: ui.t.webhook_word(state),
         state_class,
         attempts: ui.number(&i64::from(attempt_count)),
-        received: ui.minute(received_at),
-        then: next_attempt_at.or(ended_at).map(|at| ui.minute(at)),
-        error: error.map(said),
+        received: ui.promised_minute(receive_time),
+        then: ui.minute_of(next_attempt_time.or(end_time)),
+        error: said(&error_code, &error_message),
         can_retry: state == WebhookEventState::Dead,
     }
 }
 
-fn said(error: Trouble) -> String {
-    let Trouble { code, message } = error;
-    format!("{message} ({code})")
+/// What went wrong; `None` where nothing did.
+pub(super) fn said(code: &str, message: &str) -> Option<String> {
+    let is_said = !code.is_empty() || !message.is_empty();
+    is_said.then(|| format!("{message} ({code})"))
 }
 
 fn states(ui: &Ui, chosen: WebhookEventState) -> Vec<Choice> {
@@ -138,13 +144,19 @@ pub(super) async fn webhooks(
     let address =
         |cursor: &str| with_query(PATH, &[(STATE, state_word(state)), ("cursor", cursor)]);
     let first = (!cursor.is_empty()).then(|| address(""));
-    let WebhookEventPage {
+    let request = ListWebhookEventsRequest {
+        state: state.into(),
+        page_size: PAGE_SIZE_DEFAULT,
+        page_token: cursor,
+    };
+    let ListWebhookEventsResponse {
         events,
         next_page_token,
-    } = web
-        .app()
-        .list_webhook_events(&admin, state, PAGE_SIZE_DEFAULT, cursor)
-        .await?;
+    } = answered(
+        web.admin_client()
+            .list_webhook_events(admin.asks(request))
+            .await,
+    )?;
     let shown = WebhooksPage {
         ui: ui.frame(&admin.email, Section::Webhooks),
         notice: (query.get("notice") == Some("retried")).then_some(ui.t.notice_retried),
@@ -152,7 +164,7 @@ pub(super) async fn webhooks(
         state: state_word(state),
         rows: events.into_iter().map(|event| row(&ui, event)).collect(),
         first,
-        next: next_page_token.map(|next| address(&next)),
+        next: filled(next_page_token).map(|next| address(&next)),
     };
     Ok(page(StatusCode::OK, &shown))
 }
@@ -168,8 +180,14 @@ pub(super) async fn retry(
     let form = form::read(&web, &headers, body).await?;
     let text = |name| form.get(name).unwrap_or_default();
     let state = parse_state(text(STATE), &mut Vec::new());
-    let event = text(EVENT).to_owned();
-    web.app().retry_webhook_event(&admin, event).await?;
+    let request = RetryWebhookEventRequest {
+        event_id: text(EVENT).to_owned(),
+    };
+    answered(
+        web.admin_client()
+            .retry_webhook_event(admin.asks(request))
+            .await,
+    )?;
     let back = with_query(PATH, &[(STATE, state_word(state)), ("notice", "retried")]);
     Ok(Redirect::to(&back).into_response())
 }
@@ -194,17 +212,21 @@ fn error_row(ui: &Ui, found: MeterError) -> ErrorRow {
     let MeterError {
         id: _,
         event_id: _,
-        meter_id,
-        error,
-        count,
+        stripe_meter_id,
+        error_code,
+        error_message,
+        error_count,
         sample_identifiers,
-        found_at,
+        find_time,
+        validation_start_time: _,
+        validation_end_time: _,
     } = found;
+    let nothing = || ui.t.nothing.to_owned();
     ErrorRow {
-        found: ui.minute(found_at),
-        error: said(error),
-        count: ui.number(&count),
-        meter: meter_id.unwrap_or_else(|| ui.t.nothing.to_owned()),
+        found: ui.promised_minute(find_time),
+        error: said(&error_code, &error_message).unwrap_or_else(nothing),
+        count: ui.number(&error_count),
+        meter: filled(stripe_meter_id).unwrap_or_else(nothing),
         samples: sample_identifiers,
     }
 }
@@ -219,46 +241,47 @@ pub(super) async fn meter_errors(
     let admin = web.admin(&headers).await?;
     let query = Query::read(query.as_deref());
     let cursor = query.get("cursor").unwrap_or_default().to_owned();
-    let MeterErrorPage {
+    let request = ListMeterErrorsRequest {
+        page_size: PAGE_SIZE_DEFAULT,
+        page_token: cursor,
+    };
+    let ListMeterErrorsResponse {
         errors,
         next_page_token,
-    } = web
-        .app()
-        .list_meter_errors(&admin, PAGE_SIZE_DEFAULT, cursor)
-        .await?;
+    } = answered(
+        web.admin_client()
+            .list_meter_errors(admin.asks(request))
+            .await,
+    )?;
     let shown = MeterErrorsPage {
         ui: ui.frame(&admin.email, Section::Webhooks),
         rows: errors.into_iter().map(|it| error_row(&ui, it)).collect(),
-        next: next_page_token.map(|next| with_query(METER_ERRORS, &[("cursor", &next)])),
+        next: next_page(METER_ERRORS, &next_page_token),
     };
     Ok(page(StatusCode::OK, &shown))
 }
 
 #[cfg(test)]
 mod tests {
-    use chrono::DateTime;
-
     use super::*;
-    use crate::dashboard::{row::tests::ATTACK, ui::tests::readers};
+    use crate::dashboard::{
+        row::tests::{ATTACK, at},
+        ui::tests::readers,
+    };
 
-    fn trouble() -> Trouble {
-        Trouble {
-            code: "no_such_customer".to_owned(),
-            message: ATTACK.to_owned(),
-        }
-    }
+    const NO_CUSTOMER: &str = "no_such_customer";
 
-    fn event(state: &'static str) -> WebhookEvent {
-        let at = DateTime::from_timestamp(1_730_602_800, 0).unwrap();
+    fn event(state: WebhookEventState) -> WebhookEvent {
         WebhookEvent {
-            id: "evt_\"1".to_owned(),
-            kind: ATTACK.to_owned(),
-            state,
+            event_id: "evt_\"1".to_owned(),
+            event_type: ATTACK.to_owned(),
+            state: state.into(),
             attempt_count: 12,
-            received_at: at,
-            next_attempt_at: None,
-            ended_at: Some(at),
-            error: Some(trouble()),
+            receive_time: at(1_730_602_800),
+            next_attempt_time: None,
+            end_time: at(1_730_602_800),
+            error_code: NO_CUSTOMER.to_owned(),
+            error_message: ATTACK.to_owned(),
         }
     }
 
@@ -270,7 +293,9 @@ mod tests {
                 notice: Some(ui.t.notice_retried),
                 states: states(&ui, WebhookEventState::Dead),
                 state: "dead",
-                rows: vec![row(&ui, event("dead")), row(&ui, event("processed"))],
+                rows: [WebhookEventState::Dead, WebhookEventState::Processed]
+                    .map(|state| row(&ui, event(state)))
+                    .into(),
                 first: None,
                 next: Some("/webhooks?cursor=a".to_owned()),
             };
@@ -299,13 +324,12 @@ mod tests {
     fn uncounted_usage_is_told_with_its_reason_and_samples() {
         for ui in readers() {
             let found = MeterError {
-                id: "1".to_owned(),
-                event_id: "evt_1".to_owned(),
-                meter_id: None,
-                error: trouble(),
-                count: 1_200,
+                error_code: NO_CUSTOMER.to_owned(),
+                error_message: ATTACK.to_owned(),
+                error_count: 1_200,
                 sample_identifiers: vec![ATTACK.to_owned()],
-                found_at: DateTime::from_timestamp(1_730_602_800, 0).unwrap(),
+                find_time: at(1_730_602_800),
+                ..MeterError::default()
             };
             let shown = MeterErrorsPage {
                 ui: ui.frame("a@b.de", Section::Webhooks),

@@ -8,6 +8,9 @@ use serde_json::{Map, Value};
 
 const HALF_A_CHARACTER: &str =
     "It has an escape that is half of a character (a lone surrogate, as in \\ud83d).";
+/// What is wrong with a text that is no time.
+pub(crate) const NO_TIME: &str =
+    "It must be a time with its offset, for example 2024-11-03T03:00:00Z.";
 /// Stands in a text for an escape that is half of a character: Unicode sets it apart for nothing but a
 /// program's own use.
 const LONE_SURROGATE: char = '\u{fdd0}';
@@ -155,11 +158,7 @@ impl<'a> Fields<'a> {
     pub(crate) fn time(&mut self, name: &str) -> Option<DateTime<Utc>> {
         let text = self.text(name)?;
         let time = DateTime::parse_from_rfc3339(text).ok();
-        self.or_violation(
-            name,
-            time.map(|time| time.to_utc()),
-            "It must be a time with its offset, for example 2024-11-03T03:00:00Z.",
-        )
+        self.or_violation(name, time.map(|time| time.to_utc()), NO_TIME)
     }
 
     /// One of a few words.

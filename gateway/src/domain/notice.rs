@@ -1,32 +1,7 @@
 //! What the operator's own channel was not told, as it is shown to admins.
 
 use billing_kit::Violation;
-use billing_proto::org::v1::NoticeState;
-use chrono::{DateTime, Utc};
-use uuid::Uuid;
-
-/// A notice that is not sent.
-#[derive(Debug, Clone)]
-pub(crate) struct Notice {
-    /// Its id, as the receiver gets it.
-    pub id: Uuid,
-    /// What it tells of, as a word.
-    pub kind: String,
-    /// When that happened.
-    pub occurred_at: DateTime<Utc>,
-    /// What became of it.
-    pub state: NoticeState,
-    /// How often it was tried.
-    pub attempt_count: i32,
-    /// When it is tried next.
-    pub next_attempt_at: Option<DateTime<Utc>>,
-    /// When it was given up.
-    pub ended_at: Option<DateTime<Utc>>,
-    /// Why the latest attempt failed.
-    pub error_message: Option<String>,
-    /// The facts: a JSON object, as text.
-    pub data: String,
-}
+use billing_proto::common::v1::NoticeState;
 
 /// The word of a state; unspecified is none.
 pub(crate) fn notice_state_word(state: NoticeState) -> &'static str {

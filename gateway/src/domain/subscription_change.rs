@@ -1,7 +1,7 @@
 //! What an admin changes of a subscription that is there.
 
 use billing_kit::Violation;
-use billing_proto::common::v1::{CancelMode, DeploymentType, PlanType};
+use billing_proto::common::v1::{DeploymentType, PlanType};
 use serde_json::{Map, Value};
 
 use super::{
@@ -118,16 +118,6 @@ impl SubscriptionUpdate {
     }
 }
 
-/// Reads the body of a cancellation: when the subscription is to end.
-///
-/// # Errors
-/// It is missing or not known.
-pub(crate) fn read_cancel_mode(object: &Map<String, Value>) -> Result<CancelMode, Vec<Violation>> {
-    let mut fields = Fields::of(object);
-    let mode = fields.word(MODE, words::parse_cancel_mode, words::CANCEL_MODES);
-    mode.ok_or_else(|| fields.finish())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -180,16 +170,5 @@ mod tests {
         let unknown = Some(DeploymentType::Unspecified);
         let named = SubscriptionUpdate::new(None, unknown, None).unwrap_err();
         assert_eq!(named[0].field, "deployment_type");
-    }
-
-    #[test]
-    fn a_cancellation_says_when() {
-        let mode = |value| read_cancel_mode(&object(value));
-        assert_eq!(mode(json!({"mode": "now"})), Ok(CancelMode::Now));
-        let at_end = json!({"mode": "at_period_end"});
-        assert_eq!(mode(at_end), Ok(CancelMode::AtPeriodEnd));
-        for bad in [json!({}), json!({"mode": "NOW"}), json!({"mode": 1})] {
-            assert_eq!(mode(bad).unwrap_err()[0].field, "mode");
-        }
     }
 }

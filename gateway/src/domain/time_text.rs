@@ -1,6 +1,13 @@
 //! Times as text.
 
+use billing_kit::proto_time;
 use chrono::{DateTime, SecondsFormat, Utc};
+use prost_types::Timestamp;
+
+/// A time of the contract; `None` where it is absent.
+pub(crate) fn known(time: Option<Timestamp>) -> Option<DateTime<Utc>> {
+    time.as_ref().and_then(proto_time::from_proto)
+}
 
 /// RFC 3339 with `Z`, to the second; to the millisecond where the time has any.
 pub(crate) fn short(time: DateTime<Utc>) -> String {

@@ -1,50 +1,7 @@
 //! What Stripe sent, as it is shown to admins.
 
 use billing_kit::Violation;
-use billing_proto::stripe::v1::WebhookEventState;
-use chrono::{DateTime, Utc};
-
-use super::organization::Trouble;
-
-/// An event in the inbox.
-#[derive(Debug, Clone)]
-pub(crate) struct WebhookEvent {
-    /// Stripe's id of it.
-    pub id: String,
-    /// Stripe's word for what happened.
-    pub kind: String,
-    /// What became of it, as a word.
-    pub state: &'static str,
-    /// How often it was tried.
-    pub attempt_count: i32,
-    /// When it first came.
-    pub received_at: DateTime<Utc>,
-    /// When it is tried next.
-    pub next_attempt_at: Option<DateTime<Utc>>,
-    /// When it was processed, ignored or given up.
-    pub ended_at: Option<DateTime<Utc>>,
-    /// Why the latest attempt failed.
-    pub error: Option<Trouble>,
-}
-
-/// Usage that Stripe took and then did not count, for one reason.
-#[derive(Debug, Clone)]
-pub(crate) struct MeterError {
-    /// Its id.
-    pub id: String,
-    /// The event that told it.
-    pub event_id: String,
-    /// The meter; none where Stripe knows none of the usage's name.
-    pub meter_id: Option<String>,
-    /// Stripe's reason.
-    pub error: Trouble,
-    /// How many meter events are at fault.
-    pub count: i64,
-    /// The identifiers of some of them.
-    pub sample_identifiers: Vec<String>,
-    /// When we were told.
-    pub found_at: DateTime<Utc>,
-}
+use billing_proto::common::v1::WebhookEventState;
 
 /// The word of a state; unspecified is none.
 pub(crate) fn state_word(state: WebhookEventState) -> &'static str {

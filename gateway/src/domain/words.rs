@@ -1,9 +1,13 @@
 //! The contract's enums as the words of REST, the database and the dashboard, and back.
 
 use billing_proto::common::v1::{
-    BillingInterval, CancelMode, CollectionPauseBehavior, DeploymentType, InvoiceStatus, PlanType,
-    PriceUnit, SubscriptionStatus,
+    CancelMode, CollectionPauseBehavior, DeploymentType, PlanType, SubscriptionStatus,
 };
+
+/// A text of the contract, where it is not empty.
+pub(crate) fn filled(text: String) -> Option<String> {
+    (!text.is_empty()).then_some(text)
+}
 
 /// The deployment types, for a message.
 pub(crate) const DEPLOYMENT_TYPES: &str = "on-premise, managed-cloud";
@@ -108,40 +112,6 @@ pub(crate) fn parse_status(word: &str) -> Option<SubscriptionStatus> {
 /// The statuses, for a message.
 pub(crate) fn statuses() -> String {
     STATUSES.map(status).join(", ")
-}
-
-/// The word of what a price is of; `None` while it is not known.
-pub(crate) fn price_unit(value: PriceUnit) -> Option<&'static str> {
-    match value {
-        PriceUnit::Unspecified => None,
-        PriceUnit::SeatDay => Some("seat_day"),
-        PriceUnit::SeatPeriod => Some("seat_period"),
-    }
-}
-
-/// Stripe's word of how often it invoices; `None` while it is not known.
-pub(crate) fn billing_interval(value: BillingInterval) -> Option<&'static str> {
-    match value {
-        BillingInterval::Unspecified => None,
-        BillingInterval::Day => Some("day"),
-        BillingInterval::Week => Some("week"),
-        BillingInterval::Month => Some("month"),
-        BillingInterval::Year => Some("year"),
-    }
-}
-
-/// The word of how an invoice stands: Stripe's own, but for the one that is to come; `None` while it
-/// is not known.
-pub(crate) fn invoice_status(value: InvoiceStatus) -> Option<&'static str> {
-    match value {
-        InvoiceStatus::Unspecified => None,
-        InvoiceStatus::Upcoming => Some("upcoming"),
-        InvoiceStatus::Draft => Some("draft"),
-        InvoiceStatus::Open => Some("open"),
-        InvoiceStatus::Paid => Some("paid"),
-        InvoiceStatus::Uncollectible => Some("uncollectible"),
-        InvoiceStatus::Void => Some("void"),
-    }
 }
 
 #[cfg(test)]

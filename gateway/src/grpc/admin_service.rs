@@ -1,85 +1,77 @@
 //! `billing.admin.v1.AdminService`.
 
-use billing_kit::{Fault, Violation, proto_time};
+use billing_kit::{Fault, Violation};
 use billing_proto::{
     admin::v1::{
-        CancelSubscriptionRequest, CancelSubscriptionResponse, CreateApiKeyRequest,
-        CreateApiKeyResponse, CreatePortalSessionRequest, CreatePortalSessionResponse,
-        DecideHeldGroupRequest, DecideHeldGroupResponse, DiscardReportsRequest,
-        DiscardReportsResponse, DismissFindingRequest, DismissFindingResponse, GetIntakeRequest,
-        GetIntakeResponse, GetOrganizationRequest, GetOrganizationResponse,
-        GetReconciliationRequest, GetReconciliationResponse, GetReportingSummaryRequest,
-        GetReportingSummaryResponse, GetSigningKeysRequest, GetSigningKeysResponse,
-        IgnoreOrganizationsRequest, IgnoreOrganizationsResponse, LinkOrganizationRequest,
-        LinkOrganizationResponse, ListApiKeysRequest, ListApiKeysResponse, ListAuditEventsRequest,
-        ListAuditEventsResponse, ListFindingsRequest, ListFindingsResponse, ListHeldGroupsRequest,
-        ListHeldGroupsResponse, ListHeldReportsRequest, ListHeldReportsResponse,
-        ListInvoicesRequest, ListInvoicesResponse, ListMeterErrorsRequest, ListMeterErrorsResponse,
-        ListNoticesRequest, ListNoticesResponse, ListOrganizationsRequest,
-        ListOrganizationsResponse, ListPendingGroupsRequest, ListPendingGroupsResponse,
-        ListRefusedReportsRequest, ListRefusedReportsResponse, ListUsageReportsRequest,
-        ListUsageReportsResponse, ListWebhookEventsRequest, ListWebhookEventsResponse,
-        OrganizationOrder as OrderMessage, PinSigningKeyRequest, PinSigningKeyResponse,
-        PreviewLinkRequest, PreviewLinkResponse, ReleaseReportsRequest, ReleaseReportsResponse,
+        CancelSubscriptionRequest, CancelSubscriptionResponse, CreatePortalSessionRequest,
+        CreatePortalSessionResponse, GetOrganizationRequest, GetOrganizationResponse,
+        GetReconciliationRequest, GetReconciliationResponse, LinkOrganizationRequest,
+        LinkOrganizationResponse, ListInvoicesRequest, ListInvoicesResponse,
+        ListOrganizationsRequest, ListOrganizationsResponse, PreviewLinkRequest,
+        PreviewLinkResponse, UnlinkOrganizationRequest, UnlinkOrganizationResponse,
+        UpdateSubscriptionRequest, UpdateSubscriptionResponse, admin_service_server::AdminService,
+    },
+    common::v1::{
+        CancelMode, CreateApiKeyRequest, CreateApiKeyResponse, DecideHeldGroupRequest,
+        DecideHeldGroupResponse, DeploymentType, DiscardReportsRequest, DiscardReportsResponse,
+        DismissFindingRequest, DismissFindingResponse, GetIntakeRequest, GetIntakeResponse,
+        GetReportingSummaryRequest, GetReportingSummaryResponse, GetSigningKeysRequest,
+        GetSigningKeysResponse, IgnoreOrganizationsRequest, IgnoreOrganizationsResponse,
+        ListApiKeysRequest, ListApiKeysResponse, ListAuditEventsRequest, ListAuditEventsResponse,
+        ListFindingsRequest, ListFindingsResponse, ListHeldGroupsRequest, ListHeldGroupsResponse,
+        ListHeldReportsRequest, ListHeldReportsResponse, ListMeterErrorsRequest,
+        ListMeterErrorsResponse, ListNoticesRequest, ListNoticesResponse, ListPendingGroupsRequest,
+        ListPendingGroupsResponse, ListRefusedReportsRequest, ListRefusedReportsResponse,
+        ListUsageReportsRequest, ListUsageReportsResponse, ListWebhookEventsRequest,
+        ListWebhookEventsResponse, OrganizationOrder as OrderMessage, PinSigningKeyRequest,
+        PinSigningKeyResponse, PlanType, ReleaseReportsRequest, ReleaseReportsResponse,
         ReplaceReportRequest, ReplaceReportResponse, ResetSigningKeyRequest,
         ResetSigningKeyResponse, RestoreOrganizationsRequest, RestoreOrganizationsResponse,
         RetryReportRequest, RetryReportResponse, RetryWebhookEventRequest,
         RetryWebhookEventResponse, RevokeApiKeyRequest, RevokeApiKeyResponse,
-        UnlinkOrganizationRequest, UnlinkOrganizationResponse, UpdateSubscriptionRequest,
-        UpdateSubscriptionResponse, admin_service_server::AdminService,
     },
-    common::v1::{CancelMode, DeploymentType, ErrorReason, PlanType},
 };
-use secrecy::ExposeSecret;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use super::{intake, records, translate};
+use super::translate;
 use crate::{
-    app::{
-        Admin, ApiKeyPage, App, AuditPage, Change, CreatedApiKey, FindingsPage, HeldFilter,
-        HeldReportPage, InvoicePage, Link, MeterErrorPage, NoticePage, PageRequest,
-        RefusedReportPage, UsageReportPage, WebhookEventPage,
-    },
+    app::{Admin, App, Change, InvoicePage, Link, PageRequest},
     domain::{
         link_terms::LinkTerms,
         organization_filter::{OrganizationFilter, OrganizationOrder},
-        pending::Chosen,
-        reporting::{DecidedReports, GroupProgress, HeldSelection},
-        session_cookie::SessionToken,
         subscription_change::{self, SubscriptionUpdate},
         words,
     },
-    web::bearer,
+    upstream::internal_fault,
 };
 
 /// The verbs as gRPC methods.
 #[derive(Debug)]
-pub(super) struct AdminFace(App);
+pub(crate) struct AdminFace(App);
 
 impl AdminFace {
     pub(super) fn new(app: App) -> Self {
         Self(app)
     }
+}
 
-    /// Lets an admin in, to change something: what a method asks for unless it only reads.
-    async fn admin<T>(&self, request: &Request<T>) -> Result<Admin, Fault> {
-        let admin = self.reader(request).await?;
-        admin.check_may_change()?;
-        Ok(admin)
-    }
+/// The admin who was let in.
+fn admitted<T>(request: &Request<T>) -> Result<Admin, Fault> {
+    let admin = request.extensions().get::<Admin>().cloned();
+    admin.ok_or_else(|| Fault::internal("a method was called that nobody was let in to"))
+}
 
-    /// Lets an admin in, to look, by the token of a session or by an API key.
-    async fn reader<T>(&self, request: &Request<T>) -> Result<Admin, Fault> {
-        let headers = request.metadata().as_ref();
-        let token = bearer(headers).map(SessionToken::new).ok_or_else(|| {
-            Fault::new(
-                ErrorReason::Unauthenticated,
-                "There is no session token and no API key: send it as 'authorization: Bearer …'.",
-            )
-        })?;
-        self.0.authenticate_admin(&token).await
-    }
+/// The same request for the service that owns what it is about, on behalf of the admin.
+fn on_behalf<T>(request: Request<T>) -> Result<Request<T>, Fault> {
+    let admin = admitted(&request)?;
+    Ok(admin.request(request.into_inner()))
+}
+
+/// What that service answered.
+fn passed_on<T>(answer: Result<Response<T>, Status>) -> Result<Response<T>, Status> {
+    let answer = answer.map_err(internal_fault)?;
+    Ok(Response::new(answer.into_inner()))
 }
 
 #[tonic::async_trait]
@@ -88,7 +80,7 @@ impl AdminService for AdminFace {
         &self,
         request: Request<ListOrganizationsRequest>,
     ) -> Result<Response<ListOrganizationsResponse>, Status> {
-        let admin = self.reader(&request).await?;
+        let admin = admitted(&request)?;
         let request = page_request(request.into_inner())?;
         let (page, summary) = self.0.list_organizations(&admin, request).await?;
         Ok(Response::new(ListOrganizationsResponse {
@@ -106,7 +98,7 @@ impl AdminService for AdminFace {
         &self,
         request: Request<GetOrganizationRequest>,
     ) -> Result<Response<GetOrganizationResponse>, Status> {
-        let admin = self.reader(&request).await?;
+        let admin = admitted(&request)?;
         let GetOrganizationRequest { organization_id } = request.into_inner();
         let id = organization_id_of(&organization_id).map_err(|v| Fault::invalid(vec![v]))?;
         let organization = self.0.get_organization(&admin, id).await?;
@@ -119,92 +111,71 @@ impl AdminService for AdminFace {
         &self,
         request: Request<ListPendingGroupsRequest>,
     ) -> Result<Response<ListPendingGroupsResponse>, Status> {
-        let admin = self.reader(&request).await?;
-        let ListPendingGroupsRequest {} = request.into_inner();
-        let groups = self.0.list_pending_groups(&admin).await?;
-        Ok(Response::new(ListPendingGroupsResponse {
-            groups: groups.into_iter().map(translate::pending_group).collect(),
-        }))
+        let request = on_behalf(request)?;
+        passed_on(
+            self.0
+                .upstream()
+                .organizations
+                .clone()
+                .list_pending_groups(request)
+                .await,
+        )
     }
 
     async fn ignore_organizations(
         &self,
         request: Request<IgnoreOrganizationsRequest>,
     ) -> Result<Response<IgnoreOrganizationsResponse>, Status> {
-        let admin = self.admin(&request).await?;
-        let IgnoreOrganizationsRequest {
-            organization_ids,
-            source_network,
-            until_time,
-        } = request.into_inner();
-        let until = until_time.map(|time| {
-            let violation = Violation::new("until_time", "It is not a time.");
-            proto_time::from_proto(&time).ok_or_else(|| Fault::invalid(vec![violation]))
-        });
-        let chosen = Chosen {
-            organization_ids,
-            source_network,
-            until: until.transpose()?,
-        };
-        let ignored_count = self.0.ignore_organizations(&admin, chosen).await?;
-        Ok(Response::new(IgnoreOrganizationsResponse { ignored_count }))
+        let request = on_behalf(request)?;
+        passed_on(
+            self.0
+                .upstream()
+                .organizations
+                .clone()
+                .ignore_organizations(request)
+                .await,
+        )
     }
 
     async fn restore_organizations(
         &self,
         request: Request<RestoreOrganizationsRequest>,
     ) -> Result<Response<RestoreOrganizationsResponse>, Status> {
-        let admin = self.admin(&request).await?;
-        let RestoreOrganizationsRequest {
-            organization_ids,
-            source_network,
-        } = request.into_inner();
-        let chosen = Chosen {
-            organization_ids,
-            source_network,
-            until: None,
-        };
-        let restored_count = self.0.restore_organizations(&admin, chosen).await?;
-        Ok(Response::new(RestoreOrganizationsResponse {
-            restored_count,
-        }))
+        let request = on_behalf(request)?;
+        passed_on(
+            self.0
+                .upstream()
+                .organizations
+                .clone()
+                .restore_organizations(request)
+                .await,
+        )
     }
 
     async fn list_usage_reports(
         &self,
         request: Request<ListUsageReportsRequest>,
     ) -> Result<Response<ListUsageReportsResponse>, Status> {
-        let admin = self.reader(&request).await?;
-        let ListUsageReportsRequest {
-            organization_id,
-            page_size,
-            page_token,
-        } = request.into_inner();
-        let id = organization_id_of(&organization_id).map_err(|v| Fault::invalid(vec![v]))?;
-        let UsageReportPage {
-            reports,
-            next_page_token,
-        } = self
+        let admin = admitted(&request)?;
+        let answer = self
             .0
-            .list_usage_reports(&admin, id, page_size, page_token)
+            .list_usage_reports(&admin, request.into_inner())
             .await?;
-        Ok(Response::new(ListUsageReportsResponse {
-            reports: reports.into_iter().map(translate::usage_report).collect(),
-            next_page_token: next_page_token.unwrap_or_default(),
-        }))
+        Ok(Response::new(answer))
     }
 
     async fn preview_link(
         &self,
         request: Request<PreviewLinkRequest>,
     ) -> Result<Response<PreviewLinkResponse>, Status> {
-        let admin = self.reader(&request).await?;
+        let admin = admitted(&request)?;
         let PreviewLinkRequest {
             organization_id,
             admin_email,
             deployment_type,
             plan_type,
             trial_days,
+            adopt_customer_id: _,
         } = request.into_inner();
         // The terms are a link's, and so is what is wrong with them.
         let (id, terms) = link_request(LinkOrganizationRequest {
@@ -225,7 +196,7 @@ impl AdminService for AdminFace {
         &self,
         request: Request<ListInvoicesRequest>,
     ) -> Result<Response<ListInvoicesResponse>, Status> {
-        let admin = self.reader(&request).await?;
+        let admin = admitted(&request)?;
         let ListInvoicesRequest {
             organization_id,
             page_size,
@@ -242,6 +213,7 @@ impl AdminService for AdminFace {
             invoices,
             next_page_token: next_page_token.unwrap_or_default(),
             upcoming,
+            organization_id: id.to_string(),
         }))
     }
 
@@ -249,7 +221,7 @@ impl AdminService for AdminFace {
         &self,
         request: Request<CreatePortalSessionRequest>,
     ) -> Result<Response<CreatePortalSessionResponse>, Status> {
-        let admin = self.admin(&request).await?;
+        let admin = admitted(&request)?;
         let CreatePortalSessionRequest { organization_id } = request.into_inner();
         let id = organization_id_of(&organization_id).map_err(|v| Fault::invalid(vec![v]))?;
         let url = self.0.create_portal_session(&admin, id).await?;
@@ -260,7 +232,7 @@ impl AdminService for AdminFace {
         &self,
         request: Request<LinkOrganizationRequest>,
     ) -> Result<Response<LinkOrganizationResponse>, Status> {
-        let admin = self.admin(&request).await?;
+        let admin = admitted(&request)?;
         let (id, terms) = link_request(request.into_inner())?;
         let Link {
             organization,
@@ -276,52 +248,49 @@ impl AdminService for AdminFace {
         &self,
         request: Request<GetReconciliationRequest>,
     ) -> Result<Response<GetReconciliationResponse>, Status> {
-        let admin = self.reader(&request).await?;
-        let GetReconciliationRequest {} = request.into_inner();
-        let stands = self.0.get_reconciliation(&admin).await?;
-        Ok(Response::new(translate::reconciliation(stands)))
+        let admin = admitted(&request)?;
+        let answer = self
+            .0
+            .get_reconciliation(&admin, request.into_inner())
+            .await?;
+        Ok(Response::new(answer))
     }
 
     async fn list_findings(
         &self,
         request: Request<ListFindingsRequest>,
     ) -> Result<Response<ListFindingsResponse>, Status> {
-        let admin = self.reader(&request).await?;
-        let ListFindingsRequest {
-            page_size,
-            page_token,
-            include_closed,
-        } = request.into_inner();
-        let FindingsPage {
-            findings,
-            next_page_token,
-        } = self
-            .0
-            .list_findings(&admin, include_closed, page_size, page_token)
-            .await?;
-        Ok(Response::new(ListFindingsResponse {
-            findings: findings.into_iter().map(translate::finding).collect(),
-            next_page_token: next_page_token.unwrap_or_default(),
-        }))
+        let request = on_behalf(request)?;
+        passed_on(
+            self.0
+                .upstream()
+                .reconciliation
+                .clone()
+                .list_findings(request)
+                .await,
+        )
     }
 
     async fn dismiss_finding(
         &self,
         request: Request<DismissFindingRequest>,
     ) -> Result<Response<DismissFindingResponse>, Status> {
-        let admin = self.admin(&request).await?;
-        let DismissFindingRequest { finding_id, reason } = request.into_inner();
-        let finding = self.0.dismiss_finding(&admin, finding_id, reason).await?;
-        Ok(Response::new(DismissFindingResponse {
-            finding: Some(translate::finding(finding)),
-        }))
+        let request = on_behalf(request)?;
+        passed_on(
+            self.0
+                .upstream()
+                .reconciliation
+                .clone()
+                .dismiss_finding(request)
+                .await,
+        )
     }
 
     async fn unlink_organization(
         &self,
         request: Request<UnlinkOrganizationRequest>,
     ) -> Result<Response<UnlinkOrganizationResponse>, Status> {
-        let admin = self.admin(&request).await?;
+        let admin = admitted(&request)?;
         let UnlinkOrganizationRequest {
             organization_id,
             reason,
@@ -337,7 +306,7 @@ impl AdminService for AdminFace {
         &self,
         request: Request<UpdateSubscriptionRequest>,
     ) -> Result<Response<UpdateSubscriptionResponse>, Status> {
-        let admin = self.admin(&request).await?;
+        let admin = admitted(&request)?;
         let (id, update) = update_request(request.into_inner())?;
         let Change {
             organization,
@@ -353,7 +322,7 @@ impl AdminService for AdminFace {
         &self,
         request: Request<CancelSubscriptionRequest>,
     ) -> Result<Response<CancelSubscriptionResponse>, Status> {
-        let admin = self.admin(&request).await?;
+        let admin = admitted(&request)?;
         let (id, mode) = cancel_request(request.into_inner())?;
         let Change {
             organization,
@@ -369,374 +338,302 @@ impl AdminService for AdminFace {
         &self,
         request: Request<GetReportingSummaryRequest>,
     ) -> Result<Response<GetReportingSummaryResponse>, Status> {
-        let admin = self.reader(&request).await?;
-        let GetReportingSummaryRequest {} = request.into_inner();
-        let summary = self.0.get_reporting_summary(&admin).await?;
-        Ok(Response::new(translate::reporting_summary(summary)))
+        let request = on_behalf(request)?;
+        passed_on(
+            self.0
+                .upstream()
+                .reporting
+                .clone()
+                .get_reporting_summary(request)
+                .await,
+        )
     }
 
     async fn list_held_reports(
         &self,
         request: Request<ListHeldReportsRequest>,
     ) -> Result<Response<ListHeldReportsResponse>, Status> {
-        let admin = self.reader(&request).await?;
-        let ListHeldReportsRequest {
-            organization_id,
-            page_size,
-            page_token,
-            urgent,
-        } = request.into_inner();
-        let organization = (!organization_id.is_empty())
-            .then(|| organization_id_of(&organization_id))
-            .transpose()
-            .map_err(|v| Fault::invalid(vec![v]))?;
-        let filter = HeldFilter {
-            organization,
-            is_urgent: urgent,
-        };
-        let HeldReportPage {
-            reports,
-            next_page_token,
-        } = self
+        let admin = admitted(&request)?;
+        let answer = self
             .0
-            .list_held_reports(&admin, filter, page_size, page_token)
+            .list_held_reports(&admin, request.into_inner())
             .await?;
-        Ok(Response::new(ListHeldReportsResponse {
-            reports: reports.into_iter().map(translate::held_report).collect(),
-            next_page_token: next_page_token.unwrap_or_default(),
-        }))
+        Ok(Response::new(answer))
     }
 
     async fn release_reports(
         &self,
         request: Request<ReleaseReportsRequest>,
     ) -> Result<Response<ReleaseReportsResponse>, Status> {
-        let admin = self.admin(&request).await?;
-        let ReleaseReportsRequest {
-            organization_id,
-            report_ids,
-            all,
-        } = request.into_inner();
-        let (id, selection) = held_selection(&organization_id, report_ids, all)?;
-        let DecidedReports {
-            reports,
-            held_report_count,
-        } = self.0.release_reports(&admin, id, selection).await?;
-        Ok(Response::new(ReleaseReportsResponse {
-            reports: reports.into_iter().map(translate::usage_report).collect(),
-            held_report_count,
-        }))
+        let request = on_behalf(request)?;
+        passed_on(
+            self.0
+                .upstream()
+                .held_reports
+                .clone()
+                .release_reports(request)
+                .await,
+        )
     }
 
     async fn discard_reports(
         &self,
         request: Request<DiscardReportsRequest>,
     ) -> Result<Response<DiscardReportsResponse>, Status> {
-        let admin = self.admin(&request).await?;
-        let DiscardReportsRequest {
-            organization_id,
-            report_ids,
-            all,
-        } = request.into_inner();
-        let (id, selection) = held_selection(&organization_id, report_ids, all)?;
-        let DecidedReports {
-            reports,
-            held_report_count,
-        } = self.0.discard_reports(&admin, id, selection).await?;
-        Ok(Response::new(DiscardReportsResponse {
-            reports: reports.into_iter().map(translate::usage_report).collect(),
-            held_report_count,
-        }))
+        let request = on_behalf(request)?;
+        passed_on(
+            self.0
+                .upstream()
+                .held_reports
+                .clone()
+                .discard_reports(request)
+                .await,
+        )
     }
 
     async fn list_held_groups(
         &self,
         request: Request<ListHeldGroupsRequest>,
     ) -> Result<Response<ListHeldGroupsResponse>, Status> {
-        let admin = self.reader(&request).await?;
-        let groups = self.0.list_held_groups(&admin).await?;
-        Ok(Response::new(ListHeldGroupsResponse {
-            groups: groups.into_iter().map(translate::held_group).collect(),
-        }))
+        let admin = admitted(&request)?;
+        let answer = self
+            .0
+            .list_held_groups(&admin, request.into_inner())
+            .await?;
+        Ok(Response::new(answer))
     }
 
     async fn decide_held_group(
         &self,
         request: Request<DecideHeldGroupRequest>,
     ) -> Result<Response<DecideHeldGroupResponse>, Status> {
-        let admin = self.admin(&request).await?;
-        let group = translate::group_decision(request.into_inner())?;
-        let GroupProgress {
-            report_count,
-            is_finished,
-        } = self.0.decide_held_group(&admin, group).await?;
-        Ok(Response::new(DecideHeldGroupResponse {
-            report_count,
-            finished: is_finished,
-        }))
+        let request = on_behalf(request)?;
+        passed_on(
+            self.0
+                .upstream()
+                .held_reports
+                .clone()
+                .decide_held_group(request)
+                .await,
+        )
     }
 
     async fn list_audit_events(
         &self,
         request: Request<ListAuditEventsRequest>,
     ) -> Result<Response<ListAuditEventsResponse>, Status> {
-        let admin = self.reader(&request).await?;
-        let (filter, page_size, page_token) = records::audit_filter(request.into_inner())?;
-        let AuditPage {
-            events,
-            next_page_token,
-        } = self
-            .0
-            .list_audit_events(&admin, filter, page_size, page_token)
-            .await?;
-        Ok(Response::new(ListAuditEventsResponse {
-            events: events.into_iter().map(records::audit_event).collect(),
-            next_page_token: next_page_token.unwrap_or_default(),
-        }))
+        let request = on_behalf(request)?;
+        passed_on(
+            self.0
+                .upstream()
+                .audit
+                .clone()
+                .list_audit_events(request)
+                .await,
+        )
     }
 
     async fn list_refused_reports(
         &self,
         request: Request<ListRefusedReportsRequest>,
     ) -> Result<Response<ListRefusedReportsResponse>, Status> {
-        let admin = self.reader(&request).await?;
-        let ListRefusedReportsRequest {
-            page_size,
-            page_token,
-        } = request.into_inner();
-        let RefusedReportPage {
-            reports,
-            next_page_token,
-        } = self
+        let admin = admitted(&request)?;
+        let answer = self
             .0
-            .list_refused_reports(&admin, page_size, page_token)
+            .list_refused_reports(&admin, request.into_inner())
             .await?;
-        Ok(Response::new(ListRefusedReportsResponse {
-            reports: reports.into_iter().map(translate::refused_report).collect(),
-            next_page_token: next_page_token.unwrap_or_default(),
-        }))
+        Ok(Response::new(answer))
     }
 
     async fn retry_report(
         &self,
         request: Request<RetryReportRequest>,
     ) -> Result<Response<RetryReportResponse>, Status> {
-        let admin = self.admin(&request).await?;
-        let RetryReportRequest { report_id } = request.into_inner();
-        let report = self.0.retry_report(&admin, report_id).await?;
-        Ok(Response::new(RetryReportResponse {
-            report: Some(translate::usage_report(report)),
-        }))
+        let admin = admitted(&request)?;
+        let answer = self.0.retry_report(&admin, request.into_inner()).await?;
+        Ok(Response::new(answer))
     }
 
     async fn get_intake(
         &self,
         request: Request<GetIntakeRequest>,
     ) -> Result<Response<GetIntakeResponse>, Status> {
-        let admin = self.reader(&request).await?;
-        let GetIntakeRequest { organization_id } = request.into_inner();
-        let id = Uuid::try_parse(&organization_id).map_err(|_| {
-            let violation = Violation::new("organization_id", "It must be a UUID.");
-            Fault::invalid(vec![violation])
-        })?;
-        let intake = self.0.get_intake(&admin, id).await?;
-        Ok(Response::new(intake::intake(intake)))
+        let request = on_behalf(request)?;
+        passed_on(
+            self.0
+                .upstream()
+                .reporting
+                .clone()
+                .get_intake(request)
+                .await,
+        )
     }
 
     async fn replace_report(
         &self,
         request: Request<ReplaceReportRequest>,
     ) -> Result<Response<ReplaceReportResponse>, Status> {
-        let admin = self.admin(&request).await?;
-        let ReplaceReportRequest { conflict_id } = request.into_inner();
-        let report = self.0.replace_report(&admin, conflict_id).await?;
-        Ok(Response::new(ReplaceReportResponse {
-            report: Some(translate::usage_report(report)),
-        }))
+        let request = on_behalf(request)?;
+        passed_on(
+            self.0
+                .upstream()
+                .reporting
+                .clone()
+                .replace_report(request)
+                .await,
+        )
     }
 
     async fn get_signing_keys(
         &self,
         request: Request<GetSigningKeysRequest>,
     ) -> Result<Response<GetSigningKeysResponse>, Status> {
-        let admin = self.reader(&request).await?;
-        let GetSigningKeysRequest { organization_id } = request.into_inner();
-        let id = organization_id_of(&organization_id).map_err(|v| Fault::invalid(vec![v]))?;
-        let keys = self.0.get_signing_keys(&admin, id).await?;
-        Ok(Response::new(GetSigningKeysResponse {
-            signing_keys: Some(translate::signing_keys(keys)),
-        }))
+        let admin = admitted(&request)?;
+        let answer = self
+            .0
+            .get_signing_keys(&admin, request.into_inner())
+            .await?;
+        Ok(Response::new(answer))
     }
 
     async fn pin_signing_key(
         &self,
         request: Request<PinSigningKeyRequest>,
     ) -> Result<Response<PinSigningKeyResponse>, Status> {
-        let admin = self.admin(&request).await?;
-        let PinSigningKeyRequest {
-            organization_id,
-            fingerprint,
-        } = request.into_inner();
-        let id = organization_id_of(&organization_id).map_err(|v| Fault::invalid(vec![v]))?;
-        let keys = self.0.pin_signing_key(&admin, id, fingerprint).await?;
-        Ok(Response::new(PinSigningKeyResponse {
-            signing_keys: Some(translate::signing_keys(keys)),
-        }))
+        let request = on_behalf(request)?;
+        passed_on(
+            self.0
+                .upstream()
+                .reporting
+                .clone()
+                .pin_signing_key(request)
+                .await,
+        )
     }
 
     async fn reset_signing_key(
         &self,
         request: Request<ResetSigningKeyRequest>,
     ) -> Result<Response<ResetSigningKeyResponse>, Status> {
-        let admin = self.admin(&request).await?;
-        let ResetSigningKeyRequest { organization_id } = request.into_inner();
-        let id = organization_id_of(&organization_id).map_err(|v| Fault::invalid(vec![v]))?;
-        let keys = self.0.reset_signing_key(&admin, id).await?;
-        Ok(Response::new(ResetSigningKeyResponse {
-            signing_keys: Some(translate::signing_keys(keys)),
-        }))
+        let request = on_behalf(request)?;
+        passed_on(
+            self.0
+                .upstream()
+                .reporting
+                .clone()
+                .reset_signing_key(request)
+                .await,
+        )
     }
 
     async fn list_notices(
         &self,
         request: Request<ListNoticesRequest>,
     ) -> Result<Response<ListNoticesResponse>, Status> {
-        let admin = self.reader(&request).await?;
-        let request = request.into_inner();
-        let state = records::notice_state(request.state());
-        let ListNoticesRequest {
-            state: _,
-            page_size,
-            page_token,
-        } = request;
-        let NoticePage {
-            notices,
-            next_page_token,
-        } = self
-            .0
-            .list_notices(&admin, state, page_size, page_token)
-            .await?;
-        Ok(Response::new(ListNoticesResponse {
-            notices: notices.into_iter().map(records::notice).collect(),
-            next_page_token: next_page_token.unwrap_or_default(),
-        }))
+        let request = on_behalf(request)?;
+        passed_on(
+            self.0
+                .upstream()
+                .notices
+                .clone()
+                .list_notices(request)
+                .await,
+        )
     }
 
     async fn create_api_key(
         &self,
         request: Request<CreateApiKeyRequest>,
     ) -> Result<Response<CreateApiKeyResponse>, Status> {
-        let admin = self.admin(&request).await?;
-        let request = request.into_inner();
-        let access = records::access(request.access());
-        let CreateApiKeyRequest {
-            name,
-            access: _,
-            lifetime_days,
-        } = request;
-        let CreatedApiKey { api_key, secret } = self
-            .0
-            .create_api_key(&admin, name, access, lifetime_days)
-            .await?;
-        Ok(Response::new(CreateApiKeyResponse {
-            api_key: Some(records::api_key(api_key)),
-            secret: secret.expose_secret().to_owned(),
-        }))
+        let request = on_behalf(request)?;
+        passed_on(
+            self.0
+                .upstream()
+                .api_keys
+                .clone()
+                .create_api_key(request)
+                .await,
+        )
     }
 
     async fn list_api_keys(
         &self,
         request: Request<ListApiKeysRequest>,
     ) -> Result<Response<ListApiKeysResponse>, Status> {
-        let admin = self.reader(&request).await?;
-        let ListApiKeysRequest {
-            page_size,
-            page_token,
-        } = request.into_inner();
-        let ApiKeyPage {
-            api_keys,
-            next_page_token,
-        } = self.0.list_api_keys(&admin, page_size, page_token).await?;
-        Ok(Response::new(ListApiKeysResponse {
-            api_keys: api_keys.into_iter().map(records::api_key).collect(),
-            next_page_token: next_page_token.unwrap_or_default(),
-        }))
+        let request = on_behalf(request)?;
+        passed_on(
+            self.0
+                .upstream()
+                .api_keys
+                .clone()
+                .list_api_keys(request)
+                .await,
+        )
     }
 
     async fn revoke_api_key(
         &self,
         request: Request<RevokeApiKeyRequest>,
     ) -> Result<Response<RevokeApiKeyResponse>, Status> {
-        let admin = self.admin(&request).await?;
-        let RevokeApiKeyRequest { api_key_id } = request.into_inner();
-        let api_key = self.0.revoke_api_key(&admin, api_key_id).await?;
-        Ok(Response::new(RevokeApiKeyResponse {
-            api_key: Some(records::api_key(api_key)),
-        }))
+        let request = on_behalf(request)?;
+        passed_on(
+            self.0
+                .upstream()
+                .api_keys
+                .clone()
+                .revoke_api_key(request)
+                .await,
+        )
     }
 
     async fn list_webhook_events(
         &self,
         request: Request<ListWebhookEventsRequest>,
     ) -> Result<Response<ListWebhookEventsResponse>, Status> {
-        let admin = self.reader(&request).await?;
-        let request = request.into_inner();
-        let state = records::state(request.state());
-        let ListWebhookEventsRequest {
-            state: _,
-            page_size,
-            page_token,
-        } = request;
-        let WebhookEventPage {
-            events,
-            next_page_token,
-        } = self
-            .0
-            .list_webhook_events(&admin, state, page_size, page_token)
-            .await?;
-        Ok(Response::new(ListWebhookEventsResponse {
-            events: events.into_iter().map(records::webhook_event).collect(),
-            next_page_token: next_page_token.unwrap_or_default(),
-        }))
+        let request = on_behalf(request)?;
+        passed_on(
+            self.0
+                .upstream()
+                .webhooks
+                .clone()
+                .list_webhook_events(request)
+                .await,
+        )
     }
 
     async fn retry_webhook_event(
         &self,
         request: Request<RetryWebhookEventRequest>,
     ) -> Result<Response<RetryWebhookEventResponse>, Status> {
-        let admin = self.admin(&request).await?;
-        let RetryWebhookEventRequest { event_id } = request.into_inner();
-        let event = self.0.retry_webhook_event(&admin, event_id).await?;
-        Ok(Response::new(RetryWebhookEventResponse {
-            event: Some(records::webhook_event(event)),
-        }))
+        let request = on_behalf(request)?;
+        passed_on(
+            self.0
+                .upstream()
+                .webhooks
+                .clone()
+                .retry_webhook_event(request)
+                .await,
+        )
     }
 
     async fn list_meter_errors(
         &self,
         request: Request<ListMeterErrorsRequest>,
     ) -> Result<Response<ListMeterErrorsResponse>, Status> {
-        let admin = self.reader(&request).await?;
-        let ListMeterErrorsRequest {
-            page_size,
-            page_token,
-        } = request.into_inner();
-        let MeterErrorPage {
-            errors,
-            next_page_token,
-        } = self
-            .0
-            .list_meter_errors(&admin, page_size, page_token)
-            .await?;
-        Ok(Response::new(ListMeterErrorsResponse {
-            errors: errors.into_iter().map(records::meter_error).collect(),
-            next_page_token: next_page_token.unwrap_or_default(),
-        }))
+        let request = on_behalf(request)?;
+        passed_on(
+            self.0
+                .upstream()
+                .webhooks
+                .clone()
+                .list_meter_errors(request)
+                .await,
+        )
     }
 }
 
 fn page_request(message: ListOrganizationsRequest) -> Result<PageRequest, Fault> {
-    let link_filter = translate::link_filter(message.link_filter());
+    let link_filter = message.link_filter();
     let reporting_state = translate::reporting_state(message.reporting_state());
     let order = OrderMessage::try_from(message.order_by).map(translate::order);
     let ListOrganizationsRequest {
@@ -859,21 +756,4 @@ fn with_id<T>(id: &str, asked: Result<T, Vec<Violation>>) -> Result<(Uuid, T), F
 
 fn organization_id_of(text: &str) -> Result<Uuid, Violation> {
     Uuid::try_parse(text).map_err(|_| Violation::new("organization_id", "It must be a UUID."))
-}
-
-/// Which held reports are meant: named ones, or all, and not both.
-fn held_selection(
-    organization_id: &str,
-    report_ids: Vec<String>,
-    all: bool,
-) -> Result<(Uuid, HeldSelection), Fault> {
-    let id = organization_id_of(organization_id).map_err(|v| Fault::invalid(vec![v]))?;
-    match (all, report_ids.is_empty()) {
-        (true, true) => Ok((id, HeldSelection::All)),
-        (false, false) => Ok((id, HeldSelection::Reports(report_ids))),
-        (true, false) | (false, true) => {
-            let problem = "Name reports, or set `all`, and not both.";
-            Err(Fault::invalid(vec![Violation::new("report_ids", problem)]))
-        }
-    }
 }

@@ -3,9 +3,9 @@
 //! Reflection and health need no session: they tell nothing but what this repository does.
 
 mod admin_service;
-mod intake;
-mod records;
-mod translate;
+mod admission;
+mod in_process;
+pub(crate) mod translate;
 
 use axum::response::Response;
 use billing_kit::{
@@ -21,6 +21,12 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::{app::App, rest::answer::panic_fault};
 
 use admin_service::AdminFace;
+use admission::Admission;
+
+pub(crate) use in_process::{AdminClient, DynamicClient, answered, client};
+
+/// `billing.admin.v1.AdminService`, which only admins reach.
+pub(crate) type AdminService = Admission<AdminServiceServer<AdminFace>>;
 
 /// The largest request, in bytes: the same as a REST body.
 const REQUEST_BYTES_MAX: usize = crate::web::BODY_BYTES_MAX;
@@ -41,14 +47,17 @@ pub(crate) async fn routes(app: App, ready: &Health) -> Result<(Routes, HealthRe
     for name in HEALTH_NAMES {
         reporter.set_service_status(name, status).await;
     }
-    let admin =
-        AdminServiceServer::new(AdminFace::new(app)).max_decoding_message_size(REQUEST_BYTES_MAX);
     let router = reflection(&[SERVICE_NAME])?
         .add_service(health)
-        .add_service(admin)
+        .add_service(admin_service(app))
         .into_axum_router()
         .layer(CatchPanicLayer::custom(panicked));
     Ok((Routes::from(router), reporter))
+}
+
+fn admin_service(app: App) -> AdminService {
+    let service = AdminServiceServer::new(AdminFace::new(app.clone()));
+    Admission::new(service.max_decoding_message_size(REQUEST_BYTES_MAX), app)
 }
 
 fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {

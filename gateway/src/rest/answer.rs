@@ -71,6 +71,17 @@ impl From<Fault> for ApiError {
 }
 
 impl ApiError {
+    /// Fields of a body that are at fault, with a status of its own where that is given.
+    #[must_use]
+    pub(super) fn with_invalid_status(self, status: Option<StatusCode>) -> Self {
+        match status {
+            Some(status) if self.fault.reason == ErrorReason::InvalidArgument => {
+                self.with_status(status)
+            }
+            _ => self,
+        }
+    }
+
     /// The same with another status, where a path has its own.
     #[must_use]
     pub(crate) fn with_status(self, status: StatusCode) -> Self {

@@ -1,20 +1,19 @@
-//! Organizations and reports as the specification's JSON.
+//! Organizations as the specification's JSON, made of the messages of `billing.admin.v1`.
 
+use billing_kit::Fault;
+use billing_proto::{
+    admin::v1::{LinkOperation, Organization, OrganizationsSummary},
+    common::v1::{CollectionPause, ReportingState},
+};
+use prost_types::Timestamp;
 use serde::Serialize;
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{RefOr, Schema, schema::AnyOfBuilder},
 };
-use uuid::Uuid;
 
 use super::openapi::words as schema_words;
-use crate::domain::{
-    organization::{CollectionPause, LinkKind, LinkOperation, Organization, Summary, Trouble},
-    reporting::ReportingState,
-    time_text,
-    usage_report::UsageReport,
-    words,
-};
+use crate::domain::{time_text, words};
 
 /// An organization: a pending one has no Stripe fields yet.
 #[derive(Serialize)]
@@ -52,7 +51,8 @@ impl ToSchema for OrganizationJson {
 #[derive(Serialize, ToSchema)]
 #[schema(as = PendingOrganization)]
 pub(super) struct PendingJson {
-    id: Uuid,
+    #[schema(value_type = Uuid)]
+    id: String,
     name: String,
     instance_url: Option<String>,
     #[schema(schema_with = schema_words::statuses)]
@@ -67,7 +67,8 @@ pub(super) struct PendingJson {
 #[derive(Serialize, ToSchema)]
 #[schema(as = LinkedOrganization)]
 pub(super) struct LinkedJson {
-    id: Uuid,
+    #[schema(value_type = Uuid)]
+    id: String,
     name: String,
     instance_url: Option<String>,
     stripe_customer_id: Option<String>,
@@ -114,7 +115,7 @@ struct MoreJson {
     /// Whether it reports as it should; left out where no report is expected.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(schema_with = schema_words::reporting_states)]
-    reporting_state: Option<&'static str>,
+    reporting_state: Option<String>,
     /// When its next report is late.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(format = DateTime)]
@@ -131,74 +132,95 @@ struct MoreJson {
     ignored_at: Option<String>,
 }
 
-impl From<Organization> for OrganizationJson {
-    fn from(organization: Organization) -> Self {
-        let is_linked = organization.is_linked();
+impl TryFrom<Organization> for OrganizationJson {
+    type Error = Fault;
+
+    fn try_from(organization: Organization) -> Result<Self, Fault> {
+        let (deployment_type, plan_type) =
+            (organization.deployment_type(), organization.plan_type());
+        let subscription_status = words::status(organization.subscription_status());
+        let more = MoreJson::try_from(&organization)?;
         let Organization {
             id,
             name,
             instance_url,
             stripe_customer_id,
             stripe_subscription_id,
-            deployment_type,
-            plan_type,
-            subscription_status,
-            trial_end,
+            deployment_type: _,
+            plan_type: _,
+            subscription_status: _,
+            trial_end_time,
             admin_email,
-            created_at,
-            reported_name,
-            reported_instance_url,
-            billing_problem,
-            link_operation,
-            cancel_at,
-            current_period_start: _,
-            current_period_end,
-            collection_pause,
-            reporting,
-            watch,
-            source_network,
-            ignored_at,
+            create_time,
+            // `MoreJson` has these.
+            user_count: _,
+            last_report_time: _,
+            reported_name: _,
+            reported_instance_url: _,
+            billing_problem: _,
+            link_operation: _,
+            cancel_time: _,
+            current_period_start_time: _,
+            current_period_end_time: _,
+            collection_pause: _,
+            reporting_state: _,
+            report_due_time: _,
+            held_report_count: _,
+            source_network: _,
+            ignore_time: _,
         } = organization;
-        let created_at = time_text::short(created_at);
-        let more = MoreJson {
-            user_count: reporting.map(|known| known.user_count),
-            last_report_at: reporting.map(|known| time_text::short(known.last_report_at)),
-            reported_name,
-            reported_instance_url,
-            billing_problem,
-            link_operation: link_operation.map(Into::into),
-            cancel_at: cancel_at.map(time_text::short),
-            current_period_end: current_period_end.map(time_text::short),
-            collection_pause: collection_pause.map(Into::into),
-            reporting_state: watch.state.map(ReportingState::word),
-            report_due_at: watch.due_at.map(time_text::short),
-            held_report_count: (watch.held_count > 0).then_some(watch.held_count),
-            source_network,
-            ignored_at: ignored_at.map(time_text::short),
-        };
-        if !is_linked {
-            return Self::Pending(PendingJson {
+        let instance_url = filled(instance_url);
+        let created_at = time(create_time).ok_or_else(|| lacking("create_time"))?;
+        if stripe_customer_id.is_empty() {
+            return Ok(Self::Pending(PendingJson {
                 id,
                 name,
                 instance_url,
-                subscription_status: words::status(subscription_status),
+                subscription_status,
                 created_at,
                 more,
-            });
+            }));
         }
-        Self::Linked(LinkedJson {
+        Ok(Self::Linked(LinkedJson {
             id,
             name,
             instance_url,
-            stripe_customer_id,
-            stripe_subscription_id,
+            stripe_customer_id: filled(stripe_customer_id),
+            stripe_subscription_id: filled(stripe_subscription_id),
             deployment_type: words::deployment_type(deployment_type),
             plan_type: words::plan_type(plan_type),
-            subscription_status: words::status(subscription_status),
-            admin_email,
+            subscription_status,
+            admin_email: filled(admin_email),
             created_at,
-            trial_end: trial_end.map(time_text::short),
+            trial_end: time(trial_end_time),
             more,
+        }))
+    }
+}
+
+impl TryFrom<&Organization> for MoreJson {
+    type Error = Fault;
+
+    fn try_from(organization: &Organization) -> Result<Self, Fault> {
+        let text = |text: &String| filled(text.clone());
+        let operation = organization.link_operation.clone();
+        let pause = organization.collection_pause;
+        let held_report_count = organization.held_report_count;
+        Ok(Self {
+            user_count: organization.user_count,
+            last_report_at: time(organization.last_report_time),
+            reported_name: text(&organization.reported_name),
+            reported_instance_url: text(&organization.reported_instance_url),
+            billing_problem: text(&organization.billing_problem),
+            link_operation: operation.map(TryInto::try_into).transpose()?,
+            cancel_at: time(organization.cancel_time),
+            current_period_end: time(organization.current_period_end_time),
+            collection_pause: pause.map(TryInto::try_into).transpose()?,
+            reporting_state: reporting_state_word(organization.reporting_state()),
+            report_due_at: time(organization.report_due_time),
+            held_report_count: (held_report_count > 0).then_some(held_report_count),
+            source_network: text(&organization.source_network),
+            ignored_at: time(organization.ignore_time),
         })
     }
 }
@@ -217,18 +239,15 @@ struct CollectionPauseJson {
     resumes_at: Option<String>,
 }
 
-impl From<CollectionPause> for CollectionPauseJson {
-    fn from(pause: CollectionPause) -> Self {
-        let CollectionPause {
-            behavior,
-            since,
-            resumes_at,
-        } = pause;
-        Self {
-            behavior: words::collection_pause(behavior),
-            since: time_text::short(since),
-            resumes_at: resumes_at.map(time_text::short),
-        }
+impl TryFrom<CollectionPause> for CollectionPauseJson {
+    type Error = Fault;
+
+    fn try_from(pause: CollectionPause) -> Result<Self, Fault> {
+        Ok(Self {
+            behavior: words::collection_pause(pause.behavior()),
+            since: time(pause.first_seen_time).ok_or_else(|| lacking("first_seen_time"))?,
+            resumes_at: time(pause.resume_time),
+        })
     }
 }
 
@@ -236,7 +255,8 @@ impl From<CollectionPause> for CollectionPauseJson {
 #[derive(Serialize, ToSchema)]
 #[schema(as = JustLinkedOrganization)]
 pub(super) struct JustLinkedJson {
-    id: Uuid,
+    #[schema(value_type = Uuid)]
+    id: String,
     name: String,
     stripe_customer_id: Option<String>,
     stripe_subscription_id: Option<String>,
@@ -248,13 +268,14 @@ pub(super) struct JustLinkedJson {
 
 impl From<Organization> for JustLinkedJson {
     fn from(organization: Organization) -> Self {
+        let subscription_status = words::status(organization.subscription_status());
         Self {
             id: organization.id,
             name: organization.name,
-            stripe_customer_id: organization.stripe_customer_id,
-            stripe_subscription_id: organization.stripe_subscription_id,
-            subscription_status: words::status(organization.subscription_status),
-            trial_end: organization.trial_end.map(time_text::short),
+            stripe_customer_id: filled(organization.stripe_customer_id),
+            stripe_subscription_id: filled(organization.stripe_subscription_id),
+            subscription_status,
+            trial_end: time(organization.trial_end_time),
         }
     }
 }
@@ -263,39 +284,48 @@ impl From<Organization> for JustLinkedJson {
 #[derive(Serialize, ToSchema)]
 #[schema(as = LinkOperation)]
 pub(super) struct LinkOperationJson {
-    id: Uuid,
+    #[schema(value_type = Uuid)]
+    id: String,
     #[schema(schema_with = schema_words::link_kinds)]
-    kind: &'static str,
+    kind: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(schema_with = schema_words::cancel_modes)]
     cancel_mode: Option<&'static str>,
     #[schema(schema_with = schema_words::link_states)]
-    state: &'static str,
+    state: String,
     #[schema(format = DateTime)]
     created_at: String,
     error: Option<TroubleJson>,
 }
 
-impl From<LinkOperation> for LinkOperationJson {
-    fn from(operation: LinkOperation) -> Self {
+impl TryFrom<LinkOperation> for LinkOperationJson {
+    type Error = Fault;
+
+    fn try_from(operation: LinkOperation) -> Result<Self, Fault> {
+        let kind = word(operation.kind().as_str_name(), "LINK_OPERATION_KIND_");
+        let state = word(operation.state().as_str_name(), "LINK_OPERATION_STATE_");
+        let cancel_mode = words::cancel_mode(operation.cancel_mode());
         let LinkOperation {
             id,
-            kind,
-            state,
-            created_at,
-            error,
+            state: _,
+            create_time,
+            error_code,
+            error_message,
+            kind: _,
+            cancel_mode: _,
         } = operation;
-        Self {
+        let is_wrong = !error_code.is_empty() || !error_message.is_empty();
+        Ok(Self {
             id,
-            kind: kind.word(),
-            cancel_mode: match kind {
-                LinkKind::Link | LinkKind::Update => None,
-                LinkKind::Cancel(mode) => words::cancel_mode(mode),
-            },
-            state: state.word(),
-            created_at: time_text::short(created_at),
-            error: error.map(Into::into),
-        }
+            kind: kind.ok_or_else(|| lacking("kind"))?,
+            cancel_mode,
+            state: state.ok_or_else(|| lacking("state"))?,
+            created_at: time(create_time).ok_or_else(|| lacking("create_time"))?,
+            error: is_wrong.then_some(TroubleJson {
+                code: error_code,
+                message: error_message,
+            }),
+        })
     }
 }
 
@@ -307,12 +337,6 @@ pub(super) struct TroubleJson {
     message: String,
 }
 
-impl From<Trouble> for TroubleJson {
-    fn from(Trouble { code, message }: Trouble) -> Self {
-        Self { code, message }
-    }
-}
-
 /// How many organizations there are, whatever the filters.
 #[derive(Serialize, ToSchema)]
 #[schema(as = OrganizationsSummary)]
@@ -322,80 +346,35 @@ pub(super) struct SummaryJson {
     pending: i64,
 }
 
-impl From<Summary> for SummaryJson {
-    fn from(summary: Summary) -> Self {
-        let Summary {
-            total,
-            linked,
-            pending,
-            // The specification's summary has the sums alone; the others stand beside.
-            ignored: _,
-            by_status: _,
-            collection_paused: _,
-            counted_at: _,
-        } = summary;
+impl From<&OrganizationsSummary> for SummaryJson {
+    fn from(summary: &OrganizationsSummary) -> Self {
+        // The specification's summary has the sums alone; the others stand beside.
         Self {
-            total,
-            linked,
-            pending,
+            total: summary.total_count,
+            linked: summary.linked_count,
+            pending: summary.pending_count,
         }
     }
 }
 
-/// A report as it is recorded.
-#[derive(Serialize, ToSchema)]
-#[schema(as = UsageReport)]
-pub(super) struct UsageReportJson {
-    id: Uuid,
-    user_count: i64,
-    /// `unassigned` while the organization was pending.
-    #[schema(schema_with = schema_words::recorded_deployment_types)]
-    deployment_type: &'static str,
-    #[schema(format = DateTime)]
-    reported_at: String,
-    #[schema(format = DateTime)]
-    received_at: Option<String>,
-    /// Where it is on its way to Stripe.
-    #[schema(schema_with = schema_words::deliveries)]
-    delivery_state: &'static str,
-    stripe_meter_event_id: Option<String>,
-    error: Option<TroubleJson>,
-    /// Whether it counts: it is not held, was not discarded, and is not to be held once it could be sent.
-    counts: bool,
-    /// Whether it counts though its count is below half of the baseline.
-    count_low: bool,
-    /// The baseline that its count was compared with, where that was unusual.
-    baseline_user_count: Option<i64>,
+fn reporting_state_word(state: ReportingState) -> Option<String> {
+    word(state.as_str_name(), "REPORTING_STATE_")
 }
 
-impl From<UsageReport> for UsageReportJson {
-    fn from(report: UsageReport) -> Self {
-        let UsageReport {
-            id,
-            user_count,
-            deployment_type,
-            reported_at,
-            received_at,
-            delivery,
-            stripe_meter_event_id,
-            error,
-            counts,
-            is_low,
-            baseline,
-        } = report;
-        Self {
-            id,
-            user_count,
-            // The word that the table has for a report of a pending organization.
-            deployment_type: words::deployment_type(deployment_type).unwrap_or("unassigned"),
-            reported_at: time_text::short(reported_at),
-            received_at: received_at.map(time_text::short),
-            delivery_state: delivery.word(),
-            stripe_meter_event_id,
-            error: error.map(Into::into),
-            counts,
-            count_low: is_low,
-            baseline_user_count: baseline,
-        }
-    }
+/// The word of a value by its name in the contract; `None` for what is not specified.
+fn word(name: &str, prefix: &str) -> Option<String> {
+    let word = name.strip_prefix(prefix)?.to_ascii_lowercase();
+    (word != "unspecified").then_some(word)
+}
+
+fn filled(text: String) -> Option<String> {
+    (!text.is_empty()).then_some(text)
+}
+
+pub(super) fn time(time: Option<Timestamp>) -> Option<String> {
+    time_text::known(time).map(time_text::short)
+}
+
+fn lacking(field: &str) -> Fault {
+    Fault::internal(format!("an answer lacks {field}"))
 }

@@ -10,26 +10,24 @@ use billing_proto::common::v1::ErrorReason;
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use super::{
     answer::{ApiError, json},
-    json::{JustLinkedJson, LinkOperationJson, OrganizationJson, SummaryJson, UsageReportJson},
+    json::{JustLinkedJson, LinkOperationJson, OrganizationJson, SummaryJson, time},
     openapi::{self, words},
     query::{Query, organization_id},
 };
 use crate::{
-    app::{Change, Link, ListPage, Overview, OverviewRequest, UsageReportPage},
+    app::{Link, ListPage, Overview, OverviewRequest},
     domain::{
-        fields::{self, Fields},
+        fields,
         link_terms::LinkTerms,
-        organization::LinkState,
+        organization::{LinkState, Organization},
         organization_filter::{
             OrganizationFilter, parse_filter, parse_flag, parse_limit, parse_order, parse_silent,
         },
-        subscription_change::{SubscriptionUpdate, read_cancel_mode},
-        time_text,
     },
+    grpc::translate,
     upstream::rename_field,
     web::{Web, read_body},
 };
@@ -121,24 +119,29 @@ pub(super) async fn list(
         .map_err(|fault| rename_field(fault, "query", "q"))
         .map_err(|fault| rename_field(fault, "source_network", "network"))?;
     let list = |page: ListPage| {
-        let rows = page.organizations.into_iter().map(Into::into).collect();
-        (rows, page.next_page_token)
+        let rows = page.organizations.into_iter().map(organization);
+        Ok::<_, Fault>((rows.collect::<Result<_, _>>()?, page.next_page_token))
     };
-    let (pending, next_pending_cursor) = list(pending);
-    let (linked, next_linked_cursor) = list(linked);
+    let (pending, next_pending_cursor) = list(pending)?;
+    let (linked, next_linked_cursor) = list(linked)?;
+    let summary = translate::summary(summary);
     Ok(json(
         StatusCode::OK,
         &ListAnswer {
-            ignored: summary.ignored,
-            counted_at: time_text::short(summary.counted_at),
-            collection_paused_count: summary.collection_paused,
-            summary: summary.into(),
+            summary: SummaryJson::from(&summary),
+            ignored: summary.ignored_count,
+            counted_at: time(summary.count_time).unwrap_or_default(),
+            collection_paused_count: summary.collection_paused_count,
             organizations: Lists { pending, linked },
             next_pending_cursor,
             next_linked_cursor,
             reporting_available,
         },
     ))
+}
+
+fn organization(organization: Organization) -> Result<OrganizationJson, Fault> {
+    translate::organization(organization).try_into()
 }
 
 /// The filter by a pause of collection.
@@ -174,99 +177,6 @@ fn overview_request(query: &Query) -> Result<OverviewRequest, Fault> {
     } else {
         Err(Fault::invalid(violations))
     }
-}
-
-/// One organization.
-#[derive(Serialize, ToSchema)]
-#[schema(as = OrganizationAnswer)]
-pub(super) struct GetAnswer {
-    organization: OrganizationJson,
-}
-
-/// Gets one organization.
-#[utoipa::path(
-    get,
-    path = "/api/admin/organizations/{id}",
-    operation_id = "getOrganization",
-    tag = openapi::ADMINS,
-    params(("id" = Uuid, Path, description = "The organization.")),
-    responses(
-        (status = 200, description = "The organization.", body = GetAnswer),
-        (status = 404, description = "There is no such organization.", body = openapi::ErrorAnswer),
-    ),
-)]
-pub(super) async fn get(
-    State(web): State<Web>,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-) -> Result<Response, ApiError> {
-    let admin = web.admin(&headers).await?;
-    let id = organization_id(&id)?;
-    let organization = web.app().get_organization(&admin, id).await?;
-    Ok(json(
-        StatusCode::OK,
-        &GetAnswer {
-            organization: organization.into(),
-        },
-    ))
-}
-
-/// A page of reports, the latest first.
-#[derive(Serialize, ToSchema)]
-#[schema(as = UsageReports)]
-pub(super) struct UsageAnswer {
-    organization_id: Uuid,
-    reports: Vec<UsageReportJson>,
-    next_cursor: Option<String>,
-}
-
-/// Lists an organization's reports, the latest first.
-#[utoipa::path(
-    get,
-    path = "/api/admin/organizations/{id}/usage",
-    operation_id = "listUsageReports",
-    tag = openapi::ADMINS,
-    params(
-        ("id" = Uuid, Path, description = "The organization."),
-        ("limit" = Option<i32>, Query, description = "Rows of a page.", minimum = 1, maximum = 500),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before."),
-    ),
-    responses(
-        (status = 200, description = "A page of reports.", body = UsageAnswer),
-        (status = 404, description = "There is no such organization.", body = openapi::ErrorAnswer),
-    ),
-)]
-pub(super) async fn usage(
-    State(web): State<Web>,
-    Path(id): Path<String>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-) -> Result<Response, ApiError> {
-    let admin = web.admin(&headers).await?;
-    let id = organization_id(&id)?;
-    let query = Query::read(query.as_deref());
-    let mut violations = Vec::new();
-    let page_size = parse_limit(query.get("limit"), &mut violations);
-    if !violations.is_empty() {
-        return Err(Fault::invalid(violations).into());
-    }
-    let cursor = query.get("cursor").unwrap_or_default().to_owned();
-    let UsageReportPage {
-        reports,
-        next_page_token,
-    } = web
-        .app()
-        .list_usage_reports(&admin, id, page_size, cursor)
-        .await
-        .map_err(|fault| rename_field(fault, "page_token", "cursor"))?;
-    Ok(json(
-        StatusCode::OK,
-        &UsageAnswer {
-            organization_id: id,
-            reports: reports.into_iter().map(Into::into).collect(),
-            next_cursor: next_page_token,
-        },
-    ))
 }
 
 /// The terms of a link, which the admin sets and the instance never knows.
@@ -363,7 +273,7 @@ pub(super) async fn link(
             &LinkAnswer {
                 success: true,
                 message: "Organization linked to Stripe successfully",
-                organization: organization.into(),
+                organization: translate::organization(organization).into(),
             },
         ),
         LinkState::Running => json(
@@ -371,7 +281,7 @@ pub(super) async fn link(
             &LinkRunningAnswer {
                 success: true,
                 message: "The link goes on in the background",
-                operation: operation.into(),
+                operation: translate::link_operation(operation).try_into()?,
             },
         ),
         // Refusals come as errors.
@@ -382,226 +292,8 @@ pub(super) async fn link(
     })
 }
 
-/// Why an organization is unlinked.
-#[derive(ToSchema)]
-#[schema(as = Unlink)]
-#[expect(
-    dead_code,
-    reason = "it describes the body, which is read field by field"
-)]
-pub(super) struct UnlinkBody {
-    /// For those who come later.
-    #[schema(min_length = 1, max_length = 500)]
-    reason: String,
-}
-
-/// An organization that is pending again.
-#[derive(Serialize, ToSchema)]
-#[schema(as = UnlinkAnswer)]
-pub(super) struct UnlinkAnswer {
-    success: bool,
-    message: &'static str,
-    organization: OrganizationJson,
-}
-
-/// Unlinks an organization whose subscription has ended, so that it may be linked again.
-#[utoipa::path(
-    post,
-    path = "/api/admin/organizations/{id}/unlink",
-    operation_id = "unlinkOrganization",
-    tag = openapi::ADMINS,
-    params(("id" = Uuid, Path, description = "The organization.")),
-    request_body(content = UnlinkBody, example = json!({"reason": "The contract ended."})),
-    responses(
-        (status = 200, description = "It is pending again.", body = UnlinkAnswer),
-        (status = 404, description = "There is no such organization.", body = openapi::ErrorAnswer),
-        (status = 409, description = "Its subscription goes on, or it was never linked.", body = openapi::ErrorAnswer),
-        (status = 422, description = "A reason that is missing or too long.", body = openapi::ErrorAnswer),
-    ),
-)]
-pub(super) async fn unlink(
-    State(web): State<Web>,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, ApiError> {
-    const REASON: &str = "reason";
-    let admin = web.admin_for_change(&headers).await?;
-    let id = organization_id(&id)?;
-    let body = fields::object(&read_body(body).await?)?;
-    let mut fields = Fields::of(&body);
-    let reason = fields.text(REASON).unwrap_or_default().to_owned();
-    let violations = fields.finish();
-    if !violations.is_empty() {
-        return Err(terms_fault(Fault::invalid(violations)));
-    }
-    let organization = web
-        .app()
-        .unlink_organization(&admin, id, reason)
-        .await
-        .map_err(terms_fault)?;
-    Ok(json(
-        StatusCode::OK,
-        &UnlinkAnswer {
-            success: true,
-            message: "Organization unlinked from Stripe",
-            organization: organization.into(),
-        },
-    ))
-}
-
-/// What is to change; what is left out stays.
-#[derive(ToSchema)]
-#[schema(as = SubscriptionUpdate)]
-#[expect(
-    dead_code,
-    reason = "it describes the body, which is read field by field"
-)]
-pub(super) struct UpdateBody {
-    /// The address that invoices go to.
-    admin_email: Option<String>,
-    #[schema(schema_with = words::deployment_types)]
-    deployment_type: Option<String>,
-    #[schema(schema_with = words::plan_types)]
-    plan_type: Option<String>,
-}
-
-/// When a subscription ends.
-#[derive(ToSchema)]
-#[schema(as = Cancellation)]
-#[expect(
-    dead_code,
-    reason = "it describes the body, which is read field by field"
-)]
-pub(super) struct CancelBody {
-    #[schema(schema_with = words::cancel_modes)]
-    mode: String,
-}
-
-/// The organization as it stands since.
-#[derive(Serialize, ToSchema)]
-#[schema(as = ChangeAnswer)]
-pub(super) struct ChangeAnswer {
-    success: bool,
-    message: &'static str,
-    organization: OrganizationJson,
-}
-
-/// Changes what an organization's subscription is: e-mail, deployment type, plan.
-#[utoipa::path(
-    patch,
-    path = "/api/admin/organizations/{id}/subscription",
-    operation_id = "updateSubscription",
-    tag = openapi::ADMINS,
-    params(("id" = Uuid, Path, description = "The organization.")),
-    request_body(content = UpdateBody, example = json!({"plan_type": "self-hosted", "deployment_type": "on-premise"})),
-    responses(
-        (status = 200, description = "It is changed.", body = ChangeAnswer),
-        (status = 202, description = "It goes on in the background.", body = LinkRunningAnswer),
-        (status = 404, description = "There is no such organization.", body = openapi::ErrorAnswer),
-        (status = 409, description = "It is not linked, or another operation is under way.", body = openapi::ErrorAnswer),
-        (status = 422, description = "What is wrong, each named; or Stripe's refusal with its reason.", body = openapi::ErrorAnswer),
-    ),
-)]
-pub(super) async fn update(
-    State(web): State<Web>,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, ApiError> {
-    let admin = web.admin_for_change(&headers).await?;
-    let id = organization_id(&id)?;
-    let body = fields::object(&read_body(body).await?)?;
-    let update = SubscriptionUpdate::read(&body)
-        .map_err(|violations| terms_fault(Fault::invalid(violations)))?;
-    let change = web
-        .app()
-        .update_subscription(&admin, id, &update)
-        .await
-        .map_err(terms_fault)?;
-    change_answer(
-        change,
-        "Subscription updated",
-        "The update goes on in the background",
-    )
-}
-
-/// Ends an organization's subscription, with its period or at once.
-#[utoipa::path(
-    post,
-    path = "/api/admin/organizations/{id}/cancel",
-    operation_id = "cancelSubscription",
-    tag = openapi::ADMINS,
-    params(("id" = Uuid, Path, description = "The organization.")),
-    request_body(content = CancelBody, example = json!({"mode": "at_period_end"})),
-    responses(
-        (status = 200, description = "It is canceled, or ends with its period.", body = ChangeAnswer),
-        (status = 202, description = "It goes on in the background.", body = LinkRunningAnswer),
-        (status = 404, description = "There is no such organization.", body = openapi::ErrorAnswer),
-        (status = 409, description = "It is not linked, or another operation is under way.", body = openapi::ErrorAnswer),
-        (status = 422, description = "A mode that is missing or not known; or Stripe's refusal with its reason.", body = openapi::ErrorAnswer),
-    ),
-)]
-pub(super) async fn cancel(
-    State(web): State<Web>,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, ApiError> {
-    let admin = web.admin_for_change(&headers).await?;
-    let id = organization_id(&id)?;
-    let body = fields::object(&read_body(body).await?)?;
-    let mode =
-        read_cancel_mode(&body).map_err(|violations| terms_fault(Fault::invalid(violations)))?;
-    let change = web
-        .app()
-        .cancel_subscription(&admin, id, mode)
-        .await
-        .map_err(terms_fault)?;
-    change_answer(
-        change,
-        "Subscription canceled",
-        "The cancellation goes on in the background",
-    )
-}
-
-/// The answer to a change: the organization as it stands since, or the operation that goes on.
-fn change_answer(
-    change: Change,
-    done: &'static str,
-    running: &'static str,
-) -> Result<Response, ApiError> {
-    let Change {
-        organization,
-        operation,
-    } = change;
-    let state = operation.as_ref().map(|operation| operation.state);
-    match (state, operation) {
-        (Some(LinkState::Running), Some(operation)) => Ok(json(
-            StatusCode::ACCEPTED,
-            &LinkRunningAnswer {
-                success: true,
-                message: running,
-                operation: operation.into(),
-            },
-        )),
-        // Refusals come as errors.
-        (Some(LinkState::Refused), _) => {
-            Err(Fault::internal("org-svc answered a change with a refused operation").into())
-        }
-        (Some(LinkState::Running | LinkState::Succeeded) | None, _) => Ok(json(
-            StatusCode::OK,
-            &ChangeAnswer {
-                success: true,
-                message: done,
-                organization: organization.into(),
-            },
-        )),
-    }
-}
-
 /// Terms that are wrong are understood and not accepted, which is 422.
-pub(super) fn terms_fault(fault: Fault) -> ApiError {
+fn terms_fault(fault: Fault) -> ApiError {
     let about_terms = fault.reason == ErrorReason::InvalidArgument;
     let error = ApiError::from(fault);
     if about_terms {

@@ -4,8 +4,6 @@ use billing_kit::{Fault, Violation};
 use url::form_urlencoded;
 use uuid::Uuid;
 
-use crate::domain::organization_filter::parse_limit;
-
 /// The organization that a path names.
 ///
 /// # Errors
@@ -51,21 +49,9 @@ impl Query {
     }
 }
 
-/// The size and the cursor of a page, where a list is asked for by nothing else.
-///
-/// # Errors
-/// INVALID_ARGUMENT naming `limit`.
-pub(super) fn page_asked(query: Option<&str>) -> Result<(i32, String), Fault> {
-    let query = Query::read(query);
-    let mut violations = Vec::new();
-    let page_size = parse_limit(query.get("limit"), &mut violations);
-    if !violations.is_empty() {
-        return Err(Fault::invalid(violations));
-    }
-    Ok((
-        page_size,
-        query.get("cursor").unwrap_or_default().to_owned(),
-    ))
+/// The address of the page after, where there is one.
+pub(crate) fn next_page(path: &str, token: &str) -> Option<String> {
+    (!token.is_empty()).then(|| with_query(path, &[("cursor", token)]))
 }
 
 /// A path with a query of these names and values; those without a value are left out.

@@ -1,8 +1,10 @@
 //! `/api/admin/organizations`.
 
 use billing_proto::{
-    common::v1::{DeploymentType, PlanType, SubscriptionStatus},
-    org::v1::{LinkOperation, LinkOperationKind, LinkOperationState},
+    common::v1::{
+        DeploymentType, LinkOperationKind, LinkOperationState, PlanType, SubscriptionStatus,
+    },
+    org::v1::LinkOperation,
 };
 use reqwest::{
     RequestBuilder, StatusCode,

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use billing_proto::{
     admin::v1::{
-        DismissFindingRequest, FindingKind, GetOrganizationRequest, GetReconciliationRequest,
-        LinkFilter, LinkOperationState, LinkOrganizationRequest, ListFindingsRequest,
-        ListOrganizationsRequest, ListUsageReportsRequest, OrganizationsSummary,
-        admin_service_client::AdminServiceClient,
+        GetOrganizationRequest, GetReconciliationRequest, LinkOrganizationRequest,
+        ListOrganizationsRequest, OrganizationsSummary, admin_service_client::AdminServiceClient,
     },
-    common::v1::{DeploymentType, PlanType, SubscriptionStatus},
+    common::v1::{
+        DeploymentType, DismissFindingRequest, FindingKind, LinkFilter, LinkOperationState,
+        ListFindingsRequest, ListUsageReportsRequest, PlanType, SubscriptionStatus,
+    },
 };
 use prost::Message;
 use reqwest::StatusCode;
@@ -140,7 +141,7 @@ async fn findings_are_told_and_dismissed() {
     let token = token(&world, "admin@example.com").await;
     let mut admin = AdminServiceClient::new(channel(&world));
     let stands = admin
-        .get_reconciliation(with(&token, GetReconciliationRequest {}))
+        .get_reconciliation(with(&token, GetReconciliationRequest::default()))
         .await
         .unwrap();
     assert_eq!(stands.into_inner().open_finding_count, 1);
@@ -168,7 +169,7 @@ async fn findings_are_told_and_dismissed() {
     let dismissed = admin.dismiss_finding(with(&token, request)).await.unwrap();
     let dismissed = dismissed.into_inner().finding.unwrap();
     assert_eq!(dismissed.id, open.id);
-    assert_eq!(dismissed.dismiss_reason, "credited by hand");
+    assert_eq!(dismissed.dismissal.unwrap().reason, "credited by hand");
 }
 
 #[tokio::test]

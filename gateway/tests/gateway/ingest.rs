@@ -7,14 +7,16 @@ use std::{
 
 use billing_kit::{Fault, Violation};
 use billing_proto::{
-    common::v1::{FieldViolation, SubscriptionStatus},
+    common::v1::{
+        DeliveryState, DismissFindingRequest, DismissFindingResponse, Dismissal, FieldViolation,
+        Finding, ListFindingsRequest, ListFindingsResponse, ListUsageReportsRequest,
+        ListUsageReportsResponse, RecordedReport, SubscriptionStatus,
+    },
     ingest::v1::{
-        BatchGetReportingRequest, BatchGetReportingResponse, DeliveryState, DismissFindingRequest,
-        DismissFindingResponse, Finding, GetDeliveryRequest, GetDeliveryResponse,
-        GetReconciliationRequest, GetReconciliationResponse, ListFindingsRequest,
-        ListFindingsResponse, ListUsageReportsRequest, ListUsageReportsResponse, RecordedReport,
-        ReportOutcome, ReportResult, ReportUsageRequest, ReportUsageResponse, Reporting,
-        UsageReport, reconciliation_service_server::ReconciliationService,
+        BatchGetReportingRequest, BatchGetReportingResponse, GetDeliveryRequest,
+        GetDeliveryResponse, GetReconciliationRequest, GetReconciliationResponse, ReportOutcome,
+        ReportResult, ReportUsageRequest, ReportUsageResponse, Reporting, UsageReport,
+        reconciliation_service_server::ReconciliationService,
         usage_report_service_server::UsageReportService,
     },
 };
@@ -190,6 +192,7 @@ impl UsageReportService for Ingest {
         Ok(Response::new(ListUsageReportsResponse {
             reports,
             next_page_token,
+            organization_id: String::new(),
         }))
     }
 
@@ -260,15 +263,15 @@ impl ReconciliationService for Ingest {
         let ListFindingsRequest {
             page_size,
             page_token,
-            include_resolved,
+            include_closed,
         } = request.into_inner();
         if page_token == "nonsense" {
             let violation = Violation::new("page_token", "It is no token of ours.");
             return Err(Fault::invalid(vec![violation]).into());
         }
         let mut findings = self.findings.lock().unwrap().clone();
-        let is_open = |it: &Finding| it.resolve_time.is_none() && it.dismiss_time.is_none();
-        findings.retain(|it| include_resolved || is_open(it));
+        let is_open = |it: &Finding| it.resolve_time.is_none() && it.dismissal.is_none();
+        findings.retain(|it| include_closed || is_open(it));
         let start = page_token.parse().unwrap_or(0);
         let end = start + usize::try_from(page_size).unwrap();
         let next_page_token = if end < findings.len() {
@@ -299,12 +302,14 @@ impl ReconciliationService for Ingest {
             };
             return Err(Fault::invalid(vec![Violation::new(field, "It will not do.")]).into());
         };
-        finding.dismiss_time = Some(Timestamp {
-            seconds: PASS_ENDED,
-            nanos: 0,
+        finding.dismissal = Some(Dismissal {
+            dismiss_time: Some(Timestamp {
+                seconds: PASS_ENDED,
+                nanos: 0,
+            }),
+            admin_email: "admin@example.com".to_owned(),
+            reason,
         });
-        finding.dismiss_admin_email = "admin@example.com".to_owned();
-        finding.dismiss_reason = reason;
         Ok(Response::new(DismissFindingResponse {
             finding: Some(finding.clone()),
         }))
@@ -315,7 +320,6 @@ fn recorded_report(report: UsageReport) -> RecordedReport {
     let time = report.report_time.unwrap();
     RecordedReport {
         id: report_id(&report.organization_id, time.seconds).to_string(),
-        organization_id: report.organization_id,
         user_count: report.user_count.unwrap(),
         deployment_type: 0,
         report_time: Some(time),

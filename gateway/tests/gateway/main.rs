@@ -18,6 +18,7 @@ mod headers;
 mod ingest;
 mod limits;
 mod openapi;
+mod openapi_kept;
 mod org;
 mod pending;
 mod read_only;

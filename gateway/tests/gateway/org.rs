@@ -7,7 +7,12 @@ use std::{
 
 use billing_kit::{Fault, Violation, assertion::ADMIN_ASSERTION};
 use billing_proto::{
-    common::v1::{CancelMode, DeploymentType, ErrorReason, PlanType, SubscriptionStatus},
+    common::v1::{
+        CancelMode, DeploymentType, ErrorReason, IgnoreOrganizationsRequest,
+        IgnoreOrganizationsResponse, LinkFilter, LinkOperationKind, LinkOperationState,
+        ListPendingGroupsRequest, ListPendingGroupsResponse, OrganizationOrder, PendingGroup,
+        PlanType, RestoreOrganizationsRequest, RestoreOrganizationsResponse, SubscriptionStatus,
+    },
     org::v1::{
         self as org, AuthenticateAdminRequest, AuthenticateAdminResponse,
         BatchGetOrganizationsRequest, BatchGetOrganizationsResponse, CancelSubscriptionRequest,
@@ -15,16 +20,13 @@ use billing_proto::{
         ConfirmDrainedRequest, ConfirmDrainedResponse, CountOrganizationsRequest,
         CountOrganizationsResponse, DeleteOrganizationsRequest, DeleteOrganizationsResponse,
         GetOrganizationRequest, GetOrganizationResponse, GetSessionRequest, GetSessionResponse,
-        IgnoreOrganizationsRequest, IgnoreOrganizationsResponse, LinkFilter, LinkOperationKind,
-        LinkOperationState, LinkOrganizationRequest, LinkOrganizationResponse,
-        ListExpiredOrganizationsRequest, ListExpiredOrganizationsResponse,
-        ListOrganizationsRequest, ListOrganizationsResponse, ListPendingGroupsRequest,
-        ListPendingGroupsResponse, ObserveOrganizationsRequest, ObserveOrganizationsResponse,
-        OrganizationOrder, PasswordRefusal, PendingGroup, RestoreOrganizationsRequest,
-        RestoreOrganizationsResponse, SignInRequest, SignInResponse, SignOutRequest,
-        SignOutResponse, UnlinkOrganizationRequest, UnlinkOrganizationResponse,
-        UpdateSubscriptionRequest, UpdateSubscriptionResponse, WatchOrganizationsRequest,
-        WatchOrganizationsResponse, admin_session_service_server::AdminSessionService,
+        LinkOrganizationRequest, LinkOrganizationResponse, ListExpiredOrganizationsRequest,
+        ListExpiredOrganizationsResponse, ListOrganizationsRequest, ListOrganizationsResponse,
+        ObserveOrganizationsRequest, ObserveOrganizationsResponse, PasswordRefusal, SignInRequest,
+        SignInResponse, SignOutRequest, SignOutResponse, UnlinkOrganizationRequest,
+        UnlinkOrganizationResponse, UpdateSubscriptionRequest, UpdateSubscriptionResponse,
+        WatchOrganizationsRequest, WatchOrganizationsResponse,
+        admin_session_service_server::AdminSessionService,
         organization_service_server::OrganizationService,
     },
 };

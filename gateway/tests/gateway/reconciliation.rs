@@ -1,6 +1,6 @@
 //! What was compared with Stripe's meter, as JSON and as pages.
 
-use billing_proto::ingest::v1::{Finding, FindingKind};
+use billing_proto::common::v1::{Finding, FindingKind};
 use prost_types::Timestamp;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -38,9 +38,7 @@ pub(crate) fn findings() -> Vec<Finding> {
         period_start_time: at(day * 86_400),
         period_end_time: at((day + 30) * 86_400),
         stripe_invoice_id: "in_1".to_owned(),
-        dismiss_time: None,
-        dismiss_admin_email: String::new(),
-        dismiss_reason: String::new(),
+        dismissal: None,
     };
     vec![finding(20_030, None), finding(20_029, at(20_031 * 86_400))]
 }

@@ -5,17 +5,17 @@ use std::sync::{Arc, Mutex};
 use billing_kit::{Fault, Violation};
 use billing_proto::{
     common::v1::{
-        BillingInterval, ErrorReason, Invoice, InvoiceLine, InvoiceStatus, PriceUnit,
-        SimilarCustomer, SubscriptionPreview,
+        BillingInterval, ErrorReason, Invoice, InvoiceLine, InvoiceStatus, ListMeterErrorsRequest,
+        ListMeterErrorsResponse, ListWebhookEventsRequest, ListWebhookEventsResponse, MeterError,
+        Price, PriceUnit, RetryWebhookEventRequest, RetryWebhookEventResponse, SimilarCustomer,
+        SubscriptionPreview, WebhookEvent, WebhookEventState,
     },
     stripe::v1::{
         CreatePortalSessionRequest, CreatePortalSessionResponse, ListInvoicesRequest,
-        ListInvoicesResponse, ListMeterErrorsRequest, ListMeterErrorsResponse,
-        ListWebhookEventsRequest, ListWebhookEventsResponse, MeterError,
-        PreviewSubscriptionRequest, PreviewSubscriptionResponse, ReceiveWebhookRequest,
-        ReceiveWebhookResponse, RetryWebhookEventRequest, RetryWebhookEventResponse, StripeRefusal,
-        WebhookEvent, WebhookEventState, customer_service_server::CustomerService,
-        preview_subscription_response::Outcome, webhook_service_server::WebhookService,
+        ListInvoicesResponse, PreviewSubscriptionRequest, PreviewSubscriptionResponse,
+        ReceiveWebhookRequest, ReceiveWebhookResponse, StripeRefusal,
+        customer_service_server::CustomerService, preview_subscription_response::Outcome,
+        webhook_service_server::WebhookService,
     },
 };
 use prost_types::Timestamp;
@@ -180,12 +180,14 @@ impl CustomerService for Stripe {
             }));
         }
         let preview = SubscriptionPreview {
-            price_lookup_key: "key".to_owned(),
-            stripe_price_id: "price_1".to_owned(),
-            currency: "eur".to_owned(),
-            unit_amount: "26.5".to_owned(),
-            unit: PriceUnit::SeatDay.into(),
-            interval: BillingInterval::Month.into(),
+            price: Some(Price {
+                stripe_price_id: "price_1".to_owned(),
+                lookup_key: "key".to_owned(),
+                currency: "eur".to_owned(),
+                unit_amount: "26.5".to_owned(),
+                unit: PriceUnit::SeatDay.into(),
+                interval: BillingInterval::Month.into(),
+            }),
             days_until_due: 30,
             reused_customer_id: String::new(),
             trial_end_time: at(1_800_000_000),

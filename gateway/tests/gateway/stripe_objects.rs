@@ -177,6 +177,7 @@ async fn grpc_tells_the_same() {
                 deployment_type: DeploymentType::OnPremise.into(),
                 plan_type: PlanType::ManagedCloud.into(),
                 trial_days: Some(4),
+                adopt_customer_id: String::new(),
             },
         ))
         .await;

@@ -2,10 +2,13 @@
 
 use billing_proto::{
     admin::v1::{
-        CancelSubscriptionRequest, LinkOperationKind, LinkOperationState,
-        UpdateSubscriptionRequest, admin_service_client::AdminServiceClient,
+        CancelSubscriptionRequest, UpdateSubscriptionRequest,
+        admin_service_client::AdminServiceClient,
     },
-    common::v1::{CancelMode, DeploymentType, PlanType, SubscriptionStatus},
+    common::v1::{
+        CancelMode, DeploymentType, LinkOperationKind, LinkOperationState, PlanType,
+        SubscriptionStatus,
+    },
 };
 use http::Method;
 use reqwest::{RequestBuilder, StatusCode};

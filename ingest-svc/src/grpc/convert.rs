@@ -2,11 +2,12 @@
 
 use billing_kit::proto_time;
 use billing_proto::{
-    common::v1 as common,
+    common::v1::{
+        self as common, DeliveryState as ProtoState, ListUsageReportsResponse,
+        RecordedReport as ProtoRecorded, RefusedReport, ReportingState as ProtoReportingState,
+    },
     ingest::v1::{
-        DeliveryState as ProtoState, ListUsageReportsResponse, MissingDays,
-        RecordedReport as ProtoRecorded, ReportOutcome, ReportResult, Reporting as ProtoReporting,
-        ReportingState as ProtoReportingState, UsageReport,
+        MissingDays, ReportOutcome, ReportResult, Reporting as ProtoReporting, UsageReport,
     },
 };
 use chrono::{DateTime, Datelike, Utc};
@@ -123,13 +124,25 @@ pub(super) fn page_to_proto(page: Page) -> ListUsageReportsResponse {
     ListUsageReportsResponse {
         reports: page.reports.into_iter().map(recorded_to_proto).collect(),
         next_page_token: page.next.map(page_token_to_text).unwrap_or_default(),
+        // The gateway says whose they are.
+        organization_id: String::new(),
+    }
+}
+
+pub(super) fn refused_to_proto(report: RecordedReport) -> RefusedReport {
+    RefusedReport {
+        organization_id: report.organization_id.to_string(),
+        report: Some(recorded_to_proto(report)),
+        // org-svc knows it; the gateway adds it.
+        organization_name: String::new(),
     }
 }
 
 pub(super) fn recorded_to_proto(report: RecordedReport) -> ProtoRecorded {
     let RecordedReport {
         id,
-        organization_id,
+        // Each answer says it of all its reports, or beside each.
+        organization_id: _,
         user_count,
         deployment_type,
         reported_at,
@@ -144,7 +157,6 @@ pub(super) fn recorded_to_proto(report: RecordedReport) -> ProtoRecorded {
     } = report;
     ProtoRecorded {
         id: id.to_string(),
-        organization_id: organization_id.to_string(),
         user_count: user_count.into(),
         deployment_type: deployment_to_proto(deployment_type).into(),
         report_time: reported_at.map(proto_time::to_proto),

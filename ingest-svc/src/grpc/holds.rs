@@ -1,12 +1,15 @@
 //! `billing.ingest.v1.HeldReportService`.
 
 use billing_kit::{Fault, Violation, assertion::Verifier, proto_time};
-use billing_proto::ingest::v1::{
-    DecideHeldGroupRequest, DecideHeldGroupResponse, DiscardReportsRequest, DiscardReportsResponse,
-    HeldGroup as ProtoHeldGroup, HeldReport as ProtoHeldReport, HoldDecision,
-    HoldReason as ProtoHoldReason, ListHeldGroupsRequest, ListHeldGroupsResponse,
-    ListHeldReportsRequest, ListHeldReportsResponse, ReleaseReportsRequest, ReleaseReportsResponse,
-    held_report_service_server::HeldReportService,
+use billing_proto::{
+    common::v1::{
+        DecideHeldGroupRequest, DecideHeldGroupResponse, DiscardReportsRequest,
+        DiscardReportsResponse, HeldGroup as ProtoHeldGroup, HeldReport as ProtoHeldReport,
+        HoldDecision, HoldReason as ProtoHoldReason, ListHeldGroupsRequest, ListHeldGroupsResponse,
+        ListHeldReportsRequest, ListHeldReportsResponse, ReleaseReportsRequest,
+        ReleaseReportsResponse,
+    },
+    ingest::v1::held_report_service_server::HeldReportService,
 };
 use chrono::{DateTime, Datelike};
 use tonic::{Request, Response, Status};
@@ -158,6 +161,8 @@ fn group_to_proto(group: HeldGroup) -> ProtoHeldGroup {
         organization_count,
         last_receive_time: Some(proto_time::to_proto(last_received_at)),
         example_organization_id: example_organization_id.to_string(),
+        // org-svc knows it; the gateway adds it.
+        example_organization_name: String::new(),
     }
 }
 
@@ -271,6 +276,9 @@ fn held_to_proto(report: HeldReport) -> ProtoHeldReport {
         baseline_user_count: baseline_user_count.unwrap_or_default().into(),
         baseline_instance_url: baseline_instance_url.unwrap_or_default(),
         limit_user_count: limit_user_count.unwrap_or_default().into(),
+        // org-svc knows these; the gateway adds them.
+        organization_name: String::new(),
+        hold_deadline_time: None,
     }
 }
 

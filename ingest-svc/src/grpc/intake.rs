@@ -1,7 +1,7 @@
 //! Where reports come from and what of them was refused, as messages.
 
 use billing_kit::proto_time;
-use billing_proto::ingest::v1::{
+use billing_proto::common::v1::{
     GetIntakeResponse, LastRefusal, RefusalReason as ProtoReason, RefusedConflict,
     SourceNetwork as ProtoNetwork,
 };

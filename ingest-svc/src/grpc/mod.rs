@@ -7,10 +7,13 @@ mod reconciliation;
 mod reporting;
 
 use billing_kit::{Fault, Violation, assertion::Verifier};
-use billing_proto::ingest::v1::{
-    BatchGetReportingRequest, BatchGetReportingResponse, GetDeliveryRequest, GetDeliveryResponse,
-    ListUsageReportsRequest, ListUsageReportsResponse, ReportUsageRequest, ReportUsageResponse,
-    usage_report_service_server::UsageReportService,
+use billing_proto::{
+    common::v1::{ListUsageReportsRequest, ListUsageReportsResponse},
+    ingest::v1::{
+        BatchGetReportingRequest, BatchGetReportingResponse, GetDeliveryRequest,
+        GetDeliveryResponse, ReportUsageRequest, ReportUsageResponse,
+        usage_report_service_server::UsageReportService,
+    },
 };
 use tonic::{Request, Response, Status};
 

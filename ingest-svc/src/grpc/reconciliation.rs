@@ -1,11 +1,16 @@
 //! `billing.ingest.v1.ReconciliationService`.
 
 use billing_kit::{Fault, Violation, assertion::Verifier, proto_time};
-use billing_proto::ingest::v1::{
-    DismissFindingRequest, DismissFindingResponse, Finding as ProtoFinding,
-    FindingKind as ProtoKind, GetReconciliationRequest, GetReconciliationResponse,
-    ListFindingsRequest, ListFindingsResponse,
-    reconciliation_service_server::ReconciliationService,
+use billing_proto::{
+    common::v1::{
+        DismissFindingRequest, DismissFindingResponse, Dismissal as ProtoDismissal,
+        Finding as ProtoFinding, FindingKind as ProtoKind, ListFindingsRequest,
+        ListFindingsResponse,
+    },
+    ingest::v1::{
+        GetReconciliationRequest, GetReconciliationResponse,
+        reconciliation_service_server::ReconciliationService,
+    },
 };
 use chrono::{Datelike, NaiveDate, NaiveTime};
 use tonic::{Request, Response, Status};
@@ -61,7 +66,7 @@ impl ReconciliationService for Reconciliation {
         let ListFindingsRequest {
             page_size: size,
             page_token,
-            include_resolved,
+            include_closed,
         } = request.into_inner();
         let mut violations = Vec::new();
         let after = page_token_from_text(&page_token)
@@ -71,7 +76,7 @@ impl ReconciliationService for Reconciliation {
         let (Ok(after), Ok(size)) = (after, size) else {
             return Err(Fault::invalid(violations).into());
         };
-        let page = app::list_findings(&self.parts, after, include_resolved, size).await?;
+        let page = app::list_findings(&self.parts, after, include_closed, size).await?;
         Ok(Response::new(ListFindingsResponse {
             findings: page.findings.into_iter().map(finding_to_proto).collect(),
             next_page_token: page.next.map(page_token_to_text).unwrap_or_default(),
@@ -125,10 +130,11 @@ fn finding_to_proto(finding: Finding) -> ProtoFinding {
         dismissal,
     } = finding;
     let day_start = day.and_time(NaiveTime::MIN).and_utc();
-    let dismiss_time = dismissal.as_ref().map(|it| proto_time::to_proto(it.at));
-    let (dismiss_admin_email, dismiss_reason) = dismissal
-        .map(|Dismissal { at: _, by, reason }| (by, reason))
-        .unwrap_or_default();
+    let dismissal = dismissal.map(|Dismissal { at, by, reason }| ProtoDismissal {
+        dismiss_time: Some(proto_time::to_proto(at)),
+        admin_email: by,
+        reason,
+    });
     ProtoFinding {
         organization_id: organization_id.to_string(),
         day_start_time: Some(proto_time::to_proto(day_start)),
@@ -143,9 +149,7 @@ fn finding_to_proto(finding: Finding) -> ProtoFinding {
         period_start_time: Some(proto_time::to_proto(period_start_at)),
         period_end_time: Some(proto_time::to_proto(period_end_at)),
         stripe_invoice_id: stripe_invoice_id.unwrap_or_default(),
-        dismiss_time,
-        dismiss_admin_email,
-        dismiss_reason,
+        dismissal,
     }
 }
 

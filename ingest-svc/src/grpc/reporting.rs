@@ -1,15 +1,19 @@
 //! `billing.ingest.v1.ReportingService`.
 
 use billing_kit::{Fault, Violation, assertion::Verifier, proto_time};
-use billing_proto::ingest::v1::{
-    GetIntakeRequest, GetIntakeResponse, GetReportingSummaryRequest, GetReportingSummaryResponse,
-    GetSigningKeysRequest, GetSigningKeysResponse, ListRefusedReportsRequest,
-    ListRefusedReportsResponse, ListReportingRequest, ListReportingResponse, PinSigningKeyRequest,
-    PinSigningKeyResponse, ReplaceReportRequest, ReplaceReportResponse,
-    ReportingState as ProtoReportingState, ResetSigningKeyRequest, ResetSigningKeyResponse,
-    RetryReportRequest, RetryReportResponse, SigningKey as ProtoSigningKey,
-    SigningKeys as ProtoSigningKeys, UsageDay as ProtoUsageDay,
-    reporting_service_server::ReportingService,
+use billing_proto::{
+    common::v1::{
+        GetIntakeRequest, GetIntakeResponse, GetReportingSummaryRequest,
+        GetReportingSummaryResponse, GetSigningKeysRequest, GetSigningKeysResponse,
+        ListRefusedReportsRequest, ListRefusedReportsResponse, PinSigningKeyRequest,
+        PinSigningKeyResponse, ReplaceReportRequest, ReplaceReportResponse,
+        ReportingState as ProtoReportingState, ResetSigningKeyRequest, ResetSigningKeyResponse,
+        RetryReportRequest, RetryReportResponse, SigningKey as ProtoSigningKey,
+        SigningKeys as ProtoSigningKeys, UsageDay as ProtoUsageDay,
+    },
+    ingest::v1::{
+        ListReportingRequest, ListReportingResponse, reporting_service_server::ReportingService,
+    },
 };
 use chrono::NaiveTime;
 use tonic::{Request, Response, Status};
@@ -17,7 +21,8 @@ use uuid::Uuid;
 
 use super::{
     convert::{
-        page_size, page_token_from_text, page_token_to_text, recorded_to_proto, reporting_to_proto,
+        page_size, page_token_from_text, page_token_to_text, recorded_to_proto, refused_to_proto,
+        reporting_to_proto,
     },
     holds,
     intake::intake_to_proto,
@@ -111,7 +116,7 @@ impl ReportingService for ReportingFace {
         let RefusedPage { reports, next } =
             app::list_refused_reports(&self.parts, after, size).await?;
         Ok(Response::new(ListRefusedReportsResponse {
-            reports: reports.into_iter().map(recorded_to_proto).collect(),
+            reports: reports.into_iter().map(refused_to_proto).collect(),
             next_page_token: next.map(holds::page_token_to_text).unwrap_or_default(),
         }))
     }
@@ -129,6 +134,8 @@ impl ReportingService for ReportingFace {
         let report = app::retry_report(&self.parts, &admin, id).await?;
         Ok(Response::new(RetryReportResponse {
             report: Some(recorded_to_proto(report)),
+            // The gateway puts it into words.
+            message: String::new(),
         }))
     }
 

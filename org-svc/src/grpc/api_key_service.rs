@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use billing_kit::assertion::Verifier;
-use billing_proto::org::v1 as proto;
+use billing_proto::common::v1 as common;
 use billing_proto::org::v1::api_key_service_server::ApiKeyService;
 use tonic::{Request, Response, Status};
 
@@ -34,10 +34,10 @@ pub(crate) struct ApiKeys {
 impl ApiKeyService for ApiKeys {
     async fn create_api_key(
         &self,
-        request: Request<proto::CreateApiKeyRequest>,
-    ) -> Result<Response<proto::CreateApiKeyResponse>, Status> {
+        request: Request<common::CreateApiKeyRequest>,
+    ) -> Result<Response<common::CreateApiKeyResponse>, Status> {
         let admin = self.verifier.person(request.metadata())?;
-        let proto::CreateApiKeyRequest {
+        let common::CreateApiKeyRequest {
             name,
             access,
             lifetime_days,
@@ -51,7 +51,7 @@ impl ApiKeyService for ApiKeys {
         let lifetime = door.check("lifetime_days", Lifetime::parse(lifetime_days));
         let ((name, access), lifetime) = door.pass(name.zip(access).zip(lifetime))?;
         let (key, secret) = create_api_key(&self.app, &admin, name, access, lifetime).await?;
-        Ok(Response::new(proto::CreateApiKeyResponse {
+        Ok(Response::new(common::CreateApiKeyResponse {
             api_key: Some(messages::api_key(key)),
             secret: secret.expose().to_owned(),
         }))
@@ -59,10 +59,10 @@ impl ApiKeyService for ApiKeys {
 
     async fn list_api_keys(
         &self,
-        request: Request<proto::ListApiKeysRequest>,
-    ) -> Result<Response<proto::ListApiKeysResponse>, Status> {
+        request: Request<common::ListApiKeysRequest>,
+    ) -> Result<Response<common::ListApiKeysResponse>, Status> {
         self.verifier.reader(request.metadata())?;
-        let proto::ListApiKeysRequest {
+        let common::ListApiKeysRequest {
             page_size,
             page_token,
         } = request.into_inner();
@@ -76,7 +76,7 @@ impl ApiKeyService for ApiKeys {
         };
         let (size, after) = door.pass(size.zip(after))?;
         let (keys, next) = list_api_keys(&self.app, after, size).await?;
-        Ok(Response::new(proto::ListApiKeysResponse {
+        Ok(Response::new(common::ListApiKeysResponse {
             api_keys: keys.into_iter().map(messages::api_key).collect(),
             next_page_token: next.map_or_else(String::new, |next| next.to_token(LIST)),
         }))
@@ -84,23 +84,23 @@ impl ApiKeyService for ApiKeys {
 
     async fn revoke_api_key(
         &self,
-        request: Request<proto::RevokeApiKeyRequest>,
-    ) -> Result<Response<proto::RevokeApiKeyResponse>, Status> {
+        request: Request<common::RevokeApiKeyRequest>,
+    ) -> Result<Response<common::RevokeApiKeyResponse>, Status> {
         let admin = self.verifier.admin(request.metadata())?;
-        let proto::RevokeApiKeyRequest { api_key_id } = request.into_inner();
+        let common::RevokeApiKeyRequest { api_key_id } = request.into_inner();
         let mut door = Door::new();
         let id = door.check("api_key_id", ApiKeyId::parse(&api_key_id));
         let key = revoke_api_key(&self.app, &admin, door.pass(id)?).await?;
-        Ok(Response::new(proto::RevokeApiKeyResponse {
+        Ok(Response::new(common::RevokeApiKeyResponse {
             api_key: Some(messages::api_key(key)),
         }))
     }
 }
 
 fn access_from(value: i32) -> Option<Access> {
-    match proto::ApiKeyAccess::try_from(value).ok()? {
-        proto::ApiKeyAccess::Unspecified => None,
-        proto::ApiKeyAccess::ReadOnly => Some(Access::ReadOnly),
-        proto::ApiKeyAccess::Full => Some(Access::Full),
+    match common::ApiKeyAccess::try_from(value).ok()? {
+        common::ApiKeyAccess::Unspecified => None,
+        common::ApiKeyAccess::ReadOnly => Some(Access::ReadOnly),
+        common::ApiKeyAccess::Full => Some(Access::Full),
     }
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use billing_kit::{Fault, Violation, assertion::Verifier, proto_time};
-use billing_proto::org::v1 as proto;
 use billing_proto::org::v1::audit_service_server::AuditService;
+use billing_proto::{common::v1 as common, org::v1 as proto};
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
@@ -49,13 +49,13 @@ impl AuditService for Audit {
 
     async fn list_audit_events(
         &self,
-        request: Request<proto::ListAuditEventsRequest>,
-    ) -> Result<Response<proto::ListAuditEventsResponse>, Status> {
+        request: Request<common::ListAuditEventsRequest>,
+    ) -> Result<Response<common::ListAuditEventsResponse>, Status> {
         self.verifier.reader(request.metadata())?;
         let (filter, after, size) = list(request.into_inner())?;
         let page = list_audit_events(&self.app, &filter, after, size).await?;
         let next = page.next.map(|next| next.to_token(&name_of(&filter)));
-        Ok(Response::new(proto::ListAuditEventsResponse {
+        Ok(Response::new(common::ListAuditEventsResponse {
             events: page.events.into_iter().map(messages::audit_event).collect(),
             next_page_token: next.unwrap_or_default(),
         }))
@@ -144,9 +144,9 @@ fn name_of(filter: &AuditFilter) -> String {
 }
 
 fn list(
-    request: proto::ListAuditEventsRequest,
+    request: common::ListAuditEventsRequest,
 ) -> Result<(AuditFilter, Option<Keyset>, PageSize), Fault> {
-    let proto::ListAuditEventsRequest {
+    let common::ListAuditEventsRequest {
         organization_id,
         actor,
         action,
@@ -253,7 +253,7 @@ mod tests {
 
     #[test]
     fn every_filter_at_fault_is_told() {
-        let request = proto::ListAuditEventsRequest {
+        let request = common::ListAuditEventsRequest {
             organization_id: "acme".to_owned(),
             actor: "@".to_owned(),
             action: "Linked!".to_owned(),

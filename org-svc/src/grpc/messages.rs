@@ -114,7 +114,7 @@ pub(super) fn link_operation(operation: &LinkOperation) -> proto::LinkOperation 
         attempt_count: _,
         created_at,
     } = operation;
-    use proto::{LinkOperationKind, LinkOperationState};
+    use billing_proto::common::v1::{LinkOperationKind, LinkOperationState};
     let (kind, terms, mode) = match work {
         Work::Link(terms) => (LinkOperationKind::Link, Some(link_terms(terms)), None),
         Work::Update(update) => (LinkOperationKind::Update, Some(update_terms(update)), None),
@@ -237,14 +237,14 @@ pub(super) fn ids(ids: Vec<OrganizationId>) -> Vec<String> {
     ids.into_iter().map(|id| id.0.to_string()).collect()
 }
 
-pub(super) fn pending_group(group: PendingGroup) -> proto::PendingGroup {
+pub(super) fn pending_group(group: PendingGroup) -> common::PendingGroup {
     let PendingGroup {
         source_network,
         organization_count,
         first_created_at,
         last_created_at,
     } = group;
-    proto::PendingGroup {
+    common::PendingGroup {
         source_network: source_network.as_str().to_owned(),
         organization_count,
         first_create_time: Some(to_proto(first_created_at)),
@@ -336,7 +336,7 @@ pub(super) fn session(session: Session) -> proto::Session {
     }
 }
 
-pub(super) fn api_key(key: ApiKey) -> proto::ApiKey {
+pub(super) fn api_key(key: ApiKey) -> common::ApiKey {
     let ApiKey {
         id,
         name,
@@ -349,10 +349,10 @@ pub(super) fn api_key(key: ApiKey) -> proto::ApiKey {
         revoked_at,
     } = key;
     let access = match access {
-        Access::ReadOnly => proto::ApiKeyAccess::ReadOnly,
-        Access::Full => proto::ApiKeyAccess::Full,
+        Access::ReadOnly => common::ApiKeyAccess::ReadOnly,
+        Access::Full => common::ApiKeyAccess::Full,
     };
-    proto::ApiKey {
+    common::ApiKey {
         id: id.0.to_string(),
         name: name.as_str().to_owned(),
         secret_prefix,
@@ -365,7 +365,7 @@ pub(super) fn api_key(key: ApiKey) -> proto::ApiKey {
     }
 }
 
-pub(super) fn audit_event((event, email): (Recorded, Option<String>)) -> proto::AuditEvent {
+pub(super) fn audit_event((event, email): (Recorded, Option<String>)) -> common::AuditEvent {
     let Recorded {
         id,
         occurred_at,
@@ -381,7 +381,7 @@ pub(super) fn audit_event((event, email): (Recorded, Option<String>)) -> proto::
     let json = |value: Option<serde_json::Value>| {
         value.map_or_else(String::new, |value| value.to_string())
     };
-    proto::AuditEvent {
+    common::AuditEvent {
         id: id.to_string(),
         occur_time: Some(to_proto(occurred_at)),
         action,

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use billing_kit::{Fault, Violation, assertion::Verifier, proto_time};
-use billing_proto::org::v1 as proto;
 use billing_proto::org::v1::notice_service_server::NoticeService;
+use billing_proto::{common::v1 as common, org::v1 as proto};
 use tonic::{Request, Response, Status};
 
 use super::door::Door;
@@ -45,13 +45,13 @@ impl NoticeService for Notices {
 
     async fn list_notices(
         &self,
-        request: Request<proto::ListNoticesRequest>,
-    ) -> Result<Response<proto::ListNoticesResponse>, Status> {
+        request: Request<common::ListNoticesRequest>,
+    ) -> Result<Response<common::ListNoticesResponse>, Status> {
         self.verifier.reader(request.metadata())?;
         let (state, after, size) = list(&request.into_inner())?;
         let Page { notices, next } = list_notices(&self.app, state, after, size).await?;
         let next = next.map(|next| next.to_token(&name_of(state)));
-        Ok(Response::new(proto::ListNoticesResponse {
+        Ok(Response::new(common::ListNoticesResponse {
             notices: notices.into_iter().map(message).collect(),
             next_page_token: next.unwrap_or_default(),
         }))
@@ -110,17 +110,17 @@ fn name_of(state: Option<NoticeState>) -> String {
 
 type List = (Option<NoticeState>, Option<Keyset>, PageSize);
 
-fn list(request: &proto::ListNoticesRequest) -> Result<List, Fault> {
-    let proto::ListNoticesRequest {
+fn list(request: &common::ListNoticesRequest) -> Result<List, Fault> {
+    let common::ListNoticesRequest {
         state,
         page_size,
         page_token,
     } = request;
     let mut door = Door::new();
-    let state = match proto::NoticeState::try_from(*state) {
-        Ok(proto::NoticeState::Unspecified) => Ok(None),
-        Ok(proto::NoticeState::Queued) => Ok(Some(NoticeState::Queued)),
-        Ok(proto::NoticeState::GivenUp) => Ok(Some(NoticeState::GivenUp)),
+    let state = match common::NoticeState::try_from(*state) {
+        Ok(common::NoticeState::Unspecified) => Ok(None),
+        Ok(common::NoticeState::Queued) => Ok(Some(NoticeState::Queued)),
+        Ok(common::NoticeState::GivenUp) => Ok(Some(NoticeState::GivenUp)),
         Err(_) => Err("It is not known."),
     };
     let state = door.check("state", state);
@@ -137,7 +137,7 @@ fn list(request: &proto::ListNoticesRequest) -> Result<List, Fault> {
     door.pass(parsed.map(|((state, after), size)| (state, after, size)))
 }
 
-fn message(open: OpenNotice) -> proto::Notice {
+fn message(open: OpenNotice) -> common::Notice {
     let OpenNotice {
         notice,
         state,
@@ -154,10 +154,10 @@ fn message(open: OpenNotice) -> proto::Notice {
         attempt_count,
     } = notice;
     let (state, next_attempt_at) = match state {
-        NoticeState::Queued => (proto::NoticeState::Queued, Some(next_attempt_at)),
-        NoticeState::GivenUp => (proto::NoticeState::GivenUp, None),
+        NoticeState::Queued => (common::NoticeState::Queued, Some(next_attempt_at)),
+        NoticeState::GivenUp => (common::NoticeState::GivenUp, None),
     };
-    proto::Notice {
+    common::Notice {
         id: id.to_string(),
         r#type: kind.as_str().to_owned(),
         occur_time: Some(proto_time::to_proto(occurred_at)),
@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn every_field_at_fault_of_a_list_is_told() {
-        let request = proto::ListNoticesRequest {
+        let request = common::ListNoticesRequest {
             state: 99,
             page_size: -1,
             page_token: "x".to_owned(),

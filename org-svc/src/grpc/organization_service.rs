@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use billing_kit::{Fault, access::Caller, assertion::Verifier, proto_time};
-use billing_proto::org::v1 as proto;
 use billing_proto::org::v1::organization_service_server::OrganizationService;
+use billing_proto::{common::v1 as common, org::v1 as proto};
 use chrono::{DurationRound, TimeDelta};
 use futures::{StreamExt, stream::BoxStream};
 use tonic::{Request, Response, Status};
@@ -128,44 +128,44 @@ impl OrganizationService for OrganizationsService {
 
     async fn list_pending_groups(
         &self,
-        request: Request<proto::ListPendingGroupsRequest>,
-    ) -> Result<Response<proto::ListPendingGroupsResponse>, Status> {
+        request: Request<common::ListPendingGroupsRequest>,
+    ) -> Result<Response<common::ListPendingGroupsResponse>, Status> {
         self.admit_reader(&request)?;
         let groups = list_pending_groups(&self.app).await?;
-        Ok(Response::new(proto::ListPendingGroupsResponse {
+        Ok(Response::new(common::ListPendingGroupsResponse {
             groups: groups.into_iter().map(messages::pending_group).collect(),
         }))
     }
 
     async fn ignore_organizations(
         &self,
-        request: Request<proto::IgnoreOrganizationsRequest>,
-    ) -> Result<Response<proto::IgnoreOrganizationsResponse>, Status> {
+        request: Request<common::IgnoreOrganizationsRequest>,
+    ) -> Result<Response<common::IgnoreOrganizationsResponse>, Status> {
         let admin = self.verifier.admin(request.metadata())?;
-        let proto::IgnoreOrganizationsRequest {
+        let common::IgnoreOrganizationsRequest {
             organization_ids,
             source_network,
             until_time,
         } = request.into_inner();
         let chosen = selection::read(&organization_ids, &source_network, until_time.as_ref())?;
         let count = ignore_organizations(&self.app, &admin, Ignoring::Ignore, &chosen).await?;
-        Ok(Response::new(proto::IgnoreOrganizationsResponse {
+        Ok(Response::new(common::IgnoreOrganizationsResponse {
             ignored_count: i64::try_from(count).unwrap_or(i64::MAX),
         }))
     }
 
     async fn restore_organizations(
         &self,
-        request: Request<proto::RestoreOrganizationsRequest>,
-    ) -> Result<Response<proto::RestoreOrganizationsResponse>, Status> {
+        request: Request<common::RestoreOrganizationsRequest>,
+    ) -> Result<Response<common::RestoreOrganizationsResponse>, Status> {
         let admin = self.verifier.admin(request.metadata())?;
-        let proto::RestoreOrganizationsRequest {
+        let common::RestoreOrganizationsRequest {
             organization_ids,
             source_network,
         } = request.into_inner();
         let chosen = selection::read(&organization_ids, &source_network, None)?;
         let count = ignore_organizations(&self.app, &admin, Ignoring::Restore, &chosen).await?;
-        Ok(Response::new(proto::RestoreOrganizationsResponse {
+        Ok(Response::new(common::RestoreOrganizationsResponse {
             restored_count: i64::try_from(count).unwrap_or(i64::MAX),
         }))
     }
@@ -441,11 +441,11 @@ fn list(
 }
 
 fn link_filter_of(value: i32) -> Result<Option<LinkFilter>, &'static str> {
-    match proto::LinkFilter::try_from(value) {
-        Ok(proto::LinkFilter::Unspecified) => Ok(None),
-        Ok(proto::LinkFilter::Pending) => Ok(Some(LinkFilter::Pending)),
-        Ok(proto::LinkFilter::Linked) => Ok(Some(LinkFilter::Linked)),
-        Ok(proto::LinkFilter::Ignored) => Ok(Some(LinkFilter::Ignored)),
+    match common::LinkFilter::try_from(value) {
+        Ok(common::LinkFilter::Unspecified) => Ok(None),
+        Ok(common::LinkFilter::Pending) => Ok(Some(LinkFilter::Pending)),
+        Ok(common::LinkFilter::Linked) => Ok(Some(LinkFilter::Linked)),
+        Ok(common::LinkFilter::Ignored) => Ok(Some(LinkFilter::Ignored)),
         Err(_) => Err("It is not known."),
     }
 }
@@ -507,12 +507,12 @@ fn every<T>(
 }
 
 fn order(value: i32) -> Result<Order, &'static str> {
-    match proto::OrganizationOrder::try_from(value) {
-        Ok(proto::OrganizationOrder::Unspecified) => Ok(Order::NewestFirst),
-        Ok(proto::OrganizationOrder::OldestFirst) => Ok(Order::OldestFirst),
-        Ok(proto::OrganizationOrder::Name) => Ok(Order::Name),
-        Ok(proto::OrganizationOrder::NameDescending) => Ok(Order::NameDescending),
-        Ok(proto::OrganizationOrder::Status) => Ok(Order::Status),
+    match common::OrganizationOrder::try_from(value) {
+        Ok(common::OrganizationOrder::Unspecified) => Ok(Order::NewestFirst),
+        Ok(common::OrganizationOrder::OldestFirst) => Ok(Order::OldestFirst),
+        Ok(common::OrganizationOrder::Name) => Ok(Order::Name),
+        Ok(common::OrganizationOrder::NameDescending) => Ok(Order::NameDescending),
+        Ok(common::OrganizationOrder::Status) => Ok(Order::Status),
         Err(_) => Err("It is not known."),
     }
 }

@@ -1,10 +1,15 @@
 //! API keys: what they open, for how long, and what is kept of them.
 
 use billing_kit::{assertion::ADMIN_ASSERTION, context::CLIENT_ADDRESS};
-use billing_proto::org::v1::{
-    ApiKey, ApiKeyAccess, AuthenticateAdminRequest, AuthenticateAdminResponse, CreateApiKeyRequest,
-    CreateApiKeyResponse, ListApiKeysRequest, ListOrganizationsRequest, RevokeApiKeyRequest,
-    UnlinkOrganizationRequest,
+use billing_proto::{
+    common::v1::{
+        ApiKey, ApiKeyAccess, CreateApiKeyRequest, CreateApiKeyResponse, ListApiKeysRequest,
+        RevokeApiKeyRequest,
+    },
+    org::v1::{
+        AuthenticateAdminRequest, AuthenticateAdminResponse, ListOrganizationsRequest,
+        UnlinkOrganizationRequest,
+    },
 };
 use chrono::TimeDelta;
 use tonic::{Request, Status};

@@ -1,6 +1,6 @@
 //! The audit trail: what it tells, and that nobody rewrites it.
 
-use billing_proto::org::v1::{AuditEvent, ListAuditEventsRequest, ListAuditEventsResponse};
+use billing_proto::common::v1::{AuditEvent, ListAuditEventsRequest, ListAuditEventsResponse};
 use chrono::TimeDelta;
 use sea_orm::ConnectionTrait;
 use uuid::Uuid;

@@ -4,11 +4,14 @@
 use std::time::Duration;
 
 use billing_proto::{
-    common::v1::{CancelMode, DeploymentType, PlanType, SubscriptionStatus},
+    common::v1::{
+        CancelMode, DeploymentType, LinkOperationKind, LinkOperationState, PlanType,
+        SubscriptionStatus,
+    },
     org::v1::{
         CancelSubscriptionRequest, CancelSubscriptionResponse, ConfirmDrainedRequest,
-        LinkOperation, LinkOperationKind, LinkOperationState, LinkTerms, OrganizationStanding,
-        UpdateSubscriptionRequest, UpdateSubscriptionResponse,
+        LinkOperation, LinkTerms, OrganizationStanding, UpdateSubscriptionRequest,
+        UpdateSubscriptionResponse,
     },
     stripe::v1 as stripe,
 };

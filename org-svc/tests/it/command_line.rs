@@ -5,8 +5,9 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-use billing_proto::org::v1::{
-    ApiKeyAccess, AuthenticateAdminRequest, CreateApiKeyRequest, SignInRequest,
+use billing_proto::{
+    common::v1::{ApiKeyAccess, CreateApiKeyRequest},
+    org::v1::{AuthenticateAdminRequest, SignInRequest},
 };
 
 use crate::support::{ErrorReason, OrgSvc, World, fault};

@@ -4,9 +4,9 @@
 //! names them.
 
 use billing_kit::context::CLIENT_ADDRESS;
-use billing_proto::org::v1::{
-    AuditEvent, ChangePasswordRequest, ListAuditEventsRequest, PasswordRefusal, SignInRequest,
-    SignInResponse,
+use billing_proto::{
+    common::v1::{AuditEvent, ListAuditEventsRequest},
+    org::v1::{ChangePasswordRequest, PasswordRefusal, SignInRequest, SignInResponse},
 };
 use chrono::TimeDelta;
 use org_svc::{AttemptLimit, ChannelConfig, Config};

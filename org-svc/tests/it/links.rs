@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use billing_proto::{
-    common::v1::{DeploymentType, PlanType, SubscriptionStatus},
-    org::v1::{LinkOperationState, LinkOrganizationRequest, LinkOrganizationResponse, LinkTerms},
+    common::v1::{DeploymentType, LinkOperationState, PlanType, SubscriptionStatus},
+    org::v1::{LinkOrganizationRequest, LinkOrganizationResponse, LinkTerms},
     stripe::v1::StripeRefusal,
 };
 use chrono::TimeDelta;

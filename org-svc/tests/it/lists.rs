@@ -1,10 +1,9 @@
 //! Get, List and Count.
 
 use billing_proto::{
-    common::v1::{DeploymentType, PlanType, SubscriptionStatus},
+    common::v1::{DeploymentType, LinkFilter, OrganizationOrder, PlanType, SubscriptionStatus},
     org::v1::{
-        CountOrganizationsRequest, GetOrganizationRequest, LinkFilter, ListOrganizationsRequest,
-        OrganizationOrder, StatusCount,
+        CountOrganizationsRequest, GetOrganizationRequest, ListOrganizationsRequest, StatusCount,
     },
 };
 

@@ -15,10 +15,13 @@ use axum::{
 };
 use billing_kit::proto_time;
 use billing_proto::{
-    common::v1::{CollectionPause, CollectionPauseBehavior, SubscriptionStatus},
+    common::v1::{
+        CollectionPause, CollectionPauseBehavior, ListNoticesRequest, ListNoticesResponse,
+        NoticeState, SubscriptionStatus,
+    },
     org::v1::{
-        CountOrganizationsRequest, LinkTerms, ListNoticesRequest, ListNoticesResponse,
-        ListOrganizationsRequest, NoticeState, NoticeToRecord, RecordNoticesRequest,
+        CountOrganizationsRequest, LinkTerms, ListOrganizationsRequest, NoticeToRecord,
+        RecordNoticesRequest,
     },
 };
 use chrono::TimeDelta;

@@ -2,12 +2,14 @@
 //! nobody links.
 
 use billing_proto::{
-    common::v1::ErrorReason,
+    common::v1::{
+        ErrorReason, IgnoreOrganizationsRequest, LinkFilter, ListPendingGroupsRequest,
+        RestoreOrganizationsRequest,
+    },
     org::v1::{
-        CountOrganizationsRequest, DeleteOrganizationsRequest, IgnoreOrganizationsRequest,
-        LinkFilter, ListExpiredOrganizationsRequest, ListOrganizationsRequest,
-        ListPendingGroupsRequest, ObserveOrganizationsRequest, ObserveOrganizationsResponse,
-        OrganizationObservation, RestoreOrganizationsRequest,
+        CountOrganizationsRequest, DeleteOrganizationsRequest, ListExpiredOrganizationsRequest,
+        ListOrganizationsRequest, ObserveOrganizationsRequest, ObserveOrganizationsResponse,
+        OrganizationObservation,
     },
 };
 use chrono::TimeDelta;

@@ -6,8 +6,8 @@ use billing_kit::{Fault, Violation, assertion::Verifier, proto_time};
 use billing_proto::{
     common::v1::{
         BillingInterval, Invoice as InvoiceMessage, InvoiceLine as InvoiceLineMessage,
-        InvoiceStatus as InvoiceStatusWord, PriceUnit, SimilarCustomer as SimilarCustomerMessage,
-        SubscriptionPreview,
+        InvoiceStatus as InvoiceStatusWord, Price, PriceUnit,
+        SimilarCustomer as SimilarCustomerMessage, SubscriptionPreview,
     },
     stripe::v1::{
         CreatePortalSessionRequest, CreatePortalSessionResponse, ListInvoicesRequest,
@@ -203,12 +203,14 @@ impl From<Preview> for SubscriptionPreview {
             amount,
         } = estimate;
         Self {
-            price_lookup_key: lookup_key,
-            stripe_price_id: price.to_string(),
-            currency,
-            unit_amount: text(unit_amount),
-            unit: PriceUnit::from(formula).into(),
-            interval: BillingInterval::from(interval).into(),
+            price: Some(Price {
+                stripe_price_id: price.to_string(),
+                lookup_key,
+                currency,
+                unit_amount: text(unit_amount),
+                unit: PriceUnit::from(formula).into(),
+                interval: BillingInterval::from(interval).into(),
+            }),
             days_until_due: i32::try_from(days_until_due).unwrap_or(i32::MAX),
             reused_customer_id: reused.map_or_else(String::new, |id| id.to_string()),
             trial_end_time: trial_end.map(proto_time::to_proto),

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use billing_kit::{Fault, Violation, assertion::Verifier, proto_time};
 use billing_proto::{
-    common::v1::ErrorReason,
+    common::v1::{
+        ErrorReason, ListMeterErrorsRequest, ListMeterErrorsResponse, ListWebhookEventsRequest,
+        ListWebhookEventsResponse, MeterError as MeterErrorMessage, RetryWebhookEventRequest,
+        RetryWebhookEventResponse, WebhookEvent as WebhookEventMessage, WebhookEventState,
+    },
     stripe::v1::{
-        ListMeterErrorsRequest, ListMeterErrorsResponse, ListWebhookEventsRequest,
-        ListWebhookEventsResponse, MeterError as MeterErrorMessage, ReceiveWebhookRequest,
-        ReceiveWebhookResponse, RetryWebhookEventRequest, RetryWebhookEventResponse,
-        WebhookEvent as WebhookEventMessage, WebhookEventState,
-        webhook_service_server::WebhookService,
+        ReceiveWebhookRequest, ReceiveWebhookResponse, webhook_service_server::WebhookService,
     },
 };
 use tonic::{Request, Response, Status};

@@ -78,16 +78,14 @@ async fn a_preview_says_what_a_link_would_make_and_makes_nothing() {
     let world = World::start().await;
     let service = world.service().await;
     let shown = preview(&world, &service, intent()).await;
+    let price = shown.price.unwrap();
+    assert_eq!(price.lookup_key, "vaultai_managed_cloud_on_on_premise");
     assert_eq!(
-        shown.price_lookup_key,
-        "vaultai_managed_cloud_on_on_premise"
-    );
-    assert_eq!(
-        (&*shown.currency, &*shown.unit_amount, shown.days_until_due),
+        (&*price.currency, &*price.unit_amount, shown.days_until_due),
         ("eur", "26.5", 30)
     );
-    assert_eq!(shown.unit(), PriceUnit::SeatDay);
-    assert_eq!(shown.interval(), BillingInterval::Month);
+    assert_eq!(price.unit(), PriceUnit::SeatDay);
+    assert_eq!(price.interval(), BillingInterval::Month);
     let trial_end = world.now() + TimeDelta::days(4);
     assert_eq!(shown.trial_end_time, Some(proto_time::to_proto(trial_end)));
     assert_eq!(shown.first_period_start_time, shown.trial_end_time);

@@ -11,14 +11,16 @@ use billing_kit::{
     process::Lifecycle,
 };
 use billing_proto::{
-    common::v1::{DeploymentType, PlanType},
+    common::v1::{
+        DeploymentType, ListMeterErrorsRequest, ListWebhookEventsRequest,
+        ListWebhookEventsResponse, MeterError, PlanType, RetryWebhookEventRequest, WebhookEvent,
+        WebhookEventState,
+    },
     stripe::v1::{
-        CancelSubscriptionRequest, ListMeterErrorsRequest, ListWebhookEventsRequest,
-        ListWebhookEventsResponse, MeterError, MeterEvent, MeterEventOutcome,
-        ProvisionSubscriptionRequest, ProvisionedSubscription, ReceiveWebhookRequest,
-        RecordMeterEventsRequest, RetryWebhookEventRequest, StripeRefusal,
+        CancelSubscriptionRequest, MeterEvent, MeterEventOutcome, ProvisionSubscriptionRequest,
+        ProvisionedSubscription, ReceiveWebhookRequest, RecordMeterEventsRequest, StripeRefusal,
         UpdateSubscriptionRequest, WatchSubscriptionsRequest, WatchSubscriptionsResponse,
-        WebhookEvent, WebhookEventState, cancel_subscription_response::Outcome as CancelOutcome,
+        cancel_subscription_response::Outcome as CancelOutcome,
         meter_event_outcome::Outcome as EventOutcome,
         meter_event_service_client::MeterEventServiceClient,
         provision_subscription_response::Outcome as ProvisionOutcome,

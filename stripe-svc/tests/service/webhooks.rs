@@ -3,9 +3,8 @@
 use std::collections::BTreeSet;
 
 use billing_kit::Fault as OurFault;
-use billing_proto::{
-    common::v1::{ErrorReason, SubscriptionStatus},
-    stripe::v1::{ListWebhookEventsRequest, WebhookEventState},
+use billing_proto::common::v1::{
+    ErrorReason, ListWebhookEventsRequest, SubscriptionStatus, WebhookEventState,
 };
 use chrono::TimeDelta;
 use reqwest::Method;

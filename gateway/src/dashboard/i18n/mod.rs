@@ -9,7 +9,7 @@ mod fr;
 mod messages;
 mod words;
 
-use std::{fmt::Write, time::Duration};
+use std::fmt::Write;
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
@@ -123,8 +123,8 @@ impl Language {
     }
 
     /// How long something has lasted, in its largest unit.
-    pub(super) fn age(self, age: Duration) -> String {
-        let minutes = age.as_secs() / 60;
+    pub(super) fn age(self, seconds: i64) -> String {
+        let minutes = seconds / 60;
         let day = match self {
             Self::English => "d",
             Self::French => "j",
@@ -259,7 +259,7 @@ mod tests {
             (120, "2 h", "2 h"),
             (2_880, "2 d", "2 j"),
         ] {
-            let age = Duration::from_secs(60 * minutes);
+            let age = 60 * minutes;
             assert_eq!(Language::English.age(age), english);
             assert_eq!(Language::French.age(age), french);
         }

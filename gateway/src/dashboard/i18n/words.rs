@@ -1,13 +1,12 @@
 //! What the contract's words, and faults, are called in a catalogue.
 
-use billing_proto::{
-    common::v1::{DeploymentType, ErrorReason, PlanType, SubscriptionStatus},
-    org::v1::{ApiKeyAccess, NoticeState},
-    stripe::v1::WebhookEventState,
+use billing_proto::common::v1::{
+    ApiKeyAccess, DeliveryState, DeploymentType, ErrorReason, FindingKind, NoticeState, PlanType,
+    SubscriptionStatus, WebhookEventState,
 };
 
 use super::messages::{ACTIONS, Messages, NOTICE_KINDS};
-use crate::domain::{organization::LinkState, reconciliation::FindingKind, usage_report::Delivery};
+use crate::domain::organization::LinkState;
 
 impl Messages {
     /// How an organization stands.
@@ -45,17 +44,18 @@ impl Messages {
     }
 
     /// Where a report is on its way to Stripe.
-    pub(in crate::dashboard) fn delivery_word(&self, delivery: Delivery) -> &'static str {
+    pub(in crate::dashboard) fn delivery_word(&self, delivery: DeliveryState) -> &'static str {
         match delivery {
-            Delivery::Waiting => self.words.waiting,
-            Delivery::Queued => self.words.queued,
-            Delivery::Sent => self.words.sent,
-            Delivery::Superseded => self.words.superseded,
-            Delivery::Refused => self.words.refused,
-            Delivery::NotBilled => self.words.not_billed,
-            Delivery::TooLate => self.words.too_late,
-            Delivery::Held => self.words.held,
-            Delivery::MissedInvoice => self.words.missed_invoice,
+            DeliveryState::Unspecified => self.words.unknown,
+            DeliveryState::Waiting => self.words.waiting,
+            DeliveryState::Queued => self.words.queued,
+            DeliveryState::Sent => self.words.sent,
+            DeliveryState::Superseded => self.words.superseded,
+            DeliveryState::Refused => self.words.refused,
+            DeliveryState::NotBilled => self.words.not_billed,
+            DeliveryState::TooLate => self.words.too_late,
+            DeliveryState::Held => self.words.held,
+            DeliveryState::MissedInvoice => self.words.missed_invoice,
         }
     }
 
@@ -112,6 +112,7 @@ impl Messages {
     /// What differs.
     pub(in crate::dashboard) fn finding_word(&self, kind: FindingKind) -> &'static str {
         match kind {
+            FindingKind::Unspecified => self.words.unknown,
             FindingKind::MeterDay => self.finding_day,
             FindingKind::MissedInvoice => self.finding_missed,
             FindingKind::Invoice => self.finding_invoice,

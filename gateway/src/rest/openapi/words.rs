@@ -1,25 +1,12 @@
 //! The words of the JSON as schemas: the same lists that the words themselves are written from.
 
-use billing_proto::{
-    common::v1::{
-        BillingInterval, CancelMode, DeploymentType, ErrorReason, InvoiceStatus, PlanType,
-        PriceUnit,
-    },
-    org::v1::{ApiKeyAccess, NoticeState},
-    stripe::v1::WebhookEventState,
-};
+use billing_proto::common::v1::{CancelMode, DeploymentType, ErrorReason, PlanType};
 use utoipa::openapi::{Object, Type, schema::ObjectBuilder, schema::SchemaType};
 
 use crate::{
     domain::{
-        api_key::access_word,
-        intake::RefusalReason,
-        notice::notice_state_word,
         organization::{LinkKind, LinkState},
-        reconciliation::FindingKind,
-        reporting::{HoldReason, ReportingState},
-        usage_report::Delivery,
-        webhook_event::state_word,
+        reporting::ReportingState,
         words::{self, STATUSES},
     },
     rest::answer::code_of,
@@ -74,13 +61,6 @@ pub(crate) fn deployment_types_or_null() -> Object {
     )
 }
 
-pub(crate) fn recorded_deployment_types() -> Object {
-    let known = DEPLOYMENT_TYPES
-        .into_iter()
-        .filter_map(words::deployment_type);
-    one_of(known.chain(["unassigned"]))
-}
-
 pub(crate) fn plan_types() -> Object {
     one_of(PLAN_TYPES.into_iter().filter_map(words::plan_type))
 }
@@ -89,24 +69,8 @@ pub(crate) fn plan_types_or_null() -> Object {
     one_of_or_null(PLAN_TYPES.into_iter().filter_map(words::plan_type))
 }
 
-pub(crate) fn deliveries() -> Object {
-    one_of(Delivery::ALL.map(Delivery::word))
-}
-
 pub(crate) fn reporting_states() -> Object {
     one_of(ReportingState::ALL.map(ReportingState::word))
-}
-
-pub(crate) fn hold_reasons() -> Object {
-    one_of(HoldReason::ALL.map(HoldReason::word))
-}
-
-pub(crate) fn refusal_reasons() -> Object {
-    one_of(RefusalReason::ALL.map(RefusalReason::word))
-}
-
-pub(crate) fn finding_kinds() -> Object {
-    one_of(FindingKind::ALL.map(FindingKind::word))
 }
 
 pub(crate) fn link_states() -> Object {
@@ -126,51 +90,4 @@ pub(crate) fn link_kinds() -> Object {
 pub(crate) fn cancel_modes() -> Object {
     let all = [CancelMode::AtPeriodEnd, CancelMode::Now];
     one_of(all.into_iter().filter_map(words::cancel_mode))
-}
-
-pub(crate) fn api_key_accesses() -> Object {
-    let all = [ApiKeyAccess::ReadOnly, ApiKeyAccess::Full];
-    one_of(all.into_iter().filter_map(access_word))
-}
-
-pub(crate) fn webhook_event_states() -> Object {
-    let all = [
-        WebhookEventState::Queued,
-        WebhookEventState::Processed,
-        WebhookEventState::Ignored,
-        WebhookEventState::Dead,
-    ];
-    one_of(all.map(state_word))
-}
-
-pub(crate) fn notice_states() -> Object {
-    let all = [NoticeState::Queued, NoticeState::GivenUp];
-    one_of(all.map(notice_state_word))
-}
-
-pub(crate) fn price_units_or_null() -> Object {
-    let units = [PriceUnit::SeatDay, PriceUnit::SeatPeriod];
-    one_of_or_null(units.into_iter().filter_map(words::price_unit))
-}
-
-pub(crate) fn billing_intervals_or_null() -> Object {
-    let intervals = [
-        BillingInterval::Day,
-        BillingInterval::Week,
-        BillingInterval::Month,
-        BillingInterval::Year,
-    ];
-    one_of_or_null(intervals.into_iter().filter_map(words::billing_interval))
-}
-
-pub(crate) fn invoice_statuses_or_null() -> Object {
-    let statuses = [
-        InvoiceStatus::Upcoming,
-        InvoiceStatus::Draft,
-        InvoiceStatus::Open,
-        InvoiceStatus::Paid,
-        InvoiceStatus::Uncollectible,
-        InvoiceStatus::Void,
-    ];
-    one_of_or_null(statuses.into_iter().filter_map(words::invoice_status))
 }

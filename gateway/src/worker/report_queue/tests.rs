@@ -3,10 +3,13 @@
 use std::{sync::Mutex as StdMutex, time::Duration};
 
 use billing_kit::client::channel;
-use billing_proto::ingest::v1::{
-    BatchGetReportingRequest, BatchGetReportingResponse, GetDeliveryRequest, GetDeliveryResponse,
-    ListUsageReportsRequest, ListUsageReportsResponse, ReportUsageResponse,
-    usage_report_service_server::{UsageReportService, UsageReportServiceServer},
+use billing_proto::{
+    common::v1::{ListUsageReportsRequest, ListUsageReportsResponse},
+    ingest::v1::{
+        BatchGetReportingRequest, BatchGetReportingResponse, GetDeliveryRequest,
+        GetDeliveryResponse, ReportUsageResponse,
+        usage_report_service_server::{UsageReportService, UsageReportServiceServer},
+    },
 };
 use futures::{FutureExt, future::join_all};
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
