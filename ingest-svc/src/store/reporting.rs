@@ -147,6 +147,10 @@ impl LockedRow {
 
 /// Locks the rows of organizations that reported, takes note of their latest report, and keeps how
 /// they stand where that is newer than what is known. Answers how each stands now.
+#[expect(
+    clippy::too_many_lines,
+    reason = "most of them are one statement, which is read best in one place"
+)]
 pub(crate) async fn lock_with_reports(
     db: &impl ConnectionTrait,
     latest: &[Latest],

@@ -44,6 +44,10 @@ struct IdRow {
 }
 
 /// Inserts the reports that are new, under the locks of their organizations, and answers their ids.
+#[expect(
+    clippy::too_many_lines,
+    reason = "most of them are one statement, which is read best in one place"
+)]
 pub(crate) async fn insert_new(
     db: &impl ConnectionTrait,
     reports: &[NewReport],

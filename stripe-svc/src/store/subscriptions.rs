@@ -101,6 +101,10 @@ pub(crate) async fn take_ticket(db: &impl ConnectionTrait) -> Result<FetchTicket
 ///
 /// In the order of their ids, so that two transactions wait for one another instead of locking each
 /// other out; and the last thing that a transaction does, because the feed makes others wait.
+#[expect(
+    clippy::too_many_lines,
+    reason = "most of them are one statement, which is read best in one place"
+)]
 pub(crate) async fn keep(
     db: &impl ConnectionTrait,
     subscriptions: &[Subscription],
