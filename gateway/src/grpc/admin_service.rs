@@ -25,7 +25,7 @@ use billing_proto::{
         ListUsageReportsRequest, ListUsageReportsResponse, ListWebhookEventsRequest,
         ListWebhookEventsResponse, OrganizationOrder as OrderMessage, PinSigningKeyRequest,
         PinSigningKeyResponse, PlanType, ReleaseReportsRequest, ReleaseReportsResponse,
-        ReplaceReportRequest, ReplaceReportResponse, ResetSigningKeyRequest,
+        ReplaceReportRequest, ReplaceReportResponse, ReportingState, ResetSigningKeyRequest,
         ResetSigningKeyResponse, RestoreOrganizationsRequest, RestoreOrganizationsResponse,
         RetryReportRequest, RetryReportResponse, RetryWebhookEventRequest,
         RetryWebhookEventResponse, RevokeApiKeyRequest, RevokeApiKeyResponse,
@@ -34,9 +34,8 @@ use billing_proto::{
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use super::translate;
 use crate::{
-    app::{Admin, App, Change, InvoicePage, Link, PageRequest},
+    app::{Admin, App, InvoicePage, PageRequest},
     domain::{
         link_terms::LinkTerms,
         organization_filter::{OrganizationFilter, OrganizationOrder},
@@ -84,13 +83,9 @@ impl AdminService for AdminFace {
         let request = page_request(request.into_inner())?;
         let (page, summary) = self.0.list_organizations(&admin, request).await?;
         Ok(Response::new(ListOrganizationsResponse {
-            organizations: page
-                .organizations
-                .into_iter()
-                .map(translate::organization)
-                .collect(),
+            organizations: page.organizations,
             next_page_token: page.next_page_token.unwrap_or_default(),
-            summary: Some(translate::summary(summary)),
+            summary: Some(summary.into()),
         }))
     }
 
@@ -103,7 +98,7 @@ impl AdminService for AdminFace {
         let id = organization_id_of(&organization_id).map_err(|v| Fault::invalid(vec![v]))?;
         let organization = self.0.get_organization(&admin, id).await?;
         Ok(Response::new(GetOrganizationResponse {
-            organization: Some(translate::organization(organization)),
+            organization: Some(organization),
         }))
     }
 
@@ -234,14 +229,8 @@ impl AdminService for AdminFace {
     ) -> Result<Response<LinkOrganizationResponse>, Status> {
         let admin = admitted(&request)?;
         let (id, terms) = link_request(request.into_inner())?;
-        let Link {
-            organization,
-            operation,
-        } = self.0.link_organization(&admin, id, &terms).await?;
-        Ok(Response::new(LinkOrganizationResponse {
-            organization: Some(translate::organization(organization)),
-            operation: Some(translate::link_operation(operation)),
-        }))
+        let linked = self.0.link_organization(&admin, id, &terms).await?;
+        Ok(Response::new(linked))
     }
 
     async fn get_reconciliation(
@@ -298,7 +287,7 @@ impl AdminService for AdminFace {
         let id = organization_id_of(&organization_id).map_err(|v| Fault::invalid(vec![v]))?;
         let organization = self.0.unlink_organization(&admin, id, reason).await?;
         Ok(Response::new(UnlinkOrganizationResponse {
-            organization: Some(translate::organization(organization)),
+            organization: Some(organization),
         }))
     }
 
@@ -308,14 +297,8 @@ impl AdminService for AdminFace {
     ) -> Result<Response<UpdateSubscriptionResponse>, Status> {
         let admin = admitted(&request)?;
         let (id, update) = update_request(request.into_inner())?;
-        let Change {
-            organization,
-            operation,
-        } = self.0.update_subscription(&admin, id, &update).await?;
-        Ok(Response::new(UpdateSubscriptionResponse {
-            organization: Some(translate::organization(organization)),
-            operation: operation.map(translate::link_operation),
-        }))
+        let changed = self.0.update_subscription(&admin, id, &update).await?;
+        Ok(Response::new(changed))
     }
 
     async fn cancel_subscription(
@@ -324,14 +307,8 @@ impl AdminService for AdminFace {
     ) -> Result<Response<CancelSubscriptionResponse>, Status> {
         let admin = admitted(&request)?;
         let (id, mode) = cancel_request(request.into_inner())?;
-        let Change {
-            organization,
-            operation,
-        } = self.0.cancel_subscription(&admin, id, mode).await?;
-        Ok(Response::new(CancelSubscriptionResponse {
-            organization: Some(translate::organization(organization)),
-            operation: operation.map(translate::link_operation),
-        }))
+        let changed = self.0.cancel_subscription(&admin, id, mode).await?;
+        Ok(Response::new(changed))
     }
 
     async fn get_reporting_summary(
@@ -634,8 +611,13 @@ impl AdminService for AdminFace {
 
 fn page_request(message: ListOrganizationsRequest) -> Result<PageRequest, Fault> {
     let link_filter = message.link_filter();
-    let reporting_state = translate::reporting_state(message.reporting_state());
-    let order = OrderMessage::try_from(message.order_by).map(translate::order);
+    let reporting_state = match message.reporting_state() {
+        ReportingState::Unspecified => None,
+        known @ (ReportingState::OnTime | ReportingState::Late | ReportingState::Silent) => {
+            Some(known)
+        }
+    };
+    let order = OrderMessage::try_from(message.order_by).map(OrganizationOrder::from);
     let ListOrganizationsRequest {
         query,
         link_filter: _,

@@ -5,7 +5,6 @@
 mod admin_service;
 mod admission;
 mod in_process;
-pub(crate) mod translate;
 
 use axum::response::Response;
 use billing_kit::{
