@@ -28,7 +28,7 @@ struct Arguments {
     /// 'true' allows a connection without TLS to another machine.
     #[arg(long, env = ALLOW_PLAINTEXT, value_name = "true|false")]
     database_allow_plaintext: Option<String>,
-    /// The schema of the tables; the services need the same.
+    /// The schema of the tables; use the same for the services.
     #[arg(long, env = SCHEMA, value_name = "NAME")]
     database_schema: Option<String>,
     #[command(subcommand)]
@@ -38,15 +38,15 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Apply every pending migration. The first run applies all or none; an upgrade runs beside the
-    /// services, and one that was interrupted goes on with the next run.
+    /// services, and the next run continues one that was interrupted.
     Up {
-        /// How long to wait for the database to come up.
+        /// How long to wait until the database is up.
         #[arg(long, value_name = "SECONDS", default_value_t = 0)]
         wait: u64,
     },
     /// Take back the latest migrations. Refuses to drop rows of an older database.
     Down {
-        /// How many of them.
+        /// How many migrations to take back.
         #[arg(long, value_name = "N", default_value_t = 1)]
         steps: u32,
     },
@@ -141,7 +141,7 @@ async fn connect(address: &Address, wait: Duration) -> anyhow::Result<DatabaseCo
                 tokio::time::sleep(RETRY_EVERY).await;
             }
             Err(StartError::Away(error)) => anyhow::bail!(
-                "The database did not answer: {error}. Check that it runs and that {URL} is right; --wait SECONDS waits for it."
+                "The database did not answer: {error}. Check that it runs and that {URL} is correct. Use --wait SECONDS to wait for it."
             ),
         }
     }

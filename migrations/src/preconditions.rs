@@ -60,7 +60,7 @@ pub(crate) async fn check_roles(db: &DatabaseConnection) -> Result<(), DbErr> {
         return Ok(());
     }
     Err(DbErr::Migration(format!(
-        "The login {login} may not take the roles of the services, which belong to the whole cluster; nothing was changed. Have a superuser, or who created the roles, run: {}",
+        "The login {login} may not take the roles of the services, which belong to the whole cluster. Nothing was changed. A superuser, or the user who created the roles, has to run: {}",
         fixes.join(" ")
     )))
 }

@@ -46,7 +46,7 @@ impl Session {
         while !session.try_lock().await? {
             if tokio::time::Instant::now() > deadline {
                 return Err(DbErr::Migration(
-                    "another run of the migrations is under way in this database".to_owned(),
+                    "the migrations already run in this database".to_owned(),
                 ));
             }
             tokio::time::sleep(OTHER_RUN_POLL).await;

@@ -75,7 +75,7 @@ impl ChannelConfig {
         };
         if !is_fine {
             return Some(
-                "is no https address; http is for private addresses, with NOTICE_PRIVATE_ADDRESSES=true",
+                "is not an https address; http is only for private addresses, with NOTICE_PRIVATE_ADDRESSES=true",
             );
         }
         let is_refused = literal.is_some_and(|it| !self.private_addresses && !is_public(it));

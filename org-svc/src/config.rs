@@ -123,7 +123,7 @@ impl Config {
                 format!("ADMIN_ASSERTION_PUBLIC_KEY cannot be used: {problem}. Make it with: openssl pkey -pubout")
             })?,
             None => signer.verifier(clock.clone()).map_err(|problem| {
-                format!("ADMIN_ASSERTION_PUBLIC_KEY is not set, and of the private key {problem}. Set it to the public half, as openssl pkey -pubout makes it.")
+                format!("ADMIN_ASSERTION_PUBLIC_KEY is not set, and of the private key {problem}. Set it to the public half; make it with: openssl pkey -pubout")
             })?,
         };
         if !belong_together(&signer, &verifier, &clock) {
@@ -160,16 +160,16 @@ fn read_admission_caps(env: &mut Env) -> AdmissionCaps {
 
 /// The address may carry a token of the receiver's: it is read and told like a secret.
 fn read_notices(env: &mut Env) -> Option<ChannelConfig> {
-    const WHAT: &str = "Set it to the https address that notices are posted to.";
+    const WHAT: &str = "Set it to the https address that receives notices.";
     let url = env.optional_secret("NOTICE_URL");
     let private_addresses = env.parsed("NOTICE_PRIVATE_ADDRESSES", false, "true or false");
     let Ok(url) = Url::parse(url?.expose_secret()) else {
-        env.problem(format!("NOTICE_URL is no address. {WHAT}"));
+        env.problem(format!("NOTICE_URL is not an address. {WHAT}"));
         return None;
     };
     let config = ChannelConfig {
         url,
-        secret: env.required_secret("NOTICE_SECRET", "what notices are signed with"),
+        secret: env.required_secret("NOTICE_SECRET", "the secret that signs notices"),
         private_addresses,
     };
     if let Some(problem) = config.problem() {
@@ -265,7 +265,7 @@ mod tests {
                 "plaintext to another machine",
             ),
             ("LISTEN_ADDR", "0.0.0.0:50052", "there is no TLS"),
-            ("NOTICE_URL", "secret-text", "NOTICE_URL is no address"),
+            ("NOTICE_URL", "secret-text", "NOTICE_URL is not an address"),
             (
                 "NOTICE_URL",
                 "https://hooks.example.com/secret-text",
@@ -274,7 +274,7 @@ mod tests {
             (
                 "NOTICE_URL",
                 "http://hooks.example.com/secret-text",
-                "no https address",
+                "not an https address",
             ),
             (
                 "NOTICE_URL",

@@ -21,7 +21,7 @@ use crate::{
 const EXIT_DIFFERENCES: u8 = 2;
 const CONNECTIONS_MAX: usize = 1;
 
-/// The only door to Stripe. Without a command it serves; it is configured by the environment.
+/// The only service that calls Stripe. Without a command it serves. The environment configures it.
 #[derive(Debug, Parser)]
 #[command(name = "stripe-svc", version)]
 pub struct Arguments {
@@ -38,12 +38,12 @@ pub enum Command {
     Catalog(CatalogCommand),
 }
 
-/// What can be done with the catalog. Both read STRIPE_SECRET_KEY, STRIPE_API_BASE and CATALOG_FILE.
+/// Commands on the catalog. Both read STRIPE_SECRET_KEY, STRIPE_API_BASE and CATALOG_FILE.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
 pub enum CatalogCommand {
-    /// Show what differs in Stripe. Exits with 0 where nothing does, with 2 where something does.
+    /// Show the differences between the catalog and Stripe. Exits with 0 if there are none, else with 2.
     Plan,
-    /// Make Stripe agree with the catalog. Can be run again at any time.
+    /// Change Stripe to match the catalog. You can run it again at any time.
     Apply,
 }
 
@@ -155,6 +155,6 @@ pub async fn run_catalog(
     if config.catalog.sample && config.stripe.is_live() {
         print("The amounts are samples: with this live key `apply` refuses them.");
     }
-    print("Run `stripe-svc catalog apply` to make it so.");
+    print("Run `stripe-svc catalog apply` to apply this.");
     Ok(Ended::Differs)
 }

@@ -64,7 +64,7 @@ impl StripeAccess {
         let is_key = (key.starts_with("sk_") || key.starts_with("rk_"))
             && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
         if !key.is_empty() && !is_key {
-            env.problem(format!("STRIPE_SECRET_KEY is no key. Set it to {what}."));
+            env.problem(format!("STRIPE_SECRET_KEY is not a key. Set it to {what}."));
         }
         if access.is_live() && access.api_base.scheme() != "https" {
             env.problem("STRIPE_SECRET_KEY is a live key, and STRIPE_API_BASE is not https. Unset STRIPE_API_BASE, or use a test key.");
@@ -362,7 +362,7 @@ mod tests {
         ]);
         for part in [
             "DATABASE_URL is not set",
-            "STRIPE_SECRET_KEY is no key",
+            "STRIPE_SECRET_KEY is not a key",
             "STRIPE_CONCURRENCY_MAX is 0",
             "STRIPE_SWEEP_SECONDS is 0",
             "ADMIN_ASSERTION_PUBLIC_KEY cannot be used",

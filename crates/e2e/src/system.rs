@@ -105,6 +105,14 @@ impl System {
         system
     }
 
+    /// Starts a running service anew with another variable.
+    pub fn restart_with(&mut self, service: Service, name: &str, value: &str) {
+        let variable = (service, name.to_owned(), value.to_owned());
+        self.more_variables.push(variable);
+        self.kill_service(service);
+        self.start_service(service);
+    }
+
     /// Makes it this time, for the services and for Stripe.
     ///
     /// # Panics

@@ -8,8 +8,8 @@
     reason = "a test fails by panicking"
 )]
 
-use billing_e2e::System;
 use billing_e2e::actors::{Admin, Answer, Instance, TOKEN, now, terms};
+use billing_e2e::{Service, System};
 use billing_harness::eventually;
 use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 use reqwest::StatusCode;
@@ -200,6 +200,34 @@ async fn fm16_a_linked_organization_that_reports_from_another_url_is_held_and_sh
     let again = from_elsewhere(46, yesterday(6)).await;
     admin.delivered(id, &again, &["held"]).await;
     assert_eq!(counted(&system), ["46", "47"]);
+}
+
+/// Another rule's reports stay held.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_that_is_switched_off_releases_what_it_alone_held() {
+    let mut system = System::start().await;
+    let admin = Admin::sign_in(&system).await;
+    let instance = linked_days_ago(&system, &admin, 3).await;
+    let id = instance.organization;
+    let first = taken(&instance.report(46, yesterday(3)).await);
+    admin.delivered(id, &first, &["sent"]).await;
+    let from_elsewhere = async |users, at| {
+        let mut body = instance.report_body(users, at);
+        body["instance_url"] = json!(FORGED_URL);
+        taken(&instance.post(Some(TOKEN), &body).await)
+    };
+    let moved = from_elsewhere(47, yesterday(4)).await;
+    admin.delivered(id, &moved, &["held"]).await;
+    let grown = taken(&instance.report(9_000, yesterday(5)).await);
+    admin.delivered(id, &grown, &["held"]).await;
+
+    system.restart_with(Service::Ingest, "HOLD_OTHER_URL", "false");
+    admin.delivered(id, &moved, &["sent"]).await;
+    let row = admin.delivered(id, &grown, &["held"]).await;
+    assert_eq!(row["error"]["code"], "count_jump", "{row}");
+    assert_eq!(counted(&system), ["46", "47"]);
+    let next = from_elsewhere(48, yesterday(6)).await;
+    admin.delivered(id, &next, &["sent"]).await;
 }
 
 /// react-doctor#1677, frappe/atlas#142: a shared token, read out of the package, forged another tenant's

@@ -6,6 +6,8 @@ use std::time::Instant;
 use billing_kit::Fault;
 use sea_orm::{DbErr, RuntimeErr, SqlErr, sqlx};
 
+use crate::StoreError;
+
 /// Connections that were opened before this moment are replaced. It is the process's, because an error
 /// does not say which pool it came from; another pool opens its connections once more than needed.
 static REPLACE_BEFORE: Mutex<Option<Instant>> = Mutex::new(None);
@@ -17,8 +19,12 @@ pub(crate) fn is_to_be_replaced(opened_at: Option<Instant>) -> bool {
     replace_before.is_some_and(|moment| opened_at.is_none_or(|opened_at| opened_at <= moment))
 }
 
-/// The fault of a database error. Nothing of it but its kind reaches the caller.
-pub fn db_fault(error: DbErr) -> Fault {
+/// The fault of a database error, or of a store's. Nothing of it but its kind reaches the caller.
+pub fn db_fault(error: impl Into<StoreError>) -> Fault {
+    error.into().into()
+}
+
+pub(crate) fn fault_of(error: DbErr) -> Fault {
     if is_of_the_session(&error) {
         tracing::warn!(%error, "connections to the database are replaced");
         let replace_before = REPLACE_BEFORE.lock();

@@ -1,11 +1,14 @@
-//! The database side of the kit: the pool with its role, and database errors as faults.
+//! The database side of the kit: the pool with its role, what queries have in common, and database
+//! errors as faults.
 //!
 //! Architecture invariant: a service reaches its tables through [`connect`] alone, which sets the
 //! service's role on every connection, so that the database itself keeps each room closed to the
 //! others.
 
 mod fault;
+pub mod query;
 mod readiness;
+mod store_error;
 
 use std::time::{Duration, Instant};
 
@@ -17,6 +20,7 @@ use secrecy::ExposeSecret;
 
 pub use fault::{db_fault, is_unique_violation};
 pub use readiness::Readiness;
+pub use store_error::StoreError;
 
 const URL: &str = "DATABASE_URL";
 const POOL_SIZE_DEFAULT: u32 = 10;

@@ -123,7 +123,7 @@ where
                 tracing::warn!(path, ?caller, "a call was refused");
                 let fault = Fault::new(
                     ErrorReason::CallerNotAdmitted,
-                    "This method is not open to you.",
+                    "You may not call this method.",
                 );
                 Either::Right(ready(Ok(fault.into_status().into_http())))
             }

@@ -122,7 +122,7 @@ impl Env {
             Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => return url,
             _ if text.is_empty() => {}
             Ok(_) => self.problem(format!(
-                "{name} is '{text}', which is no http or https address. Set it to {what}."
+                "{name} is '{text}', which is not an http or https address. Set it to {what}."
             )),
             Err(error) => {
                 self.problem(format!("{name} is '{text}': {error}. Set it to {what}."));
@@ -197,7 +197,7 @@ impl Env {
             },
             _ => {
                 self.problem(
-                    "Of TLS_CERT_FILE, TLS_KEY_FILE and TLS_CA_FILE only some are set. Set all three, or none for plaintext on loopback.",
+                    "Only some of TLS_CERT_FILE, TLS_KEY_FILE and TLS_CA_FILE are set. Set all three, or none for plaintext on loopback.",
                 );
                 None
             }

@@ -83,7 +83,7 @@ impl Fault {
     /// One or more fields are at fault.
     pub fn invalid(violations: Vec<Violation>) -> Self {
         let names: Vec<_> = violations.iter().map(|v| v.field.as_str()).collect();
-        let message = format!("These fields are at fault: {}.", names.join(", "));
+        let message = format!("These fields are invalid: {}.", names.join(", "));
         Self {
             violations,
             ..Self::new(ErrorReason::InvalidArgument, message)
@@ -347,10 +347,10 @@ fn reason_of(code: Code) -> ErrorReason {
 fn message_of(reason: ErrorReason) -> &'static str {
     match reason {
         ErrorReason::Unavailable => "A part that is needed cannot be reached now.",
-        ErrorReason::DeadlineExceeded => "The answer did not come in time.",
-        ErrorReason::Unauthenticated => "There are no valid credentials.",
+        ErrorReason::DeadlineExceeded => "There was no answer in time.",
+        ErrorReason::Unauthenticated => "The credentials are missing or invalid.",
         ErrorReason::PermissionDenied => "This is not permitted.",
-        ErrorReason::NotFound => "There is nothing here.",
+        ErrorReason::NotFound => "Nothing was found.",
         ErrorReason::RateLimited => "There are too many requests.",
         ErrorReason::InvalidArgument => "The request is not valid.",
         ErrorReason::Unspecified
@@ -403,7 +403,7 @@ mod tests {
     fn that_a_service_is_not_let_in_is_no_word_about_who_asked_it() {
         let closed = Fault::new(
             ErrorReason::CallerNotAdmitted,
-            "This method is not open to you.",
+            "You may not call this method.",
         );
         let status = closed.into_status();
         assert_eq!(status.code(), Code::PermissionDenied);

@@ -22,7 +22,7 @@ impl FromStr for LogFormat {
         match text {
             "json" => Ok(Self::Json),
             "text" => Ok(Self::Text),
-            _ => Err("this format is not known"),
+            _ => Err("this format is unknown"),
         }
     }
 }

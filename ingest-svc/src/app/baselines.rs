@@ -2,8 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
+use billing_kit_db::StoreError;
 use chrono::{DateTime, Utc};
-use sea_orm::{DatabaseTransaction, DbErr};
+use sea_orm::DatabaseTransaction;
 use uuid::Uuid;
 
 use crate::{
@@ -40,7 +41,7 @@ impl Baselines {
         txn: &DatabaseTransaction,
         rules: HoldRules,
         standings: impl Iterator<Item = &Standing>,
-    ) -> Result<Self, DbErr> {
+    ) -> Result<Self, StoreError> {
         let linked: Vec<_> = standings
             .filter(|standing| standing.stripe_customer_id.is_some())
             .map(|standing| standing.organization_id)
@@ -108,7 +109,7 @@ impl Baselines {
         txn: &DatabaseTransaction,
         inserted: impl Iterator<Item = &'a NewReport>,
         now: DateTime<Utc>,
-    ) -> Result<(), DbErr> {
+    ) -> Result<(), StoreError> {
         let mut moved = HashSet::new();
         let mut told = Vec::new();
         for new in inserted {
@@ -169,7 +170,7 @@ async fn known(
     txn: &DatabaseTransaction,
     rules: HoldRules,
     linked: Vec<Uuid>,
-) -> Result<HashMap<Uuid, Baseline>, DbErr> {
+) -> Result<HashMap<Uuid, Baseline>, StoreError> {
     if linked.is_empty() {
         return Ok(HashMap::new());
     }
@@ -197,7 +198,7 @@ pub(super) async fn learn_unknown(
     txn: &DatabaseTransaction,
     rules: HoldRules,
     organizations: Vec<Uuid>,
-) -> Result<(), DbErr> {
+) -> Result<(), StoreError> {
     known(txn, rules, organizations).await.map(drop)
 }
 
@@ -208,7 +209,7 @@ async fn learn(
     txn: &DatabaseTransaction,
     rules: HoldRules,
     organizations: Vec<Uuid>,
-) -> Result<HashMap<Uuid, Baseline>, DbErr> {
+) -> Result<HashMap<Uuid, Baseline>, StoreError> {
     baselines::compute(txn, organizations.clone()).await?;
     let (mut known, _) = split(baselines::get_many(txn, organizations.clone()).await?);
     let unjudged = baselines::unjudged(txn, organizations).await?;

@@ -6,9 +6,9 @@ use std::{
 };
 
 use billing_kit::Fault;
-use billing_kit_db::db_fault;
+use billing_kit_db::{StoreError, db_fault};
 use chrono::{DateTime, Days, NaiveDate, Utc};
-use sea_orm::{DbErr, TransactionTrait};
+use sea_orm::TransactionTrait;
 
 use crate::{Parts, domain::delivery::AGE_MAX, store::summary};
 
@@ -67,11 +67,12 @@ pub(crate) async fn count_days(parts: &Parts) -> Result<usize, Fault> {
     }
 }
 
-async fn count(parts: &Parts, day: NaiveDate) -> Result<(), DbErr> {
+async fn count(parts: &Parts, day: NaiveDate) -> Result<(), StoreError> {
     let now = parts.deps.clock.now();
     let txn = parts.db.begin().await?;
     summary::count_day(&txn, day, now - AGE_MAX, now).await?;
-    txn.commit().await
+    txn.commit().await?;
+    Ok(())
 }
 
 #[cfg(test)]

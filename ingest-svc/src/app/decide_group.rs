@@ -19,7 +19,7 @@ use crate::{
 /// The most groups of a list.
 const GROUPS_MAX: i64 = 100;
 /// How many organizations a step decides.
-const STEP_MAX: i64 = 20;
+const STEP_MAX: u64 = 20;
 /// How many steps a request waits for.
 const REQUEST_STEPS_MAX: usize = 10;
 

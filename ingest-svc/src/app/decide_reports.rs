@@ -1,10 +1,10 @@
 //! What an admin says of held reports, stored together with who said it.
 
 use billing_kit::{Fault, Violation, assertion::Admin};
-use billing_kit_db::db_fault;
+use billing_kit_db::{StoreError, db_fault};
 use billing_proto::common::v1::ErrorReason;
 use chrono::{DateTime, Utc};
-use sea_orm::{DatabaseTransaction, DbErr, TransactionTrait};
+use sea_orm::{DatabaseTransaction, TransactionTrait};
 use uuid::Uuid;
 
 use crate::{
@@ -84,7 +84,7 @@ pub(super) async fn decide_as(
         .await
         .map_err(db_fault)?
         .ok_or_else(|| {
-            let message = "No organization of this id has reported.";
+            let message = "No organization with this id has reported.";
             Fault::new(ErrorReason::OrganizationNotFound, message)
         })?;
     let mut found = find(&txn, organization_id, selection, decision).await?;
@@ -147,13 +147,13 @@ async fn find(
 ) -> Result<Vec<Candidate>, Fault> {
     let ids = match selection {
         Selection::All => {
-            let limit = i64::try_from(REPORTS_MAX).map_err(Fault::internal)?;
+            let limit = u64::try_from(REPORTS_MAX).map_err(Fault::internal)?;
             return holds::find_held(txn, organization_id, limit)
                 .await
                 .map_err(db_fault);
         }
         Selection::Group(group) => {
-            let limit = i64::try_from(REPORTS_MAX).map_err(Fault::internal)?;
+            let limit = u64::try_from(REPORTS_MAX).map_err(Fault::internal)?;
             return holds::find_of_group(txn, organization_id, &group, limit)
                 .await
                 .map_err(db_fault);
@@ -164,7 +164,7 @@ async fn find(
         .await
         .map_err(db_fault)?;
     let problem = |id: &Uuid| match found.iter().find(|it| it.id == *id) {
-        None => Some(format!("{id} is no held report of this organization.")),
+        None => Some(format!("{id} is not a held report of this organization.")),
         Some(it) => it
             .decision
             .filter(|made| *made != decision)
@@ -189,7 +189,7 @@ async fn keep_held(
     txn: &DatabaseTransaction,
     organization_id: Uuid,
     found: Vec<Candidate>,
-) -> Result<Vec<Candidate>, DbErr> {
+) -> Result<Vec<Candidate>, StoreError> {
     let known = baselines::get_many(txn, vec![organization_id]).await?;
     let known = known.into_iter().find_map(|(_, known)| match known {
         Known::Yes(baseline) => Some(baseline),
@@ -257,7 +257,7 @@ async fn record(
     organization_id: Uuid,
     open: &[&Candidate],
     decision: Decision,
-) -> Result<(), DbErr> {
+) -> Result<(), StoreError> {
     let rows: Vec<_> = open
         .iter()
         .map(|report| (parts.deps.ids.next(), report.id))
@@ -274,7 +274,7 @@ async fn send(
     open: &[&Candidate],
     decided: &[Decided],
     now: DateTime<Utc>,
-) -> Result<(), DbErr> {
+) -> Result<(), StoreError> {
     let ids = open.iter().map(|report| report.id).collect();
     sources::make_known(txn, organization_id, ids).await?;
     delivery::drop_outdated(txn, vec![organization_id], now).await?;

@@ -7,13 +7,13 @@
 use std::time::Duration;
 
 use billing_kit::{Fault, proto_time};
-use billing_kit_db::db_fault;
+use billing_kit_db::{StoreError, db_fault};
 use billing_proto::stripe::v1::{
     MeterEvent, MeterEventOutcome, RecordMeterEventsRequest, meter_event_outcome::Outcome,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use rand::RngExt;
-use sea_orm::{DbErr, TransactionTrait};
+use sea_orm::TransactionTrait;
 use uuid::Uuid;
 
 use crate::{
@@ -58,7 +58,7 @@ pub(crate) async fn deliver_reports(parts: &Parts) -> Result<usize, Fault> {
     sent
 }
 
-async fn lease(parts: &Parts, token: Uuid) -> Result<(Vec<Uuid>, Vec<InFlight>), DbErr> {
+async fn lease(parts: &Parts, token: Uuid) -> Result<(Vec<Uuid>, Vec<InFlight>), StoreError> {
     let now = parts.deps.clock.now();
     let txn = parts.db.begin().await?;
     let organizations = delivery::lease(&txn, token, now, now + LEASE, BATCH_MAX).await?;
@@ -195,7 +195,7 @@ async fn settle(
     token: Uuid,
     in_flight: &[InFlight],
     mut settlements: Vec<Settlement>,
-) -> Result<(), DbErr> {
+) -> Result<(), StoreError> {
     let now = parts.deps.clock.now();
     let txn = parts.db.begin().await?;
     let held = delivery::lock_leased(&txn, organizations, token).await?;
@@ -210,7 +210,8 @@ async fn settle(
         notices::tell(&txn, &refused(in_flight, &settlements, now), now).await?;
     }
     delivery::release(&txn, held).await?;
-    txn.commit().await
+    txn.commit().await?;
+    Ok(())
 }
 
 /// What is told of the reports that Stripe refused.

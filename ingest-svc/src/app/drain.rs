@@ -8,11 +8,11 @@
 use std::time::Duration;
 
 use billing_kit::Fault;
-use billing_kit_db::db_fault;
+use billing_kit_db::{StoreError, db_fault};
 use billing_proto::org::v1::{ConfirmDrainedRequest, ConfirmDrainedResponse};
 use chrono::{DateTime, TimeDelta, Utc};
 use rand::RngExt;
-use sea_orm::{DatabaseConnection, DbErr, TransactionTrait};
+use sea_orm::{DatabaseConnection, TransactionTrait};
 
 use crate::{
     Parts,
@@ -65,7 +65,7 @@ pub(crate) async fn drain(parts: &Parts) -> Result<usize, Fault> {
 pub(crate) async fn look(
     db: &DatabaseConnection,
     now: DateTime<Utc>,
-) -> Result<Option<Drain>, DbErr> {
+) -> Result<Option<Drain>, StoreError> {
     let txn = db.begin().await?;
     let Some(mut drain) = drains::lock_due(&txn, now).await? else {
         return Ok(None);

@@ -1,8 +1,8 @@
 //! `GetDelivery`: what of an organization's reports is still to be delivered.
 
 use billing_kit::Fault;
-use billing_kit_db::db_fault;
-use sea_orm::{DbErr, TransactionTrait};
+use billing_kit_db::{StoreError, db_fault};
+use sea_orm::TransactionTrait;
 use uuid::Uuid;
 
 use crate::{
@@ -24,7 +24,7 @@ pub(crate) async fn get_delivery(parts: &Parts, organization_id: Uuid) -> Result
     count(parts, organization_id).await.map_err(db_fault)
 }
 
-async fn count(parts: &Parts, organization_id: Uuid) -> Result<Delivery, DbErr> {
+async fn count(parts: &Parts, organization_id: Uuid) -> Result<Delivery, StoreError> {
     let txn = parts.db.begin().await?;
     let standing = reporting::lock(&txn, organization_id).await?;
     let standing_version = standing.map_or(UNKNOWN_VERSION, |standing| standing.version);

@@ -29,7 +29,7 @@ pub(super) async fn find(
 ) -> Result<SigningKeys, Fault> {
     let found = signing_keys::get(db, organization_id).await;
     found.map_err(db_fault)?.ok_or_else(|| {
-        let message = "No organization of this id has reported.";
+        let message = "No organization with this id has reported.";
         Fault::new(ErrorReason::OrganizationNotFound, message)
     })
 }

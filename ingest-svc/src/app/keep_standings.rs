@@ -2,8 +2,8 @@
 //! for it.
 
 use billing_kit::Fault;
-use billing_kit_db::db_fault;
-use sea_orm::{DbErr, TransactionTrait};
+use billing_kit_db::{StoreError, db_fault};
+use sea_orm::TransactionTrait;
 use uuid::Uuid;
 
 use crate::{
@@ -38,7 +38,7 @@ async fn keep(
     mut standings: Vec<Standing>,
     ignored: &[(Uuid, bool)],
     cursor: i64,
-) -> Result<bool, DbErr> {
+) -> Result<bool, StoreError> {
     // Of several standings of one organization the newest counts.
     standings.sort_by_key(|standing| (standing.organization_id, standing.version));
     standings.reverse();

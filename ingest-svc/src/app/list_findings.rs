@@ -25,7 +25,7 @@ pub(crate) async fn list_findings(
     size: u32,
 ) -> Result<FindingsPage, Fault> {
     // One more than asked for tells whether there is a next page.
-    let limit = i64::from(size) + 1;
+    let limit = u64::from(size) + 1;
     let mut findings = findings::list(&parts.db, after, include_closed, limit)
         .await
         .map_err(db_fault)?;

@@ -6,12 +6,12 @@
 //! at last this service forgets them. Whatever breaks off in between is found again by the next pass.
 
 use billing_kit::Fault;
-use billing_kit_db::db_fault;
+use billing_kit_db::{StoreError, db_fault};
 use billing_proto::org::v1::{
     DeleteOrganizationsRequest, ListExpiredOrganizationsRequest, ListExpiredOrganizationsResponse,
 };
 use chrono::{DateTime, Months, Utc};
-use sea_orm::{DbErr, TransactionTrait};
+use sea_orm::TransactionTrait;
 use uuid::Uuid;
 
 use crate::{Parts, store::expired};
@@ -81,7 +81,7 @@ async fn delete_reports(
     parts: &Parts,
     some: &[Uuid],
     since: DateTime<Utc>,
-) -> Result<Vec<Uuid>, DbErr> {
+) -> Result<Vec<Uuid>, StoreError> {
     let txn = parts.db.begin().await?;
     let silent = expired::lock_silent(&txn, some, since).await?;
     expired::delete_reports(&txn, &silent).await?;

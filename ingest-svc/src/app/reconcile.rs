@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 
 use billing_kit::{Fault, proto_time};
-use billing_kit_db::db_fault;
+use billing_kit_db::{StoreError, db_fault};
 use billing_proto::{
     common::v1::ErrorReason,
     stripe::v1::{
@@ -19,7 +19,7 @@ use billing_proto::{
 };
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
 use rust_decimal::Decimal;
-use sea_orm::{DatabaseTransaction, DbErr, TransactionTrait};
+use sea_orm::{DatabaseTransaction, TransactionTrait};
 use uuid::Uuid;
 
 use crate::{
@@ -70,7 +70,7 @@ pub(crate) async fn reconcile(parts: &Parts, pass_interval: TimeDelta) -> Result
     else {
         return Ok(0);
     };
-    let limit = i64::try_from(PAGE_SIZE).map_err(Fault::internal)?;
+    let limit = u64::try_from(PAGE_SIZE).map_err(Fault::internal)?;
     let page = reconciliation::linked_after(&parts.db, after_id, limit)
         .await
         .map_err(db_fault)?;
@@ -225,7 +225,7 @@ async fn keep_invoices(
     locked: &Linked,
     invoices: &[InvoicedPeriod],
     now: DateTime<Utc>,
-) -> Result<(), DbErr> {
+) -> Result<(), StoreError> {
     let organization_id = locked.organization_id;
     let start = invoices.iter().map(|it| it.start).min();
     let end = invoices.iter().map(|it| it.end).max();
@@ -267,7 +267,7 @@ async fn keep(
     token: Uuid,
     linked: &Linked,
     metered: Metered,
-) -> Result<bool, DbErr> {
+) -> Result<bool, StoreError> {
     let Metered {
         found,
         from,

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use sea_orm::{DatabaseTransaction, DbErr};
+use billing_kit_db::StoreError;
+use sea_orm::DatabaseTransaction;
 use uuid::Uuid;
 
 use super::{baselines::Baselines, signing_keys::SigningKeys, sources::Sources};
@@ -56,7 +57,7 @@ impl Judges {
         rules: HoldRules,
         locked: &HashMap<Uuid, Locked>,
         reports: impl Iterator<Item = &'a Report>,
-    ) -> Result<Self, DbErr> {
+    ) -> Result<Self, StoreError> {
         let standings = locked.values().map(|locked| &locked.standing);
         let baselines = Baselines::load(txn, rules, standings).await?;
         let keys = SigningKeys::of(locked.values());
@@ -91,7 +92,7 @@ pub(super) async fn follow_up<'a>(
     txn: &DatabaseTransaction,
     new: impl Iterator<Item = &'a NewReport> + Clone,
     now: DateTime<Utc>,
-) -> Result<(), DbErr> {
+) -> Result<(), StoreError> {
     schedule_queued(txn, new.clone()).await?;
     settle_missed(txn, new.clone(), now).await?;
     tell_held(txn, new, now).await
@@ -101,7 +102,7 @@ pub(super) async fn follow_up<'a>(
 async fn schedule_queued<'a>(
     txn: &DatabaseTransaction,
     new: impl Iterator<Item = &'a NewReport>,
-) -> Result<(), DbErr> {
+) -> Result<(), StoreError> {
     let queued: Vec<_> = new
         .filter(|new| new.state == DeliveryState::Queued)
         .map(|new| (new.report.organization_id, new.first_attempt_at))
@@ -117,7 +118,7 @@ async fn settle_missed<'a>(
     txn: &DatabaseTransaction,
     new: impl Iterator<Item = &'a NewReport>,
     now: DateTime<Utc>,
-) -> Result<(), DbErr> {
+) -> Result<(), StoreError> {
     let missed = new.filter(|new| new.state == DeliveryState::MissedInvoice);
     let missed = missed.map(|new| new.report.organization_id).collect();
     missed_invoices::settle(txn, missed, now).await
@@ -128,7 +129,7 @@ async fn tell_held<'a>(
     txn: &DatabaseTransaction,
     new: impl Iterator<Item = &'a NewReport>,
     now: DateTime<Utc>,
-) -> Result<(), DbErr> {
+) -> Result<(), StoreError> {
     let held = new
         .filter(|new| new.state == DeliveryState::Held)
         .filter_map(|new| {

@@ -2,7 +2,7 @@
 //! place of that one.
 
 use billing_kit::{Fault, assertion::Admin};
-use billing_kit_db::db_fault;
+use billing_kit_db::{StoreError, db_fault};
 use billing_proto::common::v1::ErrorReason;
 use chrono::{DateTime, Utc};
 use sea_orm::{DatabaseTransaction, DbErr, TransactionTrait};
@@ -74,7 +74,7 @@ async fn replace(
 ) -> Result<Uuid, Fault> {
     let refuse = |why: &'static str| Fault::new(ErrorReason::ReportNotReplaceable, why);
     let recorded_id = conflict.recorded_id.ok_or_else(|| {
-        refuse("The recorded report waits for org-svc. Try again once that answers.")
+        refuse("The recorded report waits for org-svc. Try again when org-svc answers.")
     })?;
     let recorded = conflicts::recorded(txn, recorded_id).await;
     let recorded = recorded.map_err(db_fault)?.ok_or_else(not_found)?;
@@ -116,7 +116,7 @@ async fn write(
     (recorded_id, replacement): (Uuid, Replacement),
     standing: &Standing,
     now: DateTime<Utc>,
-) -> Result<(Uuid, DateTime<Utc>, DeliveryState), DbErr> {
+) -> Result<(Uuid, DateTime<Utc>, DeliveryState), StoreError> {
     match replacement {
         Replacement::InPlace(state) => {
             let at = conflict.reported_at;
@@ -143,7 +143,7 @@ async fn write(
                 ..new_report(id, report, now, standing, now)
             };
             if reports::insert_new(txn, &[new]).await?.is_empty() {
-                return Err(DbErr::Custom("another report has this time".to_owned()));
+                return Err(DbErr::Custom("another report has this time".to_owned()).into());
             }
             Ok((id, at, state))
         }
@@ -158,7 +158,7 @@ async fn follow(
     at: DateTime<Utc>,
     state: DeliveryState,
     now: DateTime<Utc>,
-) -> Result<(), DbErr> {
+) -> Result<(), StoreError> {
     let id = conflict.organization_id;
     if state == DeliveryState::Queued {
         delivery::drop_outdated(txn, vec![id], now).await?;
@@ -171,6 +171,6 @@ async fn follow(
 fn not_found() -> Fault {
     Fault::new(
         ErrorReason::ReportNotFound,
-        "No refused report of this id is kept.",
+        "There is no stored refused report with this id.",
     )
 }

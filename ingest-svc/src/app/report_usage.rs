@@ -241,7 +241,8 @@ async fn keep_conflicts(
         .values()
         .filter(|it| open.contains(&it.report.organization_id))
         .map(|it| NewNotice::conflict(it.report, it.recorded_count, now));
-    notices::tell(txn, &told.collect::<Vec<_>>(), now).await
+    notices::tell(txn, &told.collect::<Vec<_>>(), now).await?;
+    Ok(())
 }
 
 async fn commit(

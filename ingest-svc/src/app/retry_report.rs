@@ -2,10 +2,10 @@
 //! has become meanwhile.
 
 use billing_kit::{Fault, assertion::Admin};
-use billing_kit_db::db_fault;
+use billing_kit_db::{StoreError, db_fault};
 use billing_proto::common::v1::ErrorReason;
 use chrono::{DateTime, Utc};
-use sea_orm::{DatabaseTransaction, DbErr, TransactionTrait};
+use sea_orm::{DatabaseTransaction, TransactionTrait};
 use uuid::Uuid;
 
 use crate::{
@@ -84,7 +84,7 @@ async fn bring_to(
     (report_id, reported_at): (Uuid, DateTime<Utc>),
     state: DeliveryState,
     now: DateTime<Utc>,
-) -> Result<(), DbErr> {
+) -> Result<(), StoreError> {
     if state == DeliveryState::Queued {
         retries::queue(txn, report_id, now).await?;
         let due = first_attempt_at(reported_at, now);
@@ -101,6 +101,6 @@ async fn bring_to(
 fn not_found() -> Fault {
     Fault::new(
         ErrorReason::ReportNotFound,
-        "No report of this id is recorded.",
+        "There is no recorded report with this id.",
     )
 }

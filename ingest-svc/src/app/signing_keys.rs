@@ -3,8 +3,9 @@
 
 use std::collections::{HashMap, HashSet};
 
+use billing_kit_db::StoreError;
 use chrono::{DateTime, Utc};
-use sea_orm::{DatabaseTransaction, DbErr};
+use sea_orm::DatabaseTransaction;
 use uuid::Uuid;
 
 use crate::{
@@ -67,7 +68,7 @@ impl SigningKeys {
         txn: &DatabaseTransaction,
         inserted: impl Iterator<Item = &'a NewReport>,
         now: DateTime<Utc>,
-    ) -> Result<HashMap<Uuid, KeyRule>, DbErr> {
+    ) -> Result<HashMap<Uuid, KeyRule>, StoreError> {
         let mut seen = HashSet::new();
         let mut pinned = Vec::new();
         for new in inserted {

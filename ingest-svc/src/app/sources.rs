@@ -2,9 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
+use billing_kit_db::StoreError;
 use chrono::{DateTime, Utc};
 use ipnet::IpNet;
-use sea_orm::{DatabaseTransaction, DbErr};
+use sea_orm::DatabaseTransaction;
 use uuid::Uuid;
 
 use crate::{
@@ -40,7 +41,7 @@ impl Sources {
         is_on: bool,
         linked: impl Iterator<Item = &'a Report>,
         last_counted: impl Fn(Uuid) -> Option<DateTime<Utc>>,
-    ) -> Result<Self, DbErr> {
+    ) -> Result<Self, StoreError> {
         let mut sources = Self {
             is_on,
             ..Self::default()

@@ -4,10 +4,10 @@
 use std::collections::HashMap;
 
 use billing_kit::{Fault, proto_time};
-use billing_kit_db::db_fault;
+use billing_kit_db::{StoreError, db_fault};
 use billing_proto::org::v1::BatchGetOrganizationsRequest;
 use chrono::{DateTime, Utc};
-use sea_orm::{DbErr, TransactionTrait};
+use sea_orm::TransactionTrait;
 use uuid::Uuid;
 
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
 /// How many silent instances are taken note of at once: a transaction locks no more.
 const SILENT_MAX: i64 = 500;
 /// How many organizations with held reports org-svc is asked about at once: the most that it takes.
-const HOLDING_MAX: i64 = 500;
+const HOLDING_MAX: u64 = 500;
 
 /// Has it told of instances that are silent and of whom it was not told since their last report: those
 /// that are found within a while are one notice. A look goes once past those that are silent.
@@ -38,7 +38,10 @@ pub(crate) async fn watch_silence(parts: &Parts) -> Result<(), Fault> {
 }
 
 /// Tells of the next silent instances: that it was told is stored with the notice.
-async fn tell_silent(parts: &Parts, after: Option<SilentCursor>) -> Result<Vec<Silent>, DbErr> {
+async fn tell_silent(
+    parts: &Parts,
+    after: Option<SilentCursor>,
+) -> Result<Vec<Silent>, StoreError> {
     let now = parts.deps.clock.now();
     let silent = now - parts.patience.silent_after;
     let due = now + parts.silence_gathered;
@@ -114,12 +117,13 @@ async fn tell_ending(
     holding: &Holding,
     deadline: DateTime<Utc>,
     now: DateTime<Utc>,
-) -> Result<(), DbErr> {
+) -> Result<(), StoreError> {
     let organization_id = holding.organization_id;
     let txn = parts.db.begin().await?;
     if notices::mark_deadline(&txn, organization_id, deadline).await? {
         let notice = NewNotice::hold_ending(organization_id, holding.held_count, deadline);
         notices::tell(&txn, &[notice], now).await?;
     }
-    txn.commit().await
+    txn.commit().await?;
+    Ok(())
 }

@@ -78,7 +78,7 @@ impl DismissReason {
             Err("It is missing or empty.".to_owned())
         } else if chars > REASON_CHARS_MAX {
             Err(format!(
-                "It has {chars} characters; {REASON_CHARS_MAX} are the most."
+                "It has {chars} characters; the maximum is {REASON_CHARS_MAX}."
             ))
         } else if text.contains('\0') {
             Err("It has a character that cannot be stored.".to_owned())

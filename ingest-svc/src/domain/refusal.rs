@@ -87,7 +87,7 @@ impl Refusal {
             organization_id: report.organization_id,
             refused_at: now,
             reason: RefusalReason::Conflict,
-            message: format!("For {at} it reports {count} users, and {recorded} are recorded."),
+            message: format!("It reports {count} users for {at}, but {recorded} are recorded."),
             source: report.source,
         }
     }

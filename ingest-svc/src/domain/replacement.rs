@@ -74,13 +74,15 @@ fn later(
     // The database keeps microseconds.
     let at = recorded.last_reported_at + TimeDelta::microseconds(1);
     if at.date_naive() != recorded.reported_at.date_naive() {
-        return Err("No later moment of its UTC day is left.");
+        return Err("Its UTC day has no later timestamp left.");
     }
     match state_at_recording(standing, at, now) {
         DeliveryState::MissedInvoice => Err("The invoice of its period is final."),
-        DeliveryState::TooLate => Err("Stripe takes no usage that is more than 35 days old."),
+        DeliveryState::TooLate => {
+            Err("Stripe does not accept usage that is more than 35 days old.")
+        }
         DeliveryState::NotBilled => Err(
-            "The recorded report was sent, and its organization is not billed for its time any more.",
+            "The recorded report was sent, and its organization is no longer billed for its time.",
         ),
         state @ (DeliveryState::Queued
         | DeliveryState::Waiting
@@ -189,8 +191,8 @@ mod tests {
         });
         for (found, part) in [
             (too_old, "35 days"),
-            (before, "not billed for its time"),
-            (last, "No later moment"),
+            (before, "no longer billed for its time"),
+            (last, "no later timestamp"),
             (drained, "later: waiting"),
             (pending, "in place: waiting"),
         ] {

@@ -126,7 +126,7 @@ pub(crate) fn parse_organization_id(text: &str) -> Result<Uuid, String> {
     Uuid::try_parse(text)
         .ok()
         .filter(|_| text.len() == TEXT_FORM_LEN)
-        .ok_or_else(|| "It is no UUID, as in 0193a6f0-5f0e-7d2c-8c1b-1f2e3d4c5b6a.".to_owned())
+        .ok_or_else(|| "It is not a UUID such as 0193a6f0-5f0e-7d2c-8c1b-1f2e3d4c5b6a.".to_owned())
 }
 
 /// An address as the gateway tells it, where it does.
@@ -145,7 +145,7 @@ fn parse_line(text: &str, chars_max: usize) -> Result<String, String> {
     let chars = line.chars().count();
     if chars > chars_max {
         return Err(format!(
-            "It has {chars} characters; {chars_max} are the most."
+            "It has {chars} characters; the maximum is {chars_max}."
         ));
     }
     Ok(line.into_owned())
@@ -178,7 +178,7 @@ fn parse_time(time: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Result<DateTim
     // As exact as the database keeps it, and without a leap second, which it does not know: the same
     // instant twice must compare as the same.
     DateTime::from_timestamp_micros(time.timestamp_micros())
-        .ok_or_else(|| "It is no time of our calendar.".to_owned())
+        .ok_or_else(|| "It is not a valid time.".to_owned())
 }
 
 #[cfg(test)]

@@ -60,7 +60,7 @@ pub(crate) fn judge(report: &Retriable, standing: &Standing, now: DateTime<Utc>)
         DeliveryState::Queued if is_same => Retry::Queue,
         // Its identifier stands for that customer for good.
         DeliveryState::Queued => {
-            Retry::Refuse("It was refused for another customer than its organization has now.")
+            Retry::Refuse("Stripe refused it for a customer that its organization no longer has.")
         }
         state @ (DeliveryState::TooLate
         | DeliveryState::MissedInvoice
@@ -70,7 +70,7 @@ pub(crate) fn judge(report: &Retriable, standing: &Standing, now: DateTime<Utc>)
         | DeliveryState::Superseded
         | DeliveryState::Refused
         | DeliveryState::Held => {
-            Retry::Refuse("Its organization cannot be billed as it stands now.")
+            Retry::Refuse("Its organization cannot be billed in its current state.")
         }
     }
 }
@@ -159,7 +159,7 @@ mod tests {
             (ended, "not_billed"),
             (drained, "Its organization cannot be billed"),
             (paused, "Its organization cannot be billed"),
-            (other, "It was refused for another customer"),
+            (other, "Stripe refused it for a customer"),
             (held, "Stripe did not refuse it."),
         ] {
             assert!(found.starts_with(expected), "{found}, not {expected}");

@@ -226,8 +226,9 @@ pub(super) fn page_token_from_text(text: &str) -> Result<Option<PageEnd>, String
         let time: DateTime<Utc> = DateTime::from_timestamp_micros(micros.parse().ok()?)?;
         is_ours(time.year()).then_some((time, Uuid::try_parse(id).ok()?))
     });
-    end.map(Some)
-        .ok_or_else(|| "It is no token that a list gave.".to_owned())
+    end.map(Some).ok_or_else(|| {
+        "The page token is invalid. Use `next_cursor` from the previous page.".to_owned()
+    })
 }
 
 #[cfg(test)]

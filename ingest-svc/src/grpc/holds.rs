@@ -219,10 +219,10 @@ fn selected(
         .map_err(|message| violations.push(Violation::new("organization_id", message)));
     let selection = match (all, report_ids.len()) {
         (true, 0) => Ok(Selection::All),
-        (true, _) => Err("With `all` there are none.".to_owned()),
-        (false, 0) => Err("It is missing: name reports, or set `all`.".to_owned()),
+        (true, _) => Err("It must be empty when `all` is set.".to_owned()),
+        (false, 0) => Err("It is missing. List reports, or set `all`.".to_owned()),
         (false, count) if count > REPORTS_MAX => Err(format!(
-            "It has {count} entries; {REPORTS_MAX} are the most."
+            "It has {count} entries; the maximum is {REPORTS_MAX}."
         )),
         (false, _) => report_ids
             .iter()
@@ -303,8 +303,9 @@ pub(super) fn page_token_from_text(text: &str) -> Result<Option<HeldEnd>, String
         let organization = Uuid::try_parse(organization).ok()?;
         is_ours(time.year()).then_some((organization, time, Uuid::try_parse(id).ok()?))
     });
-    end.map(Some)
-        .ok_or_else(|| "It is no token that a list gave.".to_owned())
+    end.map(Some).ok_or_else(|| {
+        "The page token is invalid. Use `next_cursor` from the previous page.".to_owned()
+    })
 }
 
 #[cfg(test)]

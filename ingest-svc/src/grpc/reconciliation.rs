@@ -165,8 +165,9 @@ fn page_token_from_text(text: &str) -> Result<Option<FindingsEnd>, String> {
         let day: NaiveDate = day.parse().ok()?;
         is_ours(day.year()).then_some((day, Uuid::try_parse(id).ok()?))
     });
-    end.map(Some)
-        .ok_or_else(|| "It is no token that a list gave.".to_owned())
+    end.map(Some).ok_or_else(|| {
+        "The page token is invalid. Use `next_cursor` from the previous page.".to_owned()
+    })
 }
 
 #[cfg(test)]

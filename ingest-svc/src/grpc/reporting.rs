@@ -241,7 +241,7 @@ fn keys_to_proto(keys: SigningKeys) -> ProtoSigningKeys {
 
 fn state_of(state: ProtoReportingState) -> Result<ReportingState, String> {
     match state {
-        ProtoReportingState::Unspecified => Err("It is missing, or not known.".to_owned()),
+        ProtoReportingState::Unspecified => Err("It is missing or unknown.".to_owned()),
         ProtoReportingState::OnTime => Ok(ReportingState::OnTime),
         ProtoReportingState::Late => Ok(ReportingState::Late),
         ProtoReportingState::Silent => Ok(ReportingState::Silent),

@@ -2,14 +2,15 @@
 //! keeps.
 
 use billing_kit::{assertion::Admin, context::RequestContext};
+use billing_kit_db::StoreError;
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
+use sea_orm::{ConnectionTrait, EntityTrait, FromQueryResult, Set};
 use serde_json::Value as Json;
 use uuid::Uuid;
 
 use super::{
+    entities::audit_events::{ActiveModel, Entity},
     outbox::{Leased, Outbox, outbox},
-    sql,
 };
 use crate::domain::audit::Change;
 
@@ -53,7 +54,7 @@ pub(crate) async fn record(
     change: Change,
     admin: &Admin,
     now: DateTime<Utc>,
-) -> Result<(), DbErr> {
+) -> Result<(), StoreError> {
     record_by(db, id, change, &Author::of(admin), now).await
 }
 
@@ -64,11 +65,7 @@ pub(crate) async fn record_by(
     change: Change,
     author: &Author,
     now: DateTime<Utc>,
-) -> Result<(), DbErr> {
-    const RECORD: &str = "
-        INSERT INTO audit_events_to_tell (id, occurred_at, action, organization_id, admin_user_id,
-            api_key_id, client_address, request_id, before, after, next_attempt_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $2)";
+) -> Result<(), StoreError> {
     let Change {
         action,
         organization_id,
@@ -81,19 +78,22 @@ pub(crate) async fn record_by(
         client_address,
         request_id,
     } = author.clone();
-    let values = [
-        id.into(),
-        now.into(),
-        action.as_str().into(),
-        organization_id.into(),
-        admin_user_id.into(),
-        api_key_id.into(),
-        client_address.into(),
-        request_id.into(),
-        before.into(),
-        after.into(),
-    ];
-    db.execute_raw(sql(RECORD, values)).await.map(drop)
+    let row = ActiveModel {
+        id: Set(id),
+        occurred_at: Set(now),
+        action: Set(action.as_str().to_owned()),
+        organization_id: Set(organization_id),
+        admin_user_id: Set(admin_user_id),
+        api_key_id: Set(api_key_id),
+        client_address: Set(client_address),
+        request_id: Set(request_id),
+        before: Set(before),
+        after: Set(after),
+        next_attempt_at: Set(now),
+        ..Default::default()
+    };
+    Entity::insert(row).exec_without_returning(db).await?;
+    Ok(())
 }
 
 /// A change that is being handed over.

@@ -1,12 +1,20 @@
 //! The baselines in `organization_reporting`: what the next reports of linked organizations are compared
 //! with. Every function here is called under the locks of the organizations.
 
+use billing_kit_db::{
+    StoreError,
+    query::{column, composed},
+};
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
+use sea_orm::{
+    ColumnTrait, Condition, ConnectionTrait, DerivePartialModel, EntityTrait, FromQueryResult,
+    QueryFilter, QueryOrder, QuerySelect, Set, raw_sql,
+    sea_query::{LockBehavior, LockType},
+};
 use serde_json::Value as Json;
 use uuid::Uuid;
 
-use super::sql;
+use super::entities::reporting::{ActiveModel, Column, Entity, Scope as _};
 use crate::domain::{
     baseline::{Anchor, Baseline, CountedDay, DAYS_KEPT, LINK_DAYS, RELEASE_DAYS, TIMELY},
     hold::Hold,
@@ -24,15 +32,15 @@ macro_rules! counts {
 
 pub(super) use counts;
 
-#[derive(Debug, FromQueryResult)]
+#[derive(Debug, DerivePartialModel)]
+#[sea_orm(entity = "Entity")]
 struct BaselineRow {
     organization_id: Uuid,
     baseline_user_count: Option<i32>,
     baseline_reported_at: Option<DateTime<Utc>>,
     baseline_instance_url: Option<String>,
-    is_known: bool,
-    day_user_counts: Vec<i32>,
-    day_reported_at: Vec<DateTime<Utc>>,
+    day_user_counts: Option<Vec<i32>>,
+    day_reported_at: Option<Vec<DateTime<Utc>>>,
     anchor_user_count: Option<i32>,
     anchor_at: Option<DateTime<Utc>>,
     anchor_days: Option<i16>,
@@ -46,7 +54,6 @@ impl BaselineRow {
             baseline_user_count,
             baseline_reported_at,
             baseline_instance_url,
-            is_known,
             day_user_counts,
             day_reported_at,
             anchor_user_count,
@@ -54,7 +61,9 @@ impl BaselineRow {
             anchor_days,
             low_since,
         } = self;
-        let days = day_user_counts.into_iter().zip(day_reported_at);
+        let is_known = day_user_counts.is_some();
+        let counts = day_user_counts.unwrap_or_default().into_iter();
+        let days = counts.zip(day_reported_at.unwrap_or_default());
         let anchor = anchor_user_count.zip(anchor_at).zip(anchor_days);
         let latest = baseline_user_count.zip(baseline_reported_at);
         let Some((user_count, reported_at)) = latest.filter(|_| is_known) else {
@@ -94,16 +103,14 @@ pub(crate) enum Known {
 pub(crate) async fn get_many(
     db: &impl ConnectionTrait,
     organizations: Vec<Uuid>,
-) -> Result<Vec<(Uuid, Known)>, DbErr> {
-    const GET_MANY: &str = "
-        SELECT organization_id, baseline_user_count, baseline_reported_at, baseline_instance_url,
-            day_user_counts IS NOT NULL AS is_known,
-            coalesce(day_user_counts, '{}') AS day_user_counts,
-            coalesce(day_reported_at, '{}') AS day_reported_at,
-            anchor_user_count, anchor_at, anchor_days, low_since
-        FROM organization_reporting
-        WHERE organization_id = ANY($1) AND (baseline_reported_at IS NOT NULL OR day_user_counts IS NULL)";
-    let rows = BaselineRow::find_by_statement(sql(GET_MANY, [organizations.into()]))
+) -> Result<Vec<(Uuid, Known)>, StoreError> {
+    let counts_or_is_unknown = Condition::any()
+        .add(Column::BaselineReportedAt.is_not_null())
+        .add(Column::DayUserCounts.is_null());
+    let rows = Entity::find()
+        .among(organizations)
+        .filter(counts_or_is_unknown)
+        .into_partial_model::<BaselineRow>()
         .all(db)
         .await?;
     Ok(rows.into_iter().map(BaselineRow::into_domain).collect())
@@ -113,42 +120,36 @@ pub(crate) async fn get_many(
 pub(crate) async fn set_many(
     db: &impl ConnectionTrait,
     baselines: &[(Uuid, Baseline)],
-) -> Result<(), DbErr> {
-    const SET_MANY: &str = "
-        UPDATE organization_reporting r SET baseline_user_count = b.user_count,
-            baseline_reported_at = b.reported_at, baseline_instance_url = nullif(b.instance_url, ''),
-            day_user_counts = b.day_counts::integer[], day_reported_at = b.day_times::timestamptz[],
-            low_since = nullif(b.low_since, '')::timestamptz
-        FROM unnest($1::uuid[], $2::integer[], $3::timestamptz[], $4::text[], $5::text[], $6::text[],
-            $7::text[])
-            AS b (id, user_count, reported_at, instance_url, day_counts, day_times, low_since)
-        WHERE r.organization_id = b.id";
-    fn column<T>(baselines: &[(Uuid, Baseline)], of: impl Fn(&Baseline) -> T) -> Vec<T> {
-        baselines.iter().map(|(_, it)| of(it)).collect()
-    }
+) -> Result<(), StoreError> {
     // An array of arrays would have to be rectangular: each is a text.
     fn array(items: impl Iterator<Item = String>) -> String {
         format!("{{{}}}", items.collect::<Vec<_>>().join(","))
     }
-    let ids: Vec<_> = baselines.iter().map(|(id, _)| *id).collect();
     let counts = |it: &Baseline| array(it.days.iter().map(|day| day.user_count.to_string()));
     let times = |it: &Baseline| array(it.days.iter().map(|day| day.reported_at.to_rfc3339()));
     let low_since = |it: &Baseline| it.low_since.map_or_else(String::new, |at| at.to_rfc3339());
-    let values = [
-        ids.into(),
-        column(baselines, |it| it.user_count).into(),
-        column(baselines, |it| it.reported_at).into(),
-        column(baselines, |it| it.instance_url.clone().unwrap_or_default()).into(),
-        column(baselines, counts).into(),
-        column(baselines, times).into(),
-        column(baselines, low_since).into(),
-    ];
-    db.execute_raw(sql(SET_MANY, values)).await.map(drop)
-}
-
-#[derive(Debug, FromQueryResult)]
-struct IdRow {
-    organization_id: Uuid,
+    let ids = column(baselines, |(id, _)| *id);
+    let user_counts = column(baselines, |(_, it)| it.user_count);
+    let reported_at = column(baselines, |(_, it)| it.reported_at);
+    let urls = column(baselines, |(_, it)| {
+        it.instance_url.clone().unwrap_or_default()
+    });
+    let day_counts = column(baselines, |(_, it)| counts(it));
+    let day_times = column(baselines, |(_, it)| times(it));
+    let low_since = column(baselines, |(_, it)| low_since(it));
+    let set_many = raw_sql!(
+        Postgres,
+        "UPDATE organization_reporting r SET baseline_user_count = b.user_count,
+            baseline_reported_at = b.reported_at, baseline_instance_url = nullif(b.instance_url, ''),
+            day_user_counts = b.day_counts::integer[], day_reported_at = b.day_times::timestamptz[],
+            low_since = nullif(b.low_since, '')::timestamptz
+        FROM unnest({ids}::uuid[], {user_counts}::integer[], {reported_at}::timestamptz[], {urls}::text[], {day_counts}::text[], {day_times}::text[],
+            {low_since}::text[])
+            AS b (id, user_count, reported_at, instance_url, day_counts, day_times, low_since)
+        WHERE r.organization_id = b.id"
+    );
+    db.execute_raw(set_many).await?;
+    Ok(())
 }
 
 /// Locks the next linked organizations after this id whose counted days are to be computed, and that
@@ -156,15 +157,21 @@ struct IdRow {
 pub(crate) async fn lock_unknown(
     db: &impl ConnectionTrait,
     after: Uuid,
-    limit: i64,
-) -> Result<Vec<Uuid>, DbErr> {
-    const LOCK_UNKNOWN: &str = "
-        SELECT organization_id FROM organization_reporting
-        WHERE stripe_customer_id IS NOT NULL AND day_user_counts IS NULL AND organization_id > $1
-        ORDER BY organization_id LIMIT $2 FOR UPDATE SKIP LOCKED";
-    let statement = sql(LOCK_UNKNOWN, [after.into(), limit.into()]);
-    let rows = IdRow::find_by_statement(statement).all(db).await?;
-    Ok(rows.into_iter().map(|row| row.organization_id).collect())
+    limit: u64,
+) -> Result<Vec<Uuid>, StoreError> {
+    let ids: Vec<Uuid> = Entity::find()
+        .linked()
+        .behind(after)
+        .filter(Column::DayUserCounts.is_null())
+        .select_only()
+        .column(Column::OrganizationId)
+        .order_by_asc(Column::OrganizationId)
+        .limit(limit)
+        .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
+        .into_tuple()
+        .all(db)
+        .await?;
+    Ok(ids)
 }
 
 /// Computes baselines from the stored reports: the latest report that counts, the last days that
@@ -174,7 +181,7 @@ pub(crate) async fn lock_unknown(
 pub(crate) async fn compute(
     db: &impl ConnectionTrait,
     organizations: Vec<Uuid>,
-) -> Result<(), DbErr> {
+) -> Result<(), StoreError> {
     // So far back is looked for days: eight of an instance that reports once a week.
     const COMPUTE: &str = concat!(
         "WITH of AS (
@@ -191,27 +198,27 @@ pub(crate) async fn compute(
                     FROM usage_reports u
                     WHERE u.organization_id = o.organization_id
                         AND u.reported_at >= greatest(o.billing_start_at, l.reported_at - interval '60 days')
-                        AND coalesce(u.received_at, u.reported_at) <= u.reported_at + $2::text::interval AND ",
+                        AND coalesce(u.received_at, u.reported_at) <= u.reported_at + {timely}::text::interval AND ",
         counts!(),
         " ORDER BY date_trunc('day', u.reported_at, 'UTC') DESC, u.reported_at DESC, u.id DESC
-                    LIMIT $3) days) d ON true
+                    LIMIT {kept}) days) d ON true
             LEFT JOIN LATERAL (
-                (SELECT u.user_count, u.reported_at AS at, $4::smallint AS days, 1 AS rank
+                (SELECT u.user_count, u.reported_at AS at, {release_days}::smallint AS days, 1 AS rank
                 FROM hold_decisions h JOIN usage_reports u ON u.id = h.report_id
                 WHERE h.organization_id = o.organization_id AND h.decision = 'released'
                     AND h.admin_user_id IS NOT NULL
                     AND u.reported_at >= coalesce(o.billing_start_at, '-infinity')
                 ORDER BY u.reported_at DESC LIMIT 1)
                 UNION ALL
-                (SELECT u.user_count, o.billing_start_at, $5::smallint, 2 FROM usage_reports u
+                (SELECT u.user_count, o.billing_start_at, {link_days}::smallint, 2 FROM usage_reports u
                 WHERE u.organization_id = o.organization_id AND u.reported_at < o.billing_start_at AND ",
         counts!(),
         " ORDER BY u.reported_at DESC, u.id DESC LIMIT 1)
                 UNION ALL
-                SELECT o.baseline_user_count, o.billing_start_at, $5::smallint, 3
+                SELECT o.baseline_user_count, o.billing_start_at, {link_days}::smallint, 3
                 WHERE o.baseline_user_count IS NOT NULL AND o.billing_start_at IS NOT NULL
                 ORDER BY rank LIMIT 1) a ON true
-            WHERE o.organization_id = ANY($1))
+            WHERE o.organization_id = ANY({organizations}))
         UPDATE organization_reporting r SET
             baseline_user_count = coalesce(of.user_count, r.baseline_user_count),
             baseline_reported_at = coalesce(of.reported_at, r.baseline_reported_at),
@@ -221,14 +228,19 @@ pub(crate) async fn compute(
         FROM of WHERE r.organization_id = of.organization_id"
     );
     let kept = i64::try_from(DAYS_KEPT).unwrap_or(i64::MAX);
-    let values = [
-        organizations.into(),
-        format!("{} seconds", TIMELY.num_seconds()).into(),
-        kept.into(),
-        RELEASE_DAYS.into(),
-        LINK_DAYS.into(),
-    ];
-    db.execute_raw(sql(COMPUTE, values)).await.map(drop)
+    let timely = format!("{} seconds", TIMELY.num_seconds());
+    let compute = composed(
+        COMPUTE,
+        [
+            ("organizations", organizations.into()),
+            ("timely", timely.into()),
+            ("kept", kept.into()),
+            ("release_days", RELEASE_DAYS.into()),
+            ("link_days", LINK_DAYS.into()),
+        ],
+    );
+    db.execute_raw(compute).await?;
+    Ok(())
 }
 
 /// Sets where reports of an organization are expected from.
@@ -236,12 +248,17 @@ pub(crate) async fn set_url(
     db: &impl ConnectionTrait,
     organization_id: Uuid,
     instance_url: &str,
-) -> Result<(), DbErr> {
-    const SET_URL: &str = "
-        UPDATE organization_reporting SET baseline_instance_url = $2 WHERE organization_id = $1";
-    db.execute_raw(sql(SET_URL, [organization_id.into(), instance_url.into()]))
-        .await
-        .map(drop)
+) -> Result<(), StoreError> {
+    let expected = ActiveModel {
+        baseline_instance_url: Set(Some(instance_url.to_owned())),
+        ..Default::default()
+    };
+    Entity::update_many()
+        .set(expected)
+        .of_organization(organization_id)
+        .exec(db)
+        .await?;
+    Ok(())
 }
 
 /// A report that waited while its link was not known.
@@ -273,7 +290,7 @@ struct UnjudgedRow {
 pub(crate) async fn unjudged(
     db: &impl ConnectionTrait,
     organizations: Vec<Uuid>,
-) -> Result<Vec<Unjudged>, DbErr> {
+) -> Result<Vec<Unjudged>, StoreError> {
     const UNJUDGED: &str = concat!(
         "SELECT w.id, w.organization_id, w.organization_name, w.instance_url, w.user_count, w.reported_at,
             w.received_at, b.user_count AS before_count, b.reported_at AS before_at,
@@ -283,11 +300,12 @@ pub(crate) async fn unjudged(
             WHERE u.organization_id = w.organization_id AND u.reported_at < r.billing_start_at AND ",
         counts!(),
         " ORDER BY u.reported_at DESC, u.id DESC LIMIT 1) b ON true
-        WHERE w.organization_id = ANY($1) AND w.delivery_state = 'waiting' AND w.hold_reason IS NULL
+        WHERE w.organization_id = ANY({organizations}) AND w.delivery_state = 'waiting' AND w.hold_reason IS NULL
             AND NOT w.adopted AND w.received_at IS NOT NULL AND w.reported_at >= r.billing_start_at
         ORDER BY w.organization_id, w.reported_at"
     );
-    let rows = UnjudgedRow::find_by_statement(sql(UNJUDGED, [organizations.into()]));
+    let unjudged = composed(UNJUDGED, [("organizations", organizations.into())]);
+    let rows = UnjudgedRow::find_by_statement(unjudged);
     let found = rows.all(db).await?.into_iter().map(|row| {
         let UnjudgedRow {
             id,
@@ -327,27 +345,24 @@ pub(crate) async fn unjudged(
 pub(crate) async fn mark_held(
     db: &impl ConnectionTrait,
     held: &[(Uuid, Hold)],
-) -> Result<(), DbErr> {
-    const MARK_HELD: &str = "
-        UPDATE usage_reports u SET hold_reason = h.reason, error_code = h.reason,
-            error_message = h.message, hold_cause = h.cause, compared_with = h.compared_with::jsonb
-        FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[])
-            AS h (id, reason, message, cause, compared_with)
-        WHERE u.id = h.id AND u.delivery_state IN ('waiting', 'held')";
-    fn column<T>(held: &[(Uuid, Hold)], of: impl Fn(&Hold) -> T) -> Vec<T> {
-        held.iter().map(|(_, it)| of(it)).collect()
-    }
+) -> Result<(), StoreError> {
     fn json(hold: &Hold) -> String {
         let compared: &Json = &hold.compared_with;
         compared.to_string()
     }
-    let ids: Vec<_> = held.iter().map(|(id, _)| *id).collect();
-    let values = [
-        ids.into(),
-        column(held, |it| it.reason.as_str().to_owned()).into(),
-        column(held, |it| it.message.clone()).into(),
-        column(held, |it| it.cause.clone()).into(),
-        column(held, json).into(),
-    ];
-    db.execute_raw(sql(MARK_HELD, values)).await.map(drop)
+    let ids = column(held, |(id, _)| *id);
+    let reasons = column(held, |(_, it)| it.reason.as_str().to_owned());
+    let messages = column(held, |(_, it)| it.message.clone());
+    let causes = column(held, |(_, it)| it.cause.clone());
+    let compared_with = column(held, |(_, it)| json(it));
+    let mark_held = raw_sql!(
+        Postgres,
+        "UPDATE usage_reports u SET hold_reason = h.reason, error_code = h.reason,
+            error_message = h.message, hold_cause = h.cause, compared_with = h.compared_with::jsonb
+        FROM unnest({ids}::uuid[], {reasons}::text[], {messages}::text[], {causes}::text[], {compared_with}::text[])
+            AS h (id, reason, message, cause, compared_with)
+        WHERE u.id = h.id AND u.delivery_state IN ('waiting', 'held')"
+    );
+    db.execute_raw(mark_held).await?;
+    Ok(())
 }

@@ -2,11 +2,20 @@
 
 use std::net::IpAddr;
 
+use billing_kit_db::{
+    StoreError,
+    query::{column, composed},
+};
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, Set, raw_sql,
+};
 use uuid::Uuid;
 
-use super::{sources::address_text, sql, unknown_word};
+use super::{
+    entities::conflicts::{ActiveModel, Column, Entity},
+    sources::address_text,
+};
 use crate::domain::{delivery::DeliveryState, replacement::Recorded, report::Report};
 
 /// How many are kept of an organization.
@@ -19,20 +28,28 @@ pub(crate) async fn keep(
     db: &impl ConnectionTrait,
     refused: &[(Uuid, &Report)],
     now: DateTime<Utc>,
-) -> Result<Vec<Uuid>, DbErr> {
+) -> Result<Vec<Uuid>, StoreError> {
     #[derive(FromQueryResult)]
     struct Row {
         organization_id: Uuid,
     }
-    const KEEP: &str = "
-        WITH kept AS (
+    let organizations = column(refused, |(_, it)| it.organization_id);
+    let ids = column(refused, |(id, _)| *id);
+    let reported_at = column(refused, |(_, it)| it.reported_at);
+    let user_counts = column(refused, |(_, it)| it.content.user_count);
+    let names = column(refused, |(_, it)| it.content.organization_name.clone());
+    let urls = column(refused, |(_, it)| it.content.instance_url.clone());
+    let addresses = column(refused, |(_, it)| address_text(it));
+    let keep = raw_sql!(
+        Postgres,
+        "WITH kept AS (
             INSERT INTO report_conflicts AS c (id, organization_id, reported_at, user_count,
                 organization_name, instance_url, source_address, first_refused_at, last_refused_at,
                 refused_count)
             SELECT id, organization_id, reported_at, user_count, organization_name, instance_url,
-                nullif(source_address, '')::inet, $8, $8, 1
-            FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::integer[], $5::text[],
-                $6::text[], $7::text[])
+                nullif(source_address, '')::inet, {now}, {now}, 1
+            FROM unnest({ids}::uuid[], {organizations}::uuid[], {reported_at}::timestamptz[], {user_counts}::integer[], {names}::text[],
+                {urls}::text[], {addresses}::text[])
                 AS t (id, organization_id, reported_at, user_count, organization_name, instance_url,
                     source_address)
             ORDER BY organization_id, reported_at, user_count
@@ -40,32 +57,19 @@ pub(crate) async fn keep(
                 last_refused_at = excluded.last_refused_at, refused_count = c.refused_count + 1,
                 source_address = coalesce(excluded.source_address, c.source_address)
             RETURNING organization_id, replaced_at)
-        SELECT DISTINCT organization_id FROM kept WHERE replaced_at IS NULL";
-    const FORGET: &str = "
-        DELETE FROM report_conflicts WHERE id IN (
+        SELECT DISTINCT organization_id FROM kept WHERE replaced_at IS NULL"
+    );
+    let rows = Row::find_by_statement(keep).all(db).await?;
+    let forget = raw_sql!(
+        Postgres,
+        "DELETE FROM report_conflicts WHERE id IN (
             SELECT id FROM (
                 SELECT id, row_number() OVER (PARTITION BY organization_id
                     ORDER BY last_refused_at DESC, id DESC) AS place
-                FROM report_conflicts WHERE organization_id = ANY($1)) ranked
-            WHERE place > $2)";
-    fn column<T>(refused: &[(Uuid, &Report)], of: impl Fn(&Report) -> T) -> Vec<T> {
-        refused.iter().map(|(_, report)| of(report)).collect()
-    }
-    let ids: Vec<_> = refused.iter().map(|(id, _)| *id).collect();
-    let organizations = column(refused, |it| it.organization_id);
-    let values = [
-        ids.into(),
-        organizations.clone().into(),
-        column(refused, |it| it.reported_at).into(),
-        column(refused, |it| it.content.user_count).into(),
-        column(refused, |it| it.content.organization_name.clone()).into(),
-        column(refused, |it| it.content.instance_url.clone()).into(),
-        column(refused, address_text).into(),
-        now.into(),
-    ];
-    let rows = Row::find_by_statement(sql(KEEP, values)).all(db).await?;
-    db.execute_raw(sql(FORGET, [organizations.into(), KEPT_MAX.into()]))
-        .await?;
+                FROM report_conflicts WHERE organization_id = ANY({organizations})) ranked
+            WHERE place > {KEPT_MAX})"
+    );
+    db.execute_raw(forget).await?;
     Ok(rows.into_iter().map(|row| row.organization_id).collect())
 }
 
@@ -114,20 +118,26 @@ macro_rules! select {
 pub(crate) async fn list(
     db: &impl ConnectionTrait,
     organization_id: Uuid,
-) -> Result<Vec<Conflict>, DbErr> {
-    const LIST: &str =
-        select!("WHERE c.organization_id = $1 ORDER BY c.last_refused_at DESC, c.id DESC LIMIT $2");
-    Conflict::find_by_statement(sql(LIST, [organization_id.into(), KEPT_MAX.into()]))
-        .all(db)
-        .await
+) -> Result<Vec<Conflict>, StoreError> {
+    const LIST: &str = select!(
+        "WHERE c.organization_id = {organization_id} ORDER BY c.last_refused_at DESC, c.id DESC LIMIT {kept}"
+    );
+    let values = [
+        ("organization_id", organization_id.into()),
+        ("kept", KEPT_MAX.into()),
+    ];
+    let list = Conflict::find_by_statement(composed(LIST, values));
+    Ok(list.all(db).await?)
 }
 
 /// One of them.
-pub(crate) async fn find(db: &impl ConnectionTrait, id: Uuid) -> Result<Option<Conflict>, DbErr> {
-    const FIND: &str = select!("WHERE c.id = $1");
-    Conflict::find_by_statement(sql(FIND, [id.into()]))
-        .one(db)
-        .await
+pub(crate) async fn find(
+    db: &impl ConnectionTrait,
+    id: Uuid,
+) -> Result<Option<Conflict>, StoreError> {
+    const FIND: &str = select!("WHERE c.id = {id}");
+    let find = Conflict::find_by_statement(composed(FIND, [("id", id.into())]));
+    Ok(find.one(db).await?)
 }
 
 /// What is recorded, as far as it matters to whether it can be replaced; under the lock of its
@@ -135,7 +145,7 @@ pub(crate) async fn find(db: &impl ConnectionTrait, id: Uuid) -> Result<Option<C
 pub(crate) async fn recorded(
     db: &impl ConnectionTrait,
     report_id: Uuid,
-) -> Result<Option<Recorded>, DbErr> {
+) -> Result<Option<Recorded>, StoreError> {
     #[derive(FromQueryResult)]
     struct Row {
         delivery_state: String,
@@ -144,20 +154,20 @@ pub(crate) async fn recorded(
         last_reported_at: DateTime<Utc>,
     }
     // Those that were put in its place stand directly behind it.
-    const RECORDED: &str = "
-        SELECT u.delivery_state, u.reported_at, u.first_sent_at IS NOT NULL AS was_under_way,
+    let recorded = raw_sql!(
+        Postgres,
+        "SELECT u.delivery_state, u.reported_at, u.first_sent_at IS NOT NULL AS was_under_way,
             (SELECT max(o.reported_at) FROM usage_reports o
                 WHERE o.organization_id = u.organization_id AND NOT o.adopted
                     AND o.reported_at >= u.reported_at
                     AND o.reported_at < u.reported_at + interval '1 millisecond') AS last_reported_at
-        FROM usage_reports u WHERE u.id = $1 AND NOT u.adopted";
-    let row = Row::find_by_statement(sql(RECORDED, [report_id.into()]))
-        .one(db)
-        .await?;
+        FROM usage_reports u WHERE u.id = {report_id} AND NOT u.adopted"
+    );
+    let row = Row::find_by_statement(recorded).one(db).await?;
     row.map(|row| {
         Ok(Recorded {
             state: DeliveryState::parse(&row.delivery_state)
-                .ok_or_else(|| unknown_word("delivery_state", &row.delivery_state))?,
+                .ok_or_else(|| StoreError::unknown("delivery_state", &row.delivery_state))?,
             reported_at: row.reported_at,
             was_under_way: row.was_under_way,
             last_reported_at: row.last_reported_at,
@@ -174,23 +184,20 @@ pub(crate) async fn overwrite(
     state: DeliveryState,
     first_attempt_at: DateTime<Utc>,
     now: DateTime<Utc>,
-) -> Result<(), DbErr> {
-    const OVERWRITE: &str = "
-        UPDATE usage_reports u SET user_count = c.user_count, organization_name = c.organization_name,
-            instance_url = c.instance_url, source_address = c.source_address, delivery_state = $3,
-            next_attempt_at = CASE WHEN $3 = 'queued' THEN $4::timestamptz END,
-            settled_at = CASE WHEN $3 NOT IN ('queued', 'waiting') THEN $5::timestamptz END,
+) -> Result<(), StoreError> {
+    let state = state.as_str();
+    let overwrite = raw_sql!(
+        Postgres,
+        "UPDATE usage_reports u SET user_count = c.user_count, organization_name = c.organization_name,
+            instance_url = c.instance_url, source_address = c.source_address, delivery_state = {state},
+            next_attempt_at = CASE WHEN {state} = 'queued' THEN {first_attempt_at}::timestamptz END,
+            settled_at = CASE WHEN {state} NOT IN ('queued', 'waiting') THEN {now}::timestamptz END,
             hold_reason = NULL, error_code = NULL, error_message = NULL, hold_cause = NULL,
             compared_with = NULL, count_low = false
-        FROM report_conflicts c WHERE u.id = $1 AND c.id = $2";
-    let values = [
-        report_id.into(),
-        conflict_id.into(),
-        state.as_str().into(),
-        first_attempt_at.into(),
-        now.into(),
-    ];
-    db.execute_raw(sql(OVERWRITE, values)).await.map(drop)
+        FROM report_conflicts c WHERE u.id = {report_id} AND c.id = {conflict_id}"
+    );
+    db.execute_raw(overwrite).await?;
+    Ok(())
 }
 
 /// Takes note that a refused report is recorded now, as this one.
@@ -199,9 +206,16 @@ pub(crate) async fn mark_replaced(
     id: Uuid,
     replacement_id: Uuid,
     now: DateTime<Utc>,
-) -> Result<(), DbErr> {
-    const MARK: &str =
-        "UPDATE report_conflicts SET replaced_at = $3, replacement_id = $2 WHERE id = $1";
-    let values = [id.into(), replacement_id.into(), now.into()];
-    db.execute_raw(sql(MARK, values)).await.map(drop)
+) -> Result<(), StoreError> {
+    let replaced = ActiveModel {
+        replaced_at: Set(Some(now)),
+        replacement_id: Set(Some(replacement_id)),
+        ..Default::default()
+    };
+    Entity::update_many()
+        .set(replaced)
+        .filter(Column::Id.eq(id))
+        .exec(db)
+        .await?;
+    Ok(())
 }

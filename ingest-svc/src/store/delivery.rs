@@ -3,11 +3,23 @@
 //! The lease is the organization's, not the report's: never are two reports of one organization on
 //! their way at once, so Stripe receives them in their order.
 
+use billing_kit_db::{
+    StoreError,
+    query::{column, composed},
+};
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
+use sea_orm::{
+    ConnectionTrait, EntityTrait, FromQueryResult, QueryOrder, QuerySelect, raw_sql,
+    sea_query::LockType,
+};
 use uuid::Uuid;
 
-use super::{day_rule::replaces, missed_invoices, notices::tell_held, sql};
+use super::{
+    day_rule::replaces,
+    entities::reporting::{Column, Entity, Scope as _},
+    missed_invoices,
+    notices::tell_held,
+};
 use crate::domain::delivery::{AGE_MAX, DeliveryState};
 
 /// A report that is on its way.
@@ -35,22 +47,18 @@ pub(crate) async fn lease(
     now: DateTime<Utc>,
     until: DateTime<Utc>,
     limit: i64,
-) -> Result<Vec<Uuid>, DbErr> {
-    const LEASE: &str = "
-        WITH due AS (
+) -> Result<Vec<Uuid>, StoreError> {
+    let lease = raw_sql!(
+        Postgres,
+        "WITH due AS (
             SELECT organization_id FROM organization_reporting
-            WHERE next_delivery_at <= $1 AND (lease_until IS NULL OR lease_until < $1)
-            ORDER BY next_delivery_at LIMIT $4 FOR UPDATE SKIP LOCKED)
-        UPDATE organization_reporting r SET lease_token = $2, lease_until = $3
+            WHERE next_delivery_at <= {now} AND (lease_until IS NULL OR lease_until < {now})
+            ORDER BY next_delivery_at LIMIT {limit} FOR UPDATE SKIP LOCKED)
+        UPDATE organization_reporting r SET lease_token = {token}, lease_until = {until}
         FROM due WHERE r.organization_id = due.organization_id
-        RETURNING r.organization_id";
-    let statement = sql(
-        LEASE,
-        [now.into(), token.into(), until.into(), limit.into()],
+        RETURNING r.organization_id"
     );
-    let rows = OrganizationRow::find_by_statement(statement)
-        .all(db)
-        .await?;
+    let rows = OrganizationRow::find_by_statement(lease).all(db).await?;
     Ok(rows.into_iter().map(|row| row.organization_id).collect())
 }
 
@@ -64,20 +72,20 @@ pub(crate) async fn drop_outdated(
     db: &impl ConnectionTrait,
     organizations: Vec<Uuid>,
     now: DateTime<Utc>,
-) -> Result<(), DbErr> {
+) -> Result<(), StoreError> {
     const SUPERSEDE: &str = concat!(
-        "UPDATE usage_reports u SET settled_at = $2, next_attempt_at = NULL, delivery_state = 'superseded'
+        "UPDATE usage_reports u SET settled_at = {now}, next_attempt_at = NULL, delivery_state = 'superseded'
         FROM organization_reporting r
-        WHERE u.organization_id = ANY($1) AND r.organization_id = u.organization_id
+        WHERE u.organization_id = ANY({organizations}) AND r.organization_id = u.organization_id
             AND u.delivery_state = 'queued' AND u.first_sent_at IS NULL
             AND EXISTS (SELECT 1 FROM usage_reports later WHERE ",
         replaces!("'queued'"),
         ")"
     );
     judge_again(db, organizations.clone(), now).await?;
-    db.execute_raw(sql(SUPERSEDE, [organizations.into(), now.into()]))
-        .await
-        .map(drop)
+    let values = [("organizations", organizations.into()), ("now", now.into())];
+    db.execute_raw(composed(SUPERSEDE, values)).await?;
+    Ok(())
 }
 
 /// Judges anew what waits, and what is queued and was not on its way yet, by how its organization
@@ -90,11 +98,11 @@ async fn judge_again(
     db: &impl ConnectionTrait,
     organizations: Vec<Uuid>,
     now: DateTime<Utc>,
-) -> Result<(), DbErr> {
+) -> Result<(), StoreError> {
     const BRING_BACK: &str = concat!(
         "UPDATE usage_reports u SET delivery_state = 'waiting', settled_at = NULL
         FROM organization_reporting r
-        WHERE r.organization_id = ANY($1) AND u.organization_id = r.organization_id
+        WHERE r.organization_id = ANY({organizations}) AND u.organization_id = r.organization_id
             AND u.delivery_state = 'superseded' AND NOT u.adopted
             AND u.reported_at >= greatest(r.billing_start_at, date_trunc('day', r.billing_end_at, 'UTC'))
             AND u.reported_at < r.billing_end_at
@@ -113,7 +121,7 @@ async fn judge_again(
                     AND (r.trial_end_at IS NULL OR u.reported_at >= r.trial_end_at)
                     THEN 'missed_invoice'
                 WHEN r.billable AND r.billing_start_at IS NOT NULL
-                    THEN CASE WHEN u.reported_at < $3 THEN 'too_late'
+                    THEN CASE WHEN u.reported_at < {oldest} THEN 'too_late'
                         WHEN r.draining AND (r.drained OR r.drained_version = r.standing_version)
                             THEN 'waiting'
                         WHEN u.hold_reason IS NOT NULL AND NOT EXISTS (
@@ -123,14 +131,14 @@ async fn judge_again(
                     THEN 'not_billed'
                 ELSE 'waiting' END AS state
             FROM usage_reports u JOIN organization_reporting r USING (organization_id)
-            WHERE u.organization_id = ANY($1) AND (u.delivery_state = 'waiting'
+            WHERE u.organization_id = ANY({organizations}) AND (u.delivery_state = 'waiting'
                 OR u.delivery_state = 'queued' AND (u.first_sent_at IS NULL
-                    OR r.billable AND u.reported_at < $3))),
+                    OR r.billable AND u.reported_at < {oldest}))),
         moved AS (
             UPDATE usage_reports u SET
                 delivery_state = j.state,
-                next_attempt_at = CASE WHEN j.state = 'queued' THEN greatest(u.reported_at, $2) END,
-                settled_at = CASE WHEN j.state NOT IN ('queued', 'waiting', 'held') THEN $2::timestamptz END
+                next_attempt_at = CASE WHEN j.state = 'queued' THEN greatest(u.reported_at, {now}) END,
+                settled_at = CASE WHEN j.state NOT IN ('queued', 'waiting', 'held') THEN {now}::timestamptz END
             FROM judged j WHERE u.id = j.id AND j.state <> u.delivery_state
             RETURNING u.id, u.organization_id, u.delivery_state, u.reported_at, u.user_count,
                 u.instance_url, u.hold_reason, u.error_message, u.compared_with),
@@ -139,11 +147,15 @@ async fn judge_again(
         ")
         SELECT DISTINCT organization_id FROM moved WHERE delivery_state = 'missed_invoice'"
     );
-    db.execute_raw(sql(BRING_BACK, [organizations.clone().into()]))
-        .await?;
+    let values = [("organizations", organizations.clone().into())];
+    db.execute_raw(composed(BRING_BACK, values)).await?;
     let oldest = now - AGE_MAX;
-    let values = [organizations.into(), now.into(), oldest.into()];
-    let missed = OrganizationRow::find_by_statement(sql(JUDGE_AGAIN, values))
+    let values = [
+        ("organizations", organizations.into()),
+        ("now", now.into()),
+        ("oldest", oldest.into()),
+    ];
+    let missed = OrganizationRow::find_by_statement(composed(JUDGE_AGAIN, values))
         .all(db)
         .await?;
     let missed: Vec<_> = missed.into_iter().map(|row| row.organization_id).collect();
@@ -155,9 +167,10 @@ pub(crate) async fn first_queued(
     db: &impl ConnectionTrait,
     organizations: Vec<Uuid>,
     now: DateTime<Utc>,
-) -> Result<Vec<InFlight>, DbErr> {
-    const FIRST_QUEUED: &str = "
-        SELECT u.id, u.organization_id, u.user_count, u.reported_at, u.attempt_count, u.resend_count,
+) -> Result<Vec<InFlight>, StoreError> {
+    let first_queued = raw_sql!(
+        Postgres,
+        "SELECT u.id, u.organization_id, u.user_count, u.reported_at, u.attempt_count, u.resend_count,
             coalesce(u.sent_customer_id, r.stripe_customer_id) AS stripe_customer_id
         FROM organization_reporting r
         CROSS JOIN LATERAL (SELECT q.id, q.organization_id, q.user_count, q.reported_at, q.attempt_count,
@@ -166,10 +179,10 @@ pub(crate) async fn first_queued(
             WHERE q.organization_id = r.organization_id AND q.delivery_state = 'queued'
                 AND coalesce(q.sent_customer_id, r.stripe_customer_id) IS NOT NULL
             ORDER BY q.reported_at LIMIT 1) u
-        WHERE r.organization_id = ANY($1) AND u.next_attempt_at <= $2";
-    InFlight::find_by_statement(sql(FIRST_QUEUED, [organizations.into(), now.into()]))
-        .all(db)
-        .await
+        WHERE r.organization_id = ANY({organizations}) AND u.next_attempt_at <= {now}"
+    );
+    let first = InFlight::find_by_statement(first_queued);
+    Ok(first.all(db).await?)
 }
 
 /// Notes, before they are sent, that these reports have been on their way, and for whom: what becomes
@@ -178,17 +191,18 @@ pub(crate) async fn mark_sent(
     db: &impl ConnectionTrait,
     in_flight: &[InFlight],
     now: DateTime<Utc>,
-) -> Result<(), DbErr> {
-    const MARK_SENT: &str = "
-        UPDATE usage_reports u SET first_sent_at = $2, sent_customer_id = s.customer_id
-        FROM unnest($1::uuid[], $3::text[]) AS s (id, customer_id)
-        WHERE u.id = s.id AND u.first_sent_at IS NULL";
+) -> Result<(), StoreError> {
     let ids: Vec<_> = in_flight.iter().map(|report| report.id).collect();
     let customers = in_flight.iter().map(|it| it.stripe_customer_id.clone());
     let customers: Vec<_> = customers.collect();
-    db.execute_raw(sql(MARK_SENT, [ids.into(), now.into(), customers.into()]))
-        .await
-        .map(drop)
+    let mark_sent = raw_sql!(
+        Postgres,
+        "UPDATE usage_reports u SET first_sent_at = {now}, sent_customer_id = s.customer_id
+        FROM unnest({ids}::uuid[], {customers}::text[]) AS s (id, customer_id)
+        WHERE u.id = s.id AND u.first_sent_at IS NULL"
+    );
+    db.execute_raw(mark_sent).await?;
+    Ok(())
 }
 
 /// What became of a report.
@@ -213,15 +227,18 @@ pub(crate) async fn lock_leased(
     db: &impl ConnectionTrait,
     organizations: Vec<Uuid>,
     token: Uuid,
-) -> Result<Vec<Uuid>, DbErr> {
-    const LOCK_LEASED: &str = "
-        SELECT organization_id FROM organization_reporting
-        WHERE organization_id = ANY($1) AND lease_token = $2 ORDER BY organization_id FOR UPDATE";
-    let statement = sql(LOCK_LEASED, [organizations.into(), token.into()]);
-    let rows = OrganizationRow::find_by_statement(statement)
+) -> Result<Vec<Uuid>, StoreError> {
+    let ids: Vec<Uuid> = Entity::find()
+        .among(organizations)
+        .leased(token)
+        .select_only()
+        .column(Column::OrganizationId)
+        .order_by_asc(Column::OrganizationId)
+        .lock(LockType::Update)
+        .into_tuple()
         .all(db)
         .await?;
-    Ok(rows.into_iter().map(|row| row.organization_id).collect())
+    Ok(ids)
 }
 
 /// Writes what became of reports, under the locks of their organizations.
@@ -229,43 +246,36 @@ pub(crate) async fn settle(
     db: &impl ConnectionTrait,
     settlements: &[Settlement],
     now: DateTime<Utc>,
-) -> Result<(), DbErr> {
+) -> Result<(), StoreError> {
+    let error = |s: &Settlement| s.error.clone().unwrap_or_default();
+    let ids = column(settlements, |s| s.report_id);
+    let states = column(settlements, |s| s.state.as_str().to_owned());
+    let event_ids = column(settlements, |s| {
+        s.stripe_meter_event_id.clone().unwrap_or_default()
+    });
+    let codes = column(settlements, |s| error(s).0);
+    let messages = column(settlements, |s| error(s).1);
+    let next_attempts = column(settlements, |s| s.next_attempt_at.unwrap_or(now));
+    let are_attempts = column(settlements, |s| s.is_attempt);
     // Not `delivery_state = 'queued'`: that would let a planner with the statistics of a quiet hour
     // walk the index of everything that is queued, for each batch again.
-    const SETTLE: &str = "
-        UPDATE usage_reports u SET
+    let settle = raw_sql!(
+        Postgres,
+        "UPDATE usage_reports u SET
             delivery_state = s.state,
             attempt_count = u.attempt_count + s.is_attempt::integer,
             stripe_meter_event_id = nullif(s.event_id, ''),
             error_code = nullif(s.error_code, ''),
             error_message = nullif(s.error_message, ''),
             next_attempt_at = CASE WHEN s.state = 'queued' THEN s.next_attempt_at END,
-            settled_at = CASE WHEN s.state <> 'queued' THEN $7::timestamptz END
-        FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[],
-            $8::boolean[])
+            settled_at = CASE WHEN s.state <> 'queued' THEN {now}::timestamptz END
+        FROM unnest({ids}::uuid[], {states}::text[], {event_ids}::text[], {codes}::text[], {messages}::text[], {next_attempts}::timestamptz[],
+            {are_attempts}::boolean[])
             AS s (id, state, event_id, error_code, error_message, next_attempt_at, is_attempt)
-        WHERE u.id = s.id AND u.settled_at IS NULL AND u.delivery_state <> 'waiting'";
-    fn column<T>(settlements: &[Settlement], of: impl Fn(&Settlement) -> T) -> Vec<T> {
-        settlements.iter().map(of).collect()
-    }
-    let error = |s: &Settlement| s.error.clone().unwrap_or_default();
-    let statement = sql(
-        SETTLE,
-        [
-            column(settlements, |s| s.report_id).into(),
-            column(settlements, |s| s.state.as_str().to_owned()).into(),
-            column(settlements, |s| {
-                s.stripe_meter_event_id.clone().unwrap_or_default()
-            })
-            .into(),
-            column(settlements, |s| error(s).0).into(),
-            column(settlements, |s| error(s).1).into(),
-            column(settlements, |s| s.next_attempt_at.unwrap_or(now)).into(),
-            now.into(),
-            column(settlements, |s| s.is_attempt).into(),
-        ],
+        WHERE u.id = s.id AND u.settled_at IS NULL AND u.delivery_state <> 'waiting'"
     );
-    db.execute_raw(statement).await.map(drop)
+    db.execute_raw(settle).await?;
+    Ok(())
 }
 
 /// When an organization's queue is next to be looked at: when its first report is due. What is queued
@@ -283,15 +293,15 @@ macro_rules! next_delivery {
 pub(crate) async fn release(
     db: &impl ConnectionTrait,
     organizations: Vec<Uuid>,
-) -> Result<(), DbErr> {
+) -> Result<(), StoreError> {
     const RELEASE: &str = concat!(
         "UPDATE organization_reporting r SET lease_token = NULL, lease_until = NULL, ",
         next_delivery!(),
-        " WHERE r.organization_id = ANY($1)"
+        " WHERE r.organization_id = ANY({organizations})"
     );
-    db.execute_raw(sql(RELEASE, [organizations.into()]))
-        .await
-        .map(drop)
+    let values = [("organizations", organizations.into())];
+    db.execute_raw(composed(RELEASE, values)).await?;
+    Ok(())
 }
 
 /// Looks again at the reports of organizations that are not on their way, now that it is known how
@@ -301,16 +311,16 @@ pub(crate) async fn reconsider(
     db: &impl ConnectionTrait,
     organizations: Vec<Uuid>,
     now: DateTime<Utc>,
-) -> Result<(), DbErr> {
+) -> Result<(), StoreError> {
     const SCHEDULE: &str = concat!(
         "UPDATE organization_reporting r SET ",
         next_delivery!(),
-        " WHERE r.organization_id = ANY($1)"
+        " WHERE r.organization_id = ANY({organizations})"
     );
     judge_again(db, organizations.clone(), now).await?;
-    db.execute_raw(sql(SCHEDULE, [organizations.into()]))
-        .await
-        .map(drop)
+    let values = [("organizations", organizations.into())];
+    db.execute_raw(composed(SCHEDULE, values)).await?;
+    Ok(())
 }
 
 #[derive(Debug, FromQueryResult)]
@@ -323,16 +333,16 @@ struct OpenRow {
 pub(crate) async fn count_open(
     db: &impl ConnectionTrait,
     organization_id: Uuid,
-) -> Result<i64, DbErr> {
-    const COUNT_OPEN: &str = "
-        SELECT (SELECT count(*) FROM usage_reports WHERE organization_id = $1
+) -> Result<i64, StoreError> {
+    let count_open = raw_sql!(
+        Postgres,
+        "SELECT (SELECT count(*) FROM usage_reports WHERE organization_id = {organization_id}
                 AND delivery_state IN ('waiting', 'queued', 'held'))
             + (SELECT count(*) FROM usage_report_spool s
                 LEFT JOIN organization_reporting r USING (organization_id)
-                WHERE s.organization_id = $1
-                    AND s.reported_at < coalesce(r.billing_end_at, 'infinity')) AS open_count";
-    let row = OpenRow::find_by_statement(sql(COUNT_OPEN, [organization_id.into()]))
-        .one(db)
-        .await?;
+                WHERE s.organization_id = {organization_id}
+                    AND s.reported_at < coalesce(r.billing_end_at, 'infinity')) AS open_count"
+    );
+    let row = OpenRow::find_by_statement(count_open).one(db).await?;
     Ok(row.map_or(0, |row| row.open_count))
 }

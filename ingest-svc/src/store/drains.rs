@@ -5,14 +5,19 @@
 //! organization stands otherwise, until org-svc knows: then its standings say so themselves. Everything
 //! here is decided under the organization's row lock.
 
+use billing_kit_db::StoreError;
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, FromQueryResult, Order, QueryOrder,
+    QuerySelect, Set, raw_sql,
+    sea_query::{Expr, LockBehavior, LockType, NullOrdering},
+};
 use uuid::Uuid;
 
-use super::sql;
+use super::entities::reporting::{ActiveModel, Column, Entity, Scope as _};
 
 /// An organization that drains.
-#[derive(Debug, Clone, Copy, FromQueryResult)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Drain {
     pub(crate) organization_id: Uuid,
     pub(crate) standing_version: i64,
@@ -26,40 +31,42 @@ pub(crate) struct Drain {
 pub(crate) async fn lock_due(
     db: &impl ConnectionTrait,
     now: DateTime<Utc>,
-) -> Result<Option<Drain>, DbErr> {
-    const LOCK_DUE: &str = "
-        SELECT organization_id, standing_version, drain_attempt_count AS attempt_count,
-            drained_version IS NOT DISTINCT FROM standing_version AS is_drained
-        FROM organization_reporting
-        WHERE draining AND NOT drained AND drain_acknowledged_version IS DISTINCT FROM standing_version
-            AND (drain_step_at IS NULL OR drain_step_at <= $1)
-        ORDER BY drain_step_at NULLS FIRST LIMIT 1 FOR UPDATE SKIP LOCKED";
-    Drain::find_by_statement(sql(LOCK_DUE, [now.into()]))
+) -> Result<Option<Drain>, StoreError> {
+    let row = Entity::find()
+        .drain_due(now)
+        .order_by_with_nulls(Column::DrainStepAt, Order::Asc, NullOrdering::First)
+        .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
         .one(db)
-        .await
+        .await?;
+    Ok(row.map(|row| Drain {
+        organization_id: row.organization_id,
+        standing_version: row.standing_version,
+        is_drained: row.drained_version == Some(row.standing_version),
+        attempt_count: row.drain_attempt_count,
+    }))
 }
 
 /// Whether nothing of an organization is left to be delivered: its queue and its part of the spool are
-/// empty, and no report is held for a person, who may release it. Of one that cannot be billed as it is the queue stands still: there it is enough that nothing
-/// is on its way.
+/// empty, and no report is held for a person, who may release it. Of one that cannot be billed as it is
+/// the queue stands still: there it is enough that nothing is on its way.
 pub(crate) async fn is_empty(
     db: &impl ConnectionTrait,
     organization_id: Uuid,
     now: DateTime<Utc>,
-) -> Result<bool, DbErr> {
+) -> Result<bool, StoreError> {
     #[derive(FromQueryResult)]
     struct Row {
         is_empty: bool,
     }
-    const IS_EMPTY: &str = "
-        SELECT NOT EXISTS (SELECT 1 FROM usage_report_spool s WHERE s.organization_id = r.organization_id)
+    let is_empty = raw_sql!(
+        Postgres,
+        "SELECT NOT EXISTS (SELECT 1 FROM usage_report_spool s WHERE s.organization_id = r.organization_id)
             AND CASE WHEN r.billable THEN NOT EXISTS (SELECT 1 FROM usage_reports u
                     WHERE u.organization_id = r.organization_id AND u.delivery_state IN ('queued', 'held'))
-                ELSE r.lease_until IS NULL OR r.lease_until < $2 END AS is_empty
-        FROM organization_reporting r WHERE r.organization_id = $1";
-    let row = Row::find_by_statement(sql(IS_EMPTY, [organization_id.into(), now.into()]))
-        .one(db)
-        .await?;
+                ELSE r.lease_until IS NULL OR r.lease_until < {now} END AS is_empty
+        FROM organization_reporting r WHERE r.organization_id = {organization_id}"
+    );
+    let row = Row::find_by_statement(is_empty).one(db).await?;
     Ok(row.is_some_and(|row| row.is_empty))
 }
 
@@ -67,12 +74,14 @@ pub(crate) async fn is_empty(
 pub(crate) async fn mark_drained(
     db: &impl ConnectionTrait,
     organization_id: Uuid,
-) -> Result<(), DbErr> {
-    const MARK_DRAINED: &str = "
-        UPDATE organization_reporting SET drained_version = standing_version, drain_attempt_count = 0
-        WHERE organization_id = $1";
-    let statement = sql(MARK_DRAINED, [organization_id.into()]);
-    db.execute_raw(statement).await.map(drop)
+) -> Result<(), StoreError> {
+    Entity::update_many()
+        .col_expr(Column::DrainedVersion, Column::StandingVersion.into_expr())
+        .col_expr(Column::DrainAttemptCount, Expr::val(0))
+        .of_organization(organization_id)
+        .exec(db)
+        .await?;
+    Ok(())
 }
 
 /// Notes when a drain is next to be looked at.
@@ -80,21 +89,34 @@ pub(crate) async fn look_again_at(
     db: &impl ConnectionTrait,
     organization_id: Uuid,
     time: DateTime<Utc>,
-) -> Result<(), DbErr> {
-    const LOOK_AGAIN_AT: &str =
-        "UPDATE organization_reporting SET drain_step_at = $2 WHERE organization_id = $1";
-    let statement = sql(LOOK_AGAIN_AT, [organization_id.into(), time.into()]);
-    db.execute_raw(statement).await.map(drop)
+) -> Result<(), StoreError> {
+    let later = ActiveModel {
+        drain_step_at: Set(Some(time)),
+        ..Default::default()
+    };
+    Entity::update_many()
+        .set(later)
+        .of_organization(organization_id)
+        .exec(db)
+        .await?;
+    Ok(())
 }
 
 /// Notes that org-svc knows of a drain, or of another standing than the one that was drained.
-pub(crate) async fn acknowledge(db: &impl ConnectionTrait, drain: Drain) -> Result<(), DbErr> {
-    const ACKNOWLEDGE: &str = "
-        UPDATE organization_reporting SET drain_acknowledged_version = $2, drain_step_at = NULL,
-            drain_attempt_count = 0
-        WHERE organization_id = $1 AND standing_version = $2";
-    let values = [drain.organization_id.into(), drain.standing_version.into()];
-    db.execute_raw(sql(ACKNOWLEDGE, values)).await.map(drop)
+pub(crate) async fn acknowledge(db: &impl ConnectionTrait, drain: Drain) -> Result<(), StoreError> {
+    let acknowledged = ActiveModel {
+        drain_acknowledged_version: Set(Some(drain.standing_version)),
+        drain_step_at: Set(None),
+        drain_attempt_count: Set(0),
+        ..Default::default()
+    };
+    Entity::update_many()
+        .set(acknowledged)
+        .of_organization(drain.organization_id)
+        .standing_as(drain.standing_version)
+        .exec(db)
+        .await?;
+    Ok(())
 }
 
 /// Notes that org-svc did not answer, and when it is asked again.
@@ -102,15 +124,14 @@ pub(crate) async fn put_off(
     db: &impl ConnectionTrait,
     drain: Drain,
     time: DateTime<Utc>,
-) -> Result<(), DbErr> {
-    const PUT_OFF: &str = "
-        UPDATE organization_reporting SET drain_step_at = $3,
-            drain_attempt_count = drain_attempt_count + 1
-        WHERE organization_id = $1 AND standing_version = $2";
-    let values = [
-        drain.organization_id.into(),
-        drain.standing_version.into(),
-        time.into(),
-    ];
-    db.execute_raw(sql(PUT_OFF, values)).await.map(drop)
+) -> Result<(), StoreError> {
+    let attempts = Column::DrainAttemptCount.into_expr().add(1);
+    Entity::update_many()
+        .col_expr(Column::DrainStepAt, Expr::val(time))
+        .col_expr(Column::DrainAttemptCount, attempts)
+        .of_organization(drain.organization_id)
+        .standing_as(drain.standing_version)
+        .exec(db)
+        .await?;
+    Ok(())
 }

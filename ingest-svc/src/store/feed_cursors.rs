@@ -1,23 +1,19 @@
 //! `feed_cursors`: how far each feed was read.
 
-use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
+use billing_kit_db::{StoreError, query::greatest};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, EntityTrait, Set,
+    sea_query::{Expr, OnConflict},
+};
 
-use super::sql;
+use super::entities::feed_cursors::{ActiveModel, Column, Entity};
 
 /// org-svc's feed of how organizations stand.
 pub(crate) const ORGANIZATIONS: &str = "organizations";
 
-#[derive(Debug, FromQueryResult)]
-struct CursorRow {
-    cursor: i64,
-}
-
 /// The cursor to go on from; 0 at the very beginning.
-pub(crate) async fn get(db: &impl ConnectionTrait, feed: &str) -> Result<i64, DbErr> {
-    const GET: &str = "SELECT cursor FROM feed_cursors WHERE feed = $1";
-    let row = CursorRow::find_by_statement(sql(GET, [feed.into()]))
-        .one(db)
-        .await?;
+pub(crate) async fn get(db: &impl ConnectionTrait, feed: &str) -> Result<i64, StoreError> {
+    let row = Entity::find_by_id(feed).one(db).await?;
     Ok(row.map_or(0, |row| row.cursor))
 }
 
@@ -27,11 +23,16 @@ pub(crate) async fn advance(
     db: &impl ConnectionTrait,
     feed: &str,
     cursor: i64,
-) -> Result<(), DbErr> {
-    const ADVANCE: &str = "
-        INSERT INTO feed_cursors AS f (feed, cursor) VALUES ($1, $2)
-        ON CONFLICT (feed) DO UPDATE SET cursor = greatest(f.cursor, excluded.cursor)";
-    db.execute_raw(sql(ADVANCE, [feed.into(), cursor.into()]))
-        .await
-        .map(drop)
+) -> Result<(), StoreError> {
+    let row = ActiveModel {
+        feed: Set(feed.to_owned()),
+        cursor: Set(cursor),
+    };
+    let further = greatest([Column::Cursor.into_expr(), Expr::val(cursor)]);
+    let move_on = OnConflict::column(Column::Feed)
+        .value(Column::Cursor, further)
+        .to_owned();
+    let insert = Entity::insert(row).on_conflict(move_on);
+    insert.exec_without_returning(db).await?;
+    Ok(())
 }

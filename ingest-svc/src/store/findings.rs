@@ -1,11 +1,20 @@
 //! `billing_findings`: where Stripe's books differ from ours.
 
+use billing_kit_db::{
+    StoreError,
+    query::{column, composed},
+};
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 use rust_decimal::Decimal;
-use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set,
+};
 use uuid::Uuid;
 
-use super::{notices::tell_opened, sql, unknown_word};
+use super::{
+    entities::findings::{ActiveModel, Column, Entity, Model, Scope as _},
+    notices::tell_opened,
+};
 use crate::domain::{
     finding::{DismissReason, Dismissal, Finding, FindingKind},
     invoiced::InvoiceDifference,
@@ -33,7 +42,7 @@ pub(crate) async fn record_days(
     organization_id: Uuid,
     differences: &[Difference],
     now: DateTime<Utc>,
-) -> Result<(), DbErr> {
+) -> Result<(), StoreError> {
     let found = differences.iter().map(|it| Found {
         day: it.day,
         start: midnight(it.day),
@@ -53,7 +62,7 @@ pub(crate) async fn record_invoices(
     organization_id: Uuid,
     differences: &[InvoiceDifference],
     now: DateTime<Utc>,
-) -> Result<(), DbErr> {
+) -> Result<(), StoreError> {
     let found = differences.iter().map(|it| Found {
         day: it.period.start.date_naive(),
         start: it.period.start,
@@ -75,17 +84,17 @@ async fn record(
     kind: FindingKind,
     found: &[Found],
     now: DateTime<Utc>,
-) -> Result<(), DbErr> {
+) -> Result<(), StoreError> {
     const RECORD: &str = concat!(
         "WITH open_before AS (
-            SELECT id FROM billing_findings WHERE organization_id = $1 AND kind = $3
+            SELECT id FROM billing_findings WHERE organization_id = {organization_id} AND kind = {kind}
                 AND resolved_at IS NULL AND dismissed_at IS NULL),
         recorded AS (
         INSERT INTO billing_findings AS f (organization_id, kind, day, period_start_at, period_end_at,
             stripe_invoice_id, expected, found, resend_count, first_seen_at, last_seen_at)
-        SELECT $1, $3, day, start_at, end_at, invoice_id, expected, found::numeric, resend_count, $2, $2
-        FROM unnest($4::date[], $5::timestamptz[], $6::timestamptz[], $7::text[], $8::bigint[],
-            $9::text[], $10::integer[])
+        SELECT {organization_id}, {kind}, day, start_at, end_at, invoice_id, expected, found::numeric, resend_count, {now}, {now}
+        FROM unnest({days}::date[], {starts}::timestamptz[], {ends}::timestamptz[], {invoices}::text[], {expected}::bigint[],
+            {found}::text[], {resend_counts}::integer[])
             AS t (day, start_at, end_at, invoice_id, expected, found, resend_count)
         ON CONFLICT ON CONSTRAINT billing_findings_subject_key DO UPDATE SET
             period_start_at = excluded.period_start_at, period_end_at = excluded.period_end_at,
@@ -104,25 +113,26 @@ async fn record(
             f.dismissed_at) ",
         tell_opened!()
     );
-    fn column<T>(found: &[Found], of: impl Fn(&Found) -> T) -> Vec<T> {
-        found.iter().map(of).collect()
-    }
     if found.is_empty() {
         return Ok(());
     }
     let values = [
-        organization_id.into(),
-        now.into(),
-        kind.as_str().into(),
-        column(found, |it| it.day).into(),
-        column(found, |it| it.start).into(),
-        column(found, |it| it.end).into(),
-        column(found, |it| it.stripe_invoice_id.clone()).into(),
-        column(found, |it| it.expected).into(),
-        column(found, |it| it.found.to_string()).into(),
-        column(found, |it| it.resend_count).into(),
+        ("organization_id", organization_id.into()),
+        ("now", now.into()),
+        ("kind", kind.as_str().into()),
+        ("days", column(found, |it| it.day).into()),
+        ("starts", column(found, |it| it.start).into()),
+        ("ends", column(found, |it| it.end).into()),
+        (
+            "invoices",
+            column(found, |it| it.stripe_invoice_id.clone()).into(),
+        ),
+        ("expected", column(found, |it| it.expected).into()),
+        ("found", column(found, |it| it.found.to_string()).into()),
+        ("resend_counts", column(found, |it| it.resend_count).into()),
     ];
-    db.execute_raw(sql(RECORD, values)).await.map(drop)
+    db.execute_raw(composed(RECORD, values)).await?;
+    Ok(())
 }
 
 /// Resolves an organization's open findings of the meter from this day on, but for these days.
@@ -132,13 +142,24 @@ pub(crate) async fn resolve_days(
     from: NaiveDate,
     but: Vec<NaiveDate>,
     now: DateTime<Utc>,
-) -> Result<(), DbErr> {
-    const RESOLVE_DAYS: &str = "
-        UPDATE billing_findings SET resolved_at = $4
-        WHERE organization_id = $1 AND kind = 'meter_day' AND day >= $2 AND resolved_at IS NULL
-            AND NOT day = ANY($3)";
-    let values = [organization_id.into(), from.into(), but.into(), now.into()];
-    db.execute_raw(sql(RESOLVE_DAYS, values)).await.map(drop)
+) -> Result<(), StoreError> {
+    Entity::update_many()
+        .set(resolved(now))
+        .of_organization(organization_id)
+        .of_kind(FindingKind::MeterDay)
+        .unresolved()
+        .filter(Column::Day.gte(from))
+        .filter(Column::Day.is_not_in(but))
+        .exec(db)
+        .await?;
+    Ok(())
+}
+
+fn resolved(now: DateTime<Utc>) -> ActiveModel {
+    ActiveModel {
+        resolved_at: Set(Some(now)),
+        ..Default::default()
+    }
 }
 
 /// Resolves an organization's open findings of these invoices.
@@ -147,40 +168,23 @@ pub(crate) async fn resolve_invoices(
     organization_id: Uuid,
     invoices: Vec<String>,
     now: DateTime<Utc>,
-) -> Result<(), DbErr> {
-    const RESOLVE_INVOICES: &str = "
-        UPDATE billing_findings SET resolved_at = $3
-        WHERE organization_id = $1 AND kind = 'invoice' AND stripe_invoice_id = ANY($2)
-            AND resolved_at IS NULL";
-    let values = [organization_id.into(), invoices.into(), now.into()];
-    db.execute_raw(sql(RESOLVE_INVOICES, values))
-        .await
-        .map(drop)
+) -> Result<(), StoreError> {
+    Entity::update_many()
+        .set(resolved(now))
+        .of_organization(organization_id)
+        .of_kind(FindingKind::Invoice)
+        .of_invoices(invoices)
+        .unresolved()
+        .exec(db)
+        .await?;
+    Ok(())
 }
 
-#[derive(Debug, FromQueryResult)]
-struct FindingRow {
-    id: Uuid,
-    organization_id: Uuid,
-    kind: String,
-    day: NaiveDate,
-    period_start_at: DateTime<Utc>,
-    period_end_at: DateTime<Utc>,
-    stripe_invoice_id: String,
-    expected: i64,
-    found: String,
-    resend_count: i32,
-    first_seen_at: DateTime<Utc>,
-    last_seen_at: DateTime<Utc>,
-    resolved_at: Option<DateTime<Utc>>,
-    dismissed_at: Option<DateTime<Utc>>,
-    dismissed_by: Option<String>,
-    dismiss_reason: Option<String>,
-}
+impl TryFrom<Model> for Finding {
+    type Error = StoreError;
 
-impl FindingRow {
-    fn into_domain(self) -> Result<Finding, DbErr> {
-        let Self {
+    fn try_from(row: Model) -> Result<Self, StoreError> {
+        let Model {
             id,
             organization_id,
             kind,
@@ -197,21 +201,21 @@ impl FindingRow {
             dismissed_at,
             dismissed_by,
             dismiss_reason,
-        } = self;
+        } = row;
         let dismissal = match (dismissed_at, dismissed_by, dismiss_reason) {
             (Some(at), Some(by), Some(reason)) => Some(Dismissal { at, by, reason }),
             _ => None,
         };
-        Ok(Finding {
+        Ok(Self {
             id,
             organization_id,
-            kind: FindingKind::parse(&kind).ok_or_else(|| unknown_word("kind", &kind))?,
+            kind: FindingKind::parse(&kind).ok_or_else(|| StoreError::unknown("kind", &kind))?,
             day,
             period_start_at,
             period_end_at,
             stripe_invoice_id: Some(stripe_invoice_id).filter(|id| !id.is_empty()),
             expected,
-            found,
+            found: without_trailing_zeros(&found),
             resend_count,
             first_seen_at,
             last_seen_at,
@@ -219,6 +223,15 @@ impl FindingRow {
             dismissal,
         })
     }
+}
+
+/// A number as people write it: PostgreSQL keeps as many decimal places as it was given.
+fn without_trailing_zeros(number: &str) -> String {
+    let trimmed = match number.contains('.') {
+        true => number.trim_end_matches('0').trim_end_matches('.'),
+        false => number,
+    };
+    trimmed.to_owned()
 }
 
 /// The end of a page of findings: the day and the id of its last.
@@ -229,22 +242,20 @@ pub(crate) async fn list(
     db: &impl ConnectionTrait,
     after: Option<FindingsEnd>,
     include_closed: bool,
-    limit: i64,
-) -> Result<Vec<Finding>, DbErr> {
-    const LIST: &str = "
-        SELECT id, organization_id, kind, day, period_start_at, period_end_at, stripe_invoice_id,
-            expected, trim_scale(found)::text AS found, resend_count, first_seen_at, last_seen_at,
-            resolved_at, dismissed_at, dismissed_by, dismiss_reason
-        FROM billing_findings
-        WHERE ($1::date IS NULL OR day < $1 OR (day = $1 AND id > $2))
-            AND ($3 OR resolved_at IS NULL AND dismissed_at IS NULL)
-        ORDER BY day DESC, id LIMIT $4";
-    let (day, id) = after.unzip();
-    let values = [day.into(), id.into(), include_closed.into(), limit.into()];
-    let rows = FindingRow::find_by_statement(sql(LIST, values))
-        .all(db)
-        .await?;
-    rows.into_iter().map(FindingRow::into_domain).collect()
+    limit: u64,
+) -> Result<Vec<Finding>, StoreError> {
+    let mut query = Entity::find()
+        .order_by_desc(Column::Day)
+        .order_by_asc(Column::Id)
+        .limit(limit);
+    if let Some(after) = after {
+        query = query.behind(after);
+    }
+    if !include_closed {
+        query = query.unresolved().undismissed();
+    }
+    let rows = query.all(db).await?;
+    rows.into_iter().map(Finding::try_from).collect()
 }
 
 /// Marks an open finding as seen by a person, unless one has before; whether it was done now.
@@ -254,24 +265,28 @@ pub(crate) async fn dismiss(
     by: &str,
     reason: &DismissReason,
     now: DateTime<Utc>,
-) -> Result<bool, DbErr> {
-    const DISMISS: &str = "
-        UPDATE billing_findings SET dismissed_at = $2, dismissed_by = $3, dismiss_reason = $4
-        WHERE id = $1 AND dismissed_at IS NULL AND resolved_at IS NULL";
-    let values = [id.into(), now.into(), by.into(), reason.as_str().into()];
-    let done = db.execute_raw(sql(DISMISS, values)).await?;
-    Ok(done.rows_affected() > 0)
+) -> Result<bool, StoreError> {
+    let dismissed = ActiveModel {
+        dismissed_at: Set(Some(now)),
+        dismissed_by: Set(Some(by.to_owned())),
+        dismiss_reason: Set(Some(reason.as_str().to_owned())),
+        ..Default::default()
+    };
+    let done = Entity::update_many()
+        .set(dismissed)
+        .filter(Column::Id.eq(id))
+        .undismissed()
+        .unresolved()
+        .exec(db)
+        .await?;
+    Ok(done.rows_affected > 0)
 }
 
 /// A finding; `None` where there is none of this id.
-pub(crate) async fn get(db: &impl ConnectionTrait, id: Uuid) -> Result<Option<Finding>, DbErr> {
-    const GET: &str = "
-        SELECT id, organization_id, kind, day, period_start_at, period_end_at, stripe_invoice_id,
-            expected, trim_scale(found)::text AS found, resend_count, first_seen_at, last_seen_at,
-            resolved_at, dismissed_at, dismissed_by, dismiss_reason
-        FROM billing_findings WHERE id = $1";
-    let row = FindingRow::find_by_statement(sql(GET, [id.into()]))
-        .one(db)
-        .await?;
-    row.map(FindingRow::into_domain).transpose()
+pub(crate) async fn get(
+    db: &impl ConnectionTrait,
+    id: Uuid,
+) -> Result<Option<Finding>, StoreError> {
+    let row = Entity::find_by_id(id).one(db).await?;
+    row.map(Finding::try_from).transpose()
 }

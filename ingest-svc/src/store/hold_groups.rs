@@ -1,11 +1,22 @@
 //! Held reports of many organizations with one cause, and `hold_group_decisions`: what was said of them,
 //! carried out organization by organization.
 
+use billing_kit_db::{StoreError, query::greatest};
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, FromQueryResult, QueryFilter, QueryOrder,
+    QuerySelect, Set, raw_sql, sea_query::Expr,
+};
 use uuid::Uuid;
 
-use super::{audit_events::Author, holds::Decider, sql, unknown_word};
+use super::{
+    audit_events::Author,
+    entities::{
+        hold_group_decisions::{self, ActiveModel, Entity, Model, Scope as _},
+        reports::{self, Scope as _},
+    },
+    holds::Decider,
+};
 use crate::domain::hold::{Decision, HoldReason};
 
 /// Held reports of one reason and cause.
@@ -33,17 +44,20 @@ struct GroupRow {
 }
 
 /// The groups, those of the most organizations first.
-pub(crate) async fn list(db: &impl ConnectionTrait, limit: i64) -> Result<Vec<HeldGroup>, DbErr> {
-    const LIST: &str = "
-        SELECT hold_reason, coalesce(hold_cause, '') AS cause, count(*) AS report_count,
+pub(crate) async fn list(
+    db: &impl ConnectionTrait,
+    limit: i64,
+) -> Result<Vec<HeldGroup>, StoreError> {
+    let list = raw_sql!(
+        Postgres,
+        "SELECT hold_reason, coalesce(hold_cause, '') AS cause, count(*) AS report_count,
             count(DISTINCT organization_id) AS organization_count, max(received_at) AS last_received_at,
             (array_agg(organization_id ORDER BY received_at DESC, id))[1] AS example_organization_id
         FROM usage_reports WHERE delivery_state = 'held'
         GROUP BY hold_reason, coalesce(hold_cause, '')
-        ORDER BY organization_count DESC, hold_reason, cause LIMIT $1";
-    let rows = GroupRow::find_by_statement(sql(LIST, [limit.into()]))
-        .all(db)
-        .await?;
+        ORDER BY organization_count DESC, hold_reason, cause LIMIT {limit}"
+    );
+    let rows = GroupRow::find_by_statement(list).all(db).await?;
     let groups = rows.into_iter().map(|row| {
         let GroupRow {
             hold_reason,
@@ -55,7 +69,7 @@ pub(crate) async fn list(db: &impl ConnectionTrait, limit: i64) -> Result<Vec<He
         } = row;
         Ok(HeldGroup {
             reason: HoldReason::parse(&hold_reason)
-                .ok_or_else(|| unknown_word("hold_reason", &hold_reason))?,
+                .ok_or_else(|| StoreError::unknown("hold_reason", &hold_reason))?,
             cause,
             report_count,
             organization_count,
@@ -95,29 +109,27 @@ pub(crate) async fn insert(
     decision: Decision,
     decider: &Decider,
     now: DateTime<Utc>,
-) -> Result<(), DbErr> {
-    const INSERT: &str = "
-        INSERT INTO hold_group_decisions (id, decided_at, hold_reason, hold_cause, received_until, decision,
-            admin_user_id, admin_email, api_key_id, client_address, request_id)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+) -> Result<(), StoreError> {
     let Decider {
         author,
         admin_email,
     } = decider.clone();
-    let values = [
-        id.into(),
-        now.into(),
-        selection.reason.as_str().into(),
-        selection.cause.clone().into(),
-        selection.received_until.into(),
-        decision.as_str().into(),
-        author.admin_user_id.into(),
-        admin_email.into(),
-        author.api_key_id.into(),
-        author.client_address.into(),
-        author.request_id.into(),
-    ];
-    db.execute_raw(sql(INSERT, values)).await.map(drop)
+    let row = ActiveModel {
+        id: Set(id),
+        decided_at: Set(now),
+        hold_reason: Set(selection.reason.as_str().to_owned()),
+        hold_cause: Set(selection.cause.clone()),
+        received_until: Set(selection.received_until),
+        decision: Set(decision.as_str().to_owned()),
+        admin_user_id: Set(author.admin_user_id),
+        admin_email: Set(admin_email),
+        api_key_id: Set(author.api_key_id),
+        client_address: Set(author.client_address),
+        request_id: Set(author.request_id),
+        ..Default::default()
+    };
+    Entity::insert(row).exec_without_returning(db).await?;
+    Ok(())
 }
 
 /// Whether reports are held for this reason, and nothing is under way that releases them because the rule
@@ -125,53 +137,29 @@ pub(crate) async fn insert(
 pub(crate) async fn is_left_by_rule(
     db: &impl ConnectionTrait,
     reason: HoldReason,
-) -> Result<bool, DbErr> {
+) -> Result<bool, StoreError> {
     #[derive(FromQueryResult)]
     struct Row {
         is_left: bool,
     }
-    const IS_LEFT: &str = "
-        SELECT EXISTS (SELECT 1 FROM usage_reports WHERE delivery_state = 'held' AND hold_reason = $1)
+    let reason = reason.as_str();
+    let is_left = raw_sql!(
+        Postgres,
+        "SELECT EXISTS (SELECT 1 FROM usage_reports WHERE delivery_state = 'held' AND hold_reason = {reason})
             AND NOT EXISTS (SELECT 1 FROM hold_group_decisions
-                WHERE finished_at IS NULL AND hold_reason = $1 AND admin_user_id IS NULL) AS is_left";
-    let row = Row::find_by_statement(sql(IS_LEFT, [reason.as_str().into()]))
-        .one(db)
-        .await?;
+                WHERE finished_at IS NULL AND hold_reason = {reason} AND admin_user_id IS NULL) AS is_left"
+    );
+    let row = Row::find_by_statement(is_left).one(db).await?;
     Ok(row.is_some_and(|row| row.is_left))
 }
 
-#[derive(Debug, FromQueryResult)]
-struct OpenRow {
-    id: Uuid,
-    hold_reason: String,
-    hold_cause: Option<String>,
-    received_until: DateTime<Utc>,
-    decision: String,
-    admin_user_id: Option<String>,
-    admin_email: Option<String>,
-    api_key_id: Option<Uuid>,
-    client_address: Option<String>,
-    request_id: String,
-    after_id: Option<Uuid>,
-    report_count: i64,
-}
+impl TryFrom<Model> for OpenDecision {
+    type Error = StoreError;
 
-/// The oldest decision that is being carried out; or this one, if it is.
-pub(crate) async fn find_open(
-    db: &impl ConnectionTrait,
-    id: Option<Uuid>,
-) -> Result<Option<OpenDecision>, DbErr> {
-    const FIND_OPEN: &str = "
-        SELECT id, hold_reason, hold_cause, received_until, decision, admin_user_id, admin_email, api_key_id,
-            client_address, request_id, after_id, report_count
-        FROM hold_group_decisions WHERE finished_at IS NULL AND ($1::uuid IS NULL OR id = $1)
-        ORDER BY decided_at LIMIT 1";
-    let row = OpenRow::find_by_statement(sql(FIND_OPEN, [id.into()]))
-        .one(db)
-        .await?;
-    row.map(|row| {
-        let OpenRow {
+    fn try_from(row: Model) -> Result<Self, StoreError> {
+        let Model {
             id,
+            decided_at: _,
             hold_reason,
             hold_cause,
             received_until,
@@ -183,17 +171,18 @@ pub(crate) async fn find_open(
             request_id,
             after_id,
             report_count,
+            finished_at: _,
         } = row;
-        Ok(OpenDecision {
+        Ok(Self {
             id,
             selection: GroupSelection {
                 reason: HoldReason::parse(&hold_reason)
-                    .ok_or_else(|| unknown_word("hold_reason", &hold_reason))?,
+                    .ok_or_else(|| StoreError::unknown("hold_reason", &hold_reason))?,
                 cause: hold_cause,
                 received_until,
             },
             decision: Decision::parse(&decision)
-                .ok_or_else(|| unknown_word("decision", &decision))?,
+                .ok_or_else(|| StoreError::unknown("decision", &decision))?,
             decider: Decider {
                 author: Author {
                     admin_user_id,
@@ -206,13 +195,22 @@ pub(crate) async fn find_open(
             after: after_id,
             report_count,
         })
-    })
-    .transpose()
+    }
 }
 
-#[derive(Debug, FromQueryResult)]
-struct IdRow {
-    organization_id: Uuid,
+/// The oldest decision that is being carried out; or this one, if it is.
+pub(crate) async fn find_open(
+    db: &impl ConnectionTrait,
+    id: Option<Uuid>,
+) -> Result<Option<OpenDecision>, StoreError> {
+    let mut query = Entity::find()
+        .unfinished()
+        .order_by_asc(hold_group_decisions::Column::DecidedAt);
+    if let Some(id) = id {
+        query = query.with_id(id);
+    }
+    let row = query.one(db).await?;
+    row.map(OpenDecision::try_from).transpose()
 }
 
 /// The next organizations that have reports of a group.
@@ -220,25 +218,25 @@ pub(crate) async fn organizations(
     db: &impl ConnectionTrait,
     selection: &GroupSelection,
     after: Option<Uuid>,
-    limit: i64,
-) -> Result<Vec<Uuid>, DbErr> {
-    const ORGANIZATIONS: &str = "
-        SELECT DISTINCT organization_id FROM usage_reports
-        WHERE delivery_state = 'held' AND hold_reason = $1
-            AND ($2::text IS NULL OR coalesce(hold_cause, '') = $2) AND received_at <= $3
-            AND ($4::uuid IS NULL OR organization_id > $4)
-        ORDER BY organization_id LIMIT $5";
-    let values = [
-        selection.reason.as_str().into(),
-        selection.cause.clone().into(),
-        selection.received_until.into(),
-        after.into(),
-        limit.into(),
-    ];
-    let rows = IdRow::find_by_statement(sql(ORGANIZATIONS, values))
+    limit: u64,
+) -> Result<Vec<Uuid>, StoreError> {
+    use reports::Column;
+    let cause = selection.cause.as_deref();
+    let mut query =
+        reports::Entity::find().held_for(selection.reason, cause, selection.received_until);
+    if let Some(after) = after {
+        query = query.filter(Column::OrganizationId.gt(after));
+    }
+    let ids: Vec<Uuid> = query
+        .select_only()
+        .column(Column::OrganizationId)
+        .distinct()
+        .order_by_asc(Column::OrganizationId)
+        .limit(limit)
+        .into_tuple()
         .all(db)
         .await?;
-    Ok(rows.into_iter().map(|row| row.organization_id).collect())
+    Ok(ids)
 }
 
 /// Notes that a decision was carried out up to this organization.
@@ -247,13 +245,17 @@ pub(crate) async fn advance(
     id: Uuid,
     after: Uuid,
     report_count: i64,
-) -> Result<(), DbErr> {
-    const ADVANCE: &str = "
-        UPDATE hold_group_decisions SET after_id = greatest(after_id, $2), report_count = report_count + $3
-        WHERE id = $1";
-    db.execute_raw(sql(ADVANCE, [id.into(), after.into(), report_count.into()]))
-        .await
-        .map(drop)
+) -> Result<(), StoreError> {
+    use hold_group_decisions::Column;
+    let further = greatest([Column::AfterId.into_expr(), Expr::val(after)]);
+    let count = Column::ReportCount.into_expr().add(report_count);
+    Entity::update_many()
+        .col_expr(Column::AfterId, further)
+        .col_expr(Column::ReportCount, count)
+        .with_id(id)
+        .exec(db)
+        .await?;
+    Ok(())
 }
 
 /// Notes that nothing of a decision is left to do.
@@ -261,10 +263,12 @@ pub(crate) async fn finish(
     db: &impl ConnectionTrait,
     id: Uuid,
     now: DateTime<Utc>,
-) -> Result<(), DbErr> {
-    const FINISH: &str = "
-        UPDATE hold_group_decisions SET finished_at = $2 WHERE id = $1 AND finished_at IS NULL";
-    db.execute_raw(sql(FINISH, [id.into(), now.into()]))
-        .await
-        .map(drop)
+) -> Result<(), StoreError> {
+    let finished = ActiveModel {
+        finished_at: Set(Some(now)),
+        ..Default::default()
+    };
+    let update = Entity::update_many().set(finished);
+    update.with_id(id).unfinished().exec(db).await?;
+    Ok(())
 }

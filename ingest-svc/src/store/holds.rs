@@ -1,10 +1,21 @@
 //! Held reports in `usage_reports`, and `hold_decisions`: who said what of them.
 
+use billing_kit_db::{
+    StoreError,
+    query::{column, composed},
+};
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
+use sea_orm::{
+    ConnectionTrait, EntityTrait, FromQueryResult, PaginatorTrait, QueryOrder, QuerySelect, Select,
+    raw_sql,
+};
 use uuid::Uuid;
 
-use super::{audit_events::Author, hold_groups::GroupSelection, sql, unknown_word};
+use super::{
+    audit_events::Author,
+    entities::reports::{Column, Entity, Scope as _},
+    hold_groups::GroupSelection,
+};
 use crate::domain::{
     delivery::DeliveryState,
     hold::{Decision, HoldReason},
@@ -43,7 +54,7 @@ struct HeldRow {
 }
 
 impl HeldRow {
-    fn into_domain(self) -> Result<HeldReport, DbErr> {
+    fn into_domain(self) -> Result<HeldReport, StoreError> {
         let Self {
             id,
             organization_id,
@@ -65,7 +76,7 @@ impl HeldRow {
             reported_at,
             received_at,
             reason: HoldReason::parse(&hold_reason)
-                .ok_or_else(|| unknown_word("hold_reason", &hold_reason))?,
+                .ok_or_else(|| StoreError::unknown("hold_reason", &hold_reason))?,
             message: error_message,
             baseline_user_count,
             baseline_instance_url,
@@ -107,7 +118,7 @@ pub(crate) async fn list(
     filter: HeldFilter,
     after: Option<HeldEnd>,
     limit: i64,
-) -> Result<Vec<HeldReport>, DbErr> {
+) -> Result<Vec<HeldReport>, StoreError> {
     const LIST: &str = concat!(
         "SELECT u.id, u.organization_id, u.user_count, u.instance_url, u.reported_at, u.received_at,
             u.hold_reason, coalesce(u.error_message, '') AS error_message,
@@ -117,43 +128,41 @@ pub(crate) async fn list(
                 AS baseline_instance_url,
             (u.compared_with ->> 'limit_user_count')::integer AS limit_user_count
         FROM usage_reports u JOIN organization_reporting r USING (organization_id)
-        WHERE u.delivery_state = 'held' AND ($1::uuid IS NULL OR u.organization_id = $1)
-            AND ($2::uuid IS NULL OR (u.organization_id, u.reported_at, u.id) > ($2, $3, $4))
-            AND ($6::timestamptz IS NULL OR ",
-        ends_before!("$6"),
-        ") ORDER BY u.organization_id, u.reported_at, u.id LIMIT $5"
+        WHERE u.delivery_state = 'held' AND ({organization_id}::uuid IS NULL OR u.organization_id = {organization_id})
+            AND ({after_organization}::uuid IS NULL OR (u.organization_id, u.reported_at, u.id) > ({after_organization}, {after_time}, {after_id}))
+            AND ({period_ends_before}::timestamptz IS NULL OR ",
+        ends_before!("{period_ends_before}"),
+        ") ORDER BY u.organization_id, u.reported_at, u.id LIMIT {limit}"
     );
     let (after_organization, after_time, after_id) = match after {
         Some((organization, time, id)) => (Some(organization), Some(time), Some(id)),
         None => (None, None, None),
     };
     let values = [
-        filter.organization_id.into(),
-        after_organization.into(),
-        after_time.into(),
-        after_id.into(),
-        limit.into(),
-        filter.period_ends_before.into(),
+        ("organization_id", filter.organization_id.into()),
+        ("after_organization", after_organization.into()),
+        ("after_time", after_time.into()),
+        ("after_id", after_id.into()),
+        ("limit", limit.into()),
+        ("period_ends_before", filter.period_ends_before.into()),
     ];
-    let rows = HeldRow::find_by_statement(sql(LIST, values))
+    let rows = HeldRow::find_by_statement(composed(LIST, values))
         .all(db)
         .await?;
     rows.into_iter().map(HeldRow::into_domain).collect()
 }
 
 /// How many of an organization's reports are held.
-pub(crate) async fn count(db: &impl ConnectionTrait, organization_id: Uuid) -> Result<i64, DbErr> {
-    #[derive(FromQueryResult)]
-    struct Row {
-        held: i64,
-    }
-    const COUNT: &str = "
-        SELECT count(*) AS held FROM usage_reports
-        WHERE organization_id = $1 AND delivery_state = 'held'";
-    let row = Row::find_by_statement(sql(COUNT, [organization_id.into()]))
-        .one(db)
+pub(crate) async fn count(
+    db: &impl ConnectionTrait,
+    organization_id: Uuid,
+) -> Result<i64, StoreError> {
+    let held = Entity::find()
+        .of_organization(organization_id)
+        .in_state(DeliveryState::Held)
+        .count(db)
         .await?;
-    Ok(row.map_or(0, |row| row.held))
+    Ok(i64::try_from(held).unwrap_or(i64::MAX))
 }
 
 /// A report that is or was held.
@@ -177,7 +186,7 @@ struct CandidateRow {
 }
 
 impl CandidateRow {
-    fn into_domain(self) -> Result<Candidate, DbErr> {
+    fn into_domain(self) -> Result<Candidate, StoreError> {
         let Self {
             id,
             user_count,
@@ -186,7 +195,9 @@ impl CandidateRow {
             decision,
         } = self;
         let decision = decision
-            .map(|word| Decision::parse(&word).ok_or_else(|| unknown_word("decision", &word)))
+            .map(|word| {
+                Decision::parse(&word).ok_or_else(|| StoreError::unknown("decision", &word))
+            })
             .transpose()?;
         Ok(Candidate {
             id,
@@ -204,15 +215,16 @@ pub(crate) async fn find(
     db: &impl ConnectionTrait,
     organization_id: Uuid,
     reports: Vec<Uuid>,
-) -> Result<Vec<Candidate>, DbErr> {
-    const FIND: &str = "
-        SELECT u.id, u.user_count, u.instance_url, u.reported_at, d.decision
+) -> Result<Vec<Candidate>, StoreError> {
+    let find = raw_sql!(
+        Postgres,
+        "SELECT u.id, u.user_count, u.instance_url, u.reported_at, d.decision
         FROM usage_reports u LEFT JOIN hold_decisions d ON d.report_id = u.id
-        WHERE u.id = ANY($2) AND u.organization_id = $1
+        WHERE u.id = ANY({reports}) AND u.organization_id = {organization_id}
             AND (u.delivery_state = 'held' OR d.decision IS NOT NULL)
-        ORDER BY u.reported_at, u.id";
-    let statement = sql(FIND, [organization_id.into(), reports.into()]);
-    let rows = CandidateRow::find_by_statement(statement).all(db).await?;
+        ORDER BY u.reported_at, u.id"
+    );
+    let rows = CandidateRow::find_by_statement(find).all(db).await?;
     rows.into_iter().map(CandidateRow::into_domain).collect()
 }
 
@@ -220,14 +232,45 @@ pub(crate) async fn find(
 pub(crate) async fn find_held(
     db: &impl ConnectionTrait,
     organization_id: Uuid,
-    limit: i64,
-) -> Result<Vec<Candidate>, DbErr> {
-    const FIND_HELD: &str = "
-        SELECT id, user_count, instance_url, reported_at, NULL AS decision FROM usage_reports
-        WHERE organization_id = $1 AND delivery_state = 'held' ORDER BY reported_at, id LIMIT $2";
-    let statement = sql(FIND_HELD, [organization_id.into(), limit.into()]);
-    let rows = CandidateRow::find_by_statement(statement).all(db).await?;
-    rows.into_iter().map(CandidateRow::into_domain).collect()
+    limit: u64,
+) -> Result<Vec<Candidate>, StoreError> {
+    let held = Entity::find()
+        .of_organization(organization_id)
+        .in_state(DeliveryState::Held);
+    candidates(held, limit, db).await
+}
+
+/// The earliest of the reports that a query finds, of which nothing was said yet.
+async fn candidates(
+    query: Select<Entity>,
+    limit: u64,
+    db: &impl ConnectionTrait,
+) -> Result<Vec<Candidate>, StoreError> {
+    let rows: Vec<(Uuid, i32, String, DateTime<Utc>)> = query
+        .select_only()
+        .columns([
+            Column::Id,
+            Column::UserCount,
+            Column::InstanceUrl,
+            Column::ReportedAt,
+        ])
+        .order_by_asc(Column::ReportedAt)
+        .order_by_asc(Column::Id)
+        .limit(limit)
+        .into_tuple()
+        .all(db)
+        .await?;
+    let candidates = rows.into_iter().map(|row| {
+        let (id, user_count, instance_url, reported_at) = row;
+        Candidate {
+            id,
+            user_count,
+            instance_url,
+            reported_at,
+            decision: None,
+        }
+    });
+    Ok(candidates.collect())
 }
 
 /// The organization's earliest held reports of a group, under its lock.
@@ -235,24 +278,15 @@ pub(crate) async fn find_of_group(
     db: &impl ConnectionTrait,
     organization_id: Uuid,
     group: &GroupSelection,
-    limit: i64,
-) -> Result<Vec<Candidate>, DbErr> {
-    const FIND_OF_GROUP: &str = "
-        SELECT id, user_count, instance_url, reported_at, NULL AS decision FROM usage_reports
-        WHERE organization_id = $1 AND delivery_state = 'held' AND hold_reason = $2
-            AND ($3::text IS NULL OR coalesce(hold_cause, '') = $3) AND received_at <= $4
-        ORDER BY reported_at, id LIMIT $5";
-    let values = [
-        organization_id.into(),
-        group.reason.as_str().into(),
-        group.cause.clone().into(),
-        group.received_until.into(),
-        limit.into(),
-    ];
-    let rows = CandidateRow::find_by_statement(sql(FIND_OF_GROUP, values))
-        .all(db)
-        .await?;
-    rows.into_iter().map(CandidateRow::into_domain).collect()
+    limit: u64,
+) -> Result<Vec<Candidate>, StoreError> {
+    let cause = group.cause.as_deref();
+    let held = Entity::find().of_organization(organization_id).held_for(
+        group.reason,
+        cause,
+        group.received_until,
+    );
+    candidates(held, limit, db).await
 }
 
 /// A report with the state that a decision brings it to.
@@ -271,28 +305,25 @@ pub(crate) async fn settle(
     db: &impl ConnectionTrait,
     decided: &[Decided],
     now: DateTime<Utc>,
-) -> Result<(), DbErr> {
-    const SETTLE: &str = "
-        UPDATE usage_reports u SET delivery_state = s.state,
-            next_attempt_at = CASE WHEN s.state = 'queued' THEN s.first_attempt_at END,
-            settled_at = CASE WHEN s.state NOT IN ('queued', 'waiting') THEN $6::timestamptz END,
-            error_code = nullif(s.error_code, ''), error_message = nullif(s.error_message, '')
-        FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::text[], $5::text[])
-            AS s (id, state, first_attempt_at, error_code, error_message)
-        WHERE u.id = s.id AND u.delivery_state = 'held'";
-    fn column<T>(decided: &[Decided], of: impl Fn(&Decided) -> T) -> Vec<T> {
-        decided.iter().map(of).collect()
-    }
+) -> Result<(), StoreError> {
     let error = |it: &Decided| it.error.clone().unwrap_or_default();
-    let values = [
-        column(decided, |it| it.report_id).into(),
-        column(decided, |it| it.state.as_str().to_owned()).into(),
-        column(decided, |it| it.first_attempt_at).into(),
-        column(decided, |it| error(it).0.to_owned()).into(),
-        column(decided, |it| error(it).1).into(),
-        now.into(),
-    ];
-    db.execute_raw(sql(SETTLE, values)).await.map(drop)
+    let ids = column(decided, |it| it.report_id);
+    let states = column(decided, |it| it.state.as_str().to_owned());
+    let first_attempts = column(decided, |it| it.first_attempt_at);
+    let codes = column(decided, |it| error(it).0.to_owned());
+    let messages = column(decided, |it| error(it).1);
+    let settle = raw_sql!(
+        Postgres,
+        "UPDATE usage_reports u SET delivery_state = s.state,
+            next_attempt_at = CASE WHEN s.state = 'queued' THEN s.first_attempt_at END,
+            settled_at = CASE WHEN s.state NOT IN ('queued', 'waiting') THEN {now}::timestamptz END,
+            error_code = nullif(s.error_code, ''), error_message = nullif(s.error_message, '')
+        FROM unnest({ids}::uuid[], {states}::text[], {first_attempts}::timestamptz[], {codes}::text[], {messages}::text[])
+            AS s (id, state, first_attempt_at, error_code, error_message)
+        WHERE u.id = s.id AND u.delivery_state = 'held'"
+    );
+    db.execute_raw(settle).await?;
+    Ok(())
 }
 
 /// Who decides.
@@ -311,22 +342,19 @@ pub(crate) async fn record(
     decision: Decision,
     decider: &Decider,
     now: DateTime<Utc>,
-) -> Result<(), DbErr> {
-    const RECORD: &str = "
-        INSERT INTO hold_decisions (id, report_id, organization_id, decision, admin_user_id,
-            admin_email, request_id, decided_at)
-        SELECT id, report_id, $3, $4, $5, $6, $7, $8
-        FROM unnest($1::uuid[], $2::uuid[]) AS t (id, report_id)";
+) -> Result<(), StoreError> {
     let (ids, reports): (Vec<_>, Vec<_>) = reports.iter().copied().unzip();
-    let values = [
-        ids.into(),
-        reports.into(),
-        organization_id.into(),
-        decision.as_str().into(),
-        decider.author.admin_user_id.clone().into(),
-        decider.admin_email.clone().into(),
-        decider.author.request_id.clone().into(),
-        now.into(),
-    ];
-    db.execute_raw(sql(RECORD, values)).await.map(drop)
+    let word = decision.as_str();
+    let user_id = decider.author.admin_user_id.clone();
+    let email = decider.admin_email.clone();
+    let request_id = decider.author.request_id.clone();
+    let record = raw_sql!(
+        Postgres,
+        "INSERT INTO hold_decisions (id, report_id, organization_id, decision, admin_user_id,
+            admin_email, request_id, decided_at)
+        SELECT id, report_id, {organization_id}, {word}, {user_id}, {email}, {request_id}, {now}
+        FROM unnest({ids}::uuid[], {reports}::uuid[]) AS t (id, report_id)"
+    );
+    db.execute_raw(record).await?;
+    Ok(())
 }

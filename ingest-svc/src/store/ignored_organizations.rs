@@ -1,24 +1,27 @@
 //! `ignored_organizations`: whose users are in no total.
 
-use sea_orm::{ConnectionTrait, DbErr};
+use billing_kit_db::StoreError;
+use sea_orm::{ConnectionTrait, EntityTrait, raw_sql};
 use uuid::Uuid;
 
-use super::sql;
+use super::entities::ignored_organizations::{Entity, Scope as _};
 
 /// Takes note of which organizations are ignored and which are not. Answers whether that changed.
 pub(crate) async fn set(
     db: &impl ConnectionTrait,
     organizations: &[(Uuid, bool)],
-) -> Result<bool, DbErr> {
-    const ADD: &str = "
-        INSERT INTO ignored_organizations (organization_id) SELECT DISTINCT unnest($1::uuid[])
-        ON CONFLICT DO NOTHING";
-    const REMOVE: &str = "DELETE FROM ignored_organizations WHERE organization_id = ANY($1)";
+) -> Result<bool, StoreError> {
     let of = |is_ignored| -> Vec<Uuid> {
         let chosen = organizations.iter().filter(|(_, it)| *it == is_ignored);
         chosen.map(|(id, _)| *id).collect()
     };
-    let added = db.execute_raw(sql(ADD, [of(true).into()])).await?;
-    let removed = db.execute_raw(sql(REMOVE, [of(false).into()])).await?;
-    Ok(added.rows_affected() + removed.rows_affected() > 0)
+    let ignored = of(true);
+    let add = raw_sql!(
+        Postgres,
+        "INSERT INTO ignored_organizations (organization_id) SELECT DISTINCT unnest({ignored}::uuid[])
+        ON CONFLICT DO NOTHING"
+    );
+    let added = db.execute_raw(add).await?.rows_affected();
+    let removed = Entity::delete_many().among(of(false)).exec(db).await?;
+    Ok(added + removed.rows_affected > 0)
 }

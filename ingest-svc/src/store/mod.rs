@@ -1,7 +1,9 @@
 //! The tables of ingest-svc, each with the functions that read and write it. What leaves this module
 //! is a domain type.
 //!
-//! Functions take a connection or a transaction; the use case owns the transaction.
+//! Functions take a connection or a transaction; the use case owns the transaction. One table is read
+//! and written through its entity and scopes (`entities`); raw SQL, with named parameters, is for what
+//! takes many rows at once, a lease, or several tables.
 
 pub(crate) mod audit_events;
 pub(crate) mod baselines;
@@ -9,6 +11,7 @@ pub(crate) mod conflicts;
 mod day_rule;
 pub(crate) mod delivery;
 pub(crate) mod drains;
+mod entities;
 pub(crate) mod expired;
 pub(crate) mod feed_cursors;
 pub(crate) mod findings;
@@ -28,18 +31,11 @@ pub(crate) mod sources;
 pub(crate) mod spool;
 pub(crate) mod summary;
 
-use std::fmt::Display;
-
-use sea_orm::{DbBackend, DbErr, Statement, Value};
+use sea_orm::{DbBackend, Statement, Value};
 
 /// A statement with its values.
 fn sql(text: &str, values: impl IntoIterator<Item = Value>) -> Statement {
     Statement::from_sql_and_values(DbBackend::Postgres, text, values)
-}
-
-/// A word in the database that the domain does not know: the schema's CHECKs and the code disagree.
-fn unknown_word(column: &str, word: impl Display) -> DbErr {
-    DbErr::Type(format!("{column} holds '{word}', which is not known"))
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ use crate::domain::{
 };
 
 const BATCH: i64 = 100;
+const HOLDING_BATCH: u64 = 100;
 
 fn linked(id: Uuid, hours_ago: i64) -> Standing {
     Standing {
@@ -396,7 +397,7 @@ async fn a_deadline_of_held_reports_is_told_once() {
     make_organization(&database, id).await;
     let at = |hours| now() - TimeDelta::hours(hours);
     reported(&db, linked(id, 100), at(9)).await;
-    let none = notices::holding_after(&db, Uuid::nil(), BATCH).await;
+    let none = notices::holding_after(&db, Uuid::nil(), HOLDING_BATCH).await;
     assert!(none.unwrap().is_empty());
     let held = [8, 7].map(|hours| {
         let mut new = new_report(
@@ -408,7 +409,7 @@ async fn a_deadline_of_held_reports_is_told_once() {
         new
     });
     reports::insert_new(&db, &held).await.unwrap();
-    let holding = notices::holding_after(&db, Uuid::nil(), BATCH)
+    let holding = notices::holding_after(&db, Uuid::nil(), HOLDING_BATCH)
         .await
         .unwrap();
     let [it] = &holding[..] else {
@@ -416,7 +417,7 @@ async fn a_deadline_of_held_reports_is_told_once() {
     };
     assert_eq!((it.organization_id, it.held_count), (id, 2));
     assert_eq!((it.span().first, it.span().last), (at(8), at(7)));
-    let after = notices::holding_after(&db, id, BATCH).await;
+    let after = notices::holding_after(&db, id, HOLDING_BATCH).await;
     assert!(after.unwrap().is_empty());
     let deadline = now() + TimeDelta::hours(5);
     for (deadline, is_news) in [

@@ -3,11 +3,10 @@
 
 use std::fmt::Debug;
 
+use billing_kit_db::{StoreError, query::composed};
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
+use sea_orm::{ConnectionTrait, FromQueryResult};
 use uuid::Uuid;
-
-use super::sql;
 
 /// The statements of a table that has, beside its own columns, `attempt_count`, `next_attempt_at`,
 /// `lease_token` and `lease_until`.
@@ -28,11 +27,11 @@ macro_rules! outbox {
                 $key,
                 " AS key FROM ",
                 $table,
-                " WHERE next_attempt_at <= $1 AND (lease_until IS NULL OR lease_until < $1)
-                    ORDER BY next_attempt_at LIMIT $4 FOR UPDATE SKIP LOCKED)
+                " WHERE next_attempt_at <= {now} AND (lease_until IS NULL OR lease_until < {now})
+                    ORDER BY next_attempt_at LIMIT {limit} FOR UPDATE SKIP LOCKED)
                 UPDATE ",
                 $table,
-                " t SET lease_token = $2, lease_until = $3 FROM due WHERE t.",
+                " t SET lease_token = {token}, lease_until = {until} FROM due WHERE t.",
                 $key,
                 " = due.key RETURNING ",
                 $columns
@@ -40,19 +39,19 @@ macro_rules! outbox {
             forget: concat!(
                 "DELETE FROM ",
                 $table,
-                " WHERE lease_token = $1 AND ",
+                " WHERE lease_token = {token} AND ",
                 $key,
-                " = ANY($2)"
+                " = ANY({keys})"
             ),
             postpone: concat!(
                 "UPDATE ",
                 $table,
                 " t SET lease_token = NULL, lease_until = NULL,
                     attempt_count = t.attempt_count + 1, next_attempt_at = n.next_attempt_at
-                FROM unnest($2::text[], $3::timestamptz[]) AS n (key, next_attempt_at)
+                FROM unnest({keys}::text[], {times}::timestamptz[]) AS n (key, next_attempt_at)
                 WHERE t.",
                 $key,
-                " = n.key AND t.lease_token = $1"
+                " = n.key AND t.lease_token = {token}"
             ),
         }
     };
@@ -78,11 +77,15 @@ pub(crate) async fn lease<T: Leased>(
     now: DateTime<Utc>,
     until: DateTime<Utc>,
     limit: i64,
-) -> Result<Vec<T>, DbErr> {
-    let values = [now.into(), token.into(), until.into(), limit.into()];
-    T::find_by_statement(sql(T::OUTBOX.lease, values))
-        .all(db)
-        .await
+) -> Result<Vec<T>, StoreError> {
+    let values = [
+        ("now", now.into()),
+        ("token", token.into()),
+        ("until", until.into()),
+        ("limit", limit.into()),
+    ];
+    let leased = T::find_by_statement(composed(T::OUTBOX.lease, values));
+    Ok(leased.all(db).await?)
 }
 
 /// Forgets what the receiver has.
@@ -90,13 +93,13 @@ pub(crate) async fn forget<T: Leased>(
     db: &impl ConnectionTrait,
     token: Uuid,
     keys: Vec<String>,
-) -> Result<(), DbErr> {
+) -> Result<(), StoreError> {
     if keys.is_empty() {
         return Ok(());
     }
-    db.execute_raw(sql(T::OUTBOX.forget, [token.into(), keys.into()]))
-        .await
-        .map(drop)
+    let values = [("token", token.into()), ("keys", keys.into())];
+    db.execute_raw(composed(T::OUTBOX.forget, values)).await?;
+    Ok(())
 }
 
 /// Gives back what is still leased under `token`, each until its next attempt.
@@ -104,13 +107,16 @@ pub(crate) async fn postpone<T: Leased>(
     db: &impl ConnectionTrait,
     token: Uuid,
     next_attempts: &[(String, DateTime<Utc>)],
-) -> Result<(), DbErr> {
+) -> Result<(), StoreError> {
     if next_attempts.is_empty() {
         return Ok(());
     }
     let (keys, times): (Vec<_>, Vec<_>) = next_attempts.iter().cloned().unzip();
-    let values = [token.into(), keys.into(), times.into()];
-    db.execute_raw(sql(T::OUTBOX.postpone, values))
-        .await
-        .map(drop)
+    let values = [
+        ("token", token.into()),
+        ("keys", keys.into()),
+        ("times", times.into()),
+    ];
+    db.execute_raw(composed(T::OUTBOX.postpone, values)).await?;
+    Ok(())
 }

@@ -7,18 +7,26 @@
 
 use std::collections::HashMap;
 
+use billing_kit_db::{StoreError, query::column};
 use chrono::{DateTime, NaiveDate, Utc};
-use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Value};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DerivePartialModel, EntityTrait, FromQueryResult, QueryFilter,
+    QuerySelect, Set, raw_sql, sea_query::LockType,
+};
 use uuid::Uuid;
 
-use super::{signing_keys::hex, sql, unknown_word};
+use super::{
+    entities::reporting::{ActiveModel, Column, Entity, Scope as _},
+    signing_keys::hex,
+};
 use crate::domain::{
     expectation::Span,
     signing::{Fingerprint, KeyRule, PublicKey},
     standing::{DeploymentType, Drain, Standing, SubscriptionStatus},
 };
 
-#[derive(Debug, FromQueryResult)]
+#[derive(Debug, DerivePartialModel)]
+#[sea_orm(entity = "Entity")]
 struct StandingRow {
     organization_id: Uuid,
     subscription_status: String,
@@ -36,7 +44,7 @@ struct StandingRow {
 }
 
 impl StandingRow {
-    fn into_domain(self) -> Result<Standing, DbErr> {
+    fn into_domain(self) -> Result<Standing, StoreError> {
         let Self {
             organization_id,
             subscription_status,
@@ -53,10 +61,11 @@ impl StandingRow {
             invoiced_until,
         } = self;
         let status = SubscriptionStatus::parse(&subscription_status)
-            .ok_or_else(|| unknown_word("subscription_status", &subscription_status))?;
+            .ok_or_else(|| StoreError::unknown("subscription_status", &subscription_status))?;
         let deployment_type = deployment_type
             .map(|word| {
-                DeploymentType::parse(&word).ok_or_else(|| unknown_word("deployment_type", &word))
+                DeploymentType::parse(&word)
+                    .ok_or_else(|| StoreError::unknown("deployment_type", &word))
             })
             .transpose()?;
         Ok(Standing {
@@ -116,7 +125,7 @@ struct LockedRow {
 }
 
 impl LockedRow {
-    fn into_domain(self) -> Result<Locked, DbErr> {
+    fn into_domain(self) -> Result<Locked, StoreError> {
         let Self {
             standing,
             pinned_key,
@@ -136,222 +145,214 @@ impl LockedRow {
     }
 }
 
-// A conflicting report repeats the timestamp of a recorded one, so `>` never lets it change the
-// count. A standing that is not known is older than any that is. Without a customer every report
-// counts, and is what the first report of a link is compared with. A new link makes the counted days
-// unknown: they are computed before the next report is compared.
-const LOCK_WITH_REPORTS: &str = "
-    INSERT INTO organization_reporting AS r (organization_id, user_count, last_reported_at,
-        baseline_user_count, baseline_reported_at, baseline_instance_url,
-        last_signing_key, gap_seen_on,
-        subscription_status, deployment_type, stripe_customer_id, billing_start_at, billable,
-        standing_version, billing_end_at, trial_end_at, invoiced_until, draining, drained)
-    SELECT id, user_count, reported_at,
-        CASE WHEN customer_id = '' THEN user_count END, CASE WHEN customer_id = '' THEN reported_at END,
-        CASE WHEN customer_id = '' THEN instance_url END, decode(nullif(signing_key, ''), 'hex'),
-        CASE WHEN has_several THEN (reported_at AT TIME ZONE 'UTC')::date ELSE date '2000-01-01' END, status, nullif(deployment_type, ''),
-        nullif(customer_id, ''), nullif(start_at, '')::timestamptz, billable, version,
-        nullif(end_at, '')::timestamptz, nullif(trial_end_at, '')::timestamptz,
-        nullif(invoiced_until, '')::timestamptz, draining, drained
-    FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::boolean[],
-        $7::bigint[], $8::text[], $9::text[], $10::text[], $11::boolean[], $12::boolean[],
-        $13::integer[], $14::timestamptz[], $15::text[], $16::text[], $17::boolean[])
-        AS t (id, status, deployment_type, customer_id, start_at, billable, version, end_at,
-            trial_end_at, invoiced_until, draining, drained, user_count, reported_at, instance_url,
-            signing_key, has_several)
-    ORDER BY id
-    ON CONFLICT (organization_id) DO UPDATE SET
-        user_count = CASE WHEN r.last_reported_at IS NULL OR excluded.last_reported_at > r.last_reported_at
-            THEN excluded.user_count ELSE r.user_count END,
-        last_reported_at = greatest(r.last_reported_at, excluded.last_reported_at),
-        last_signing_key = CASE WHEN r.last_reported_at IS NULL OR excluded.last_reported_at > r.last_reported_at
-            THEN excluded.last_signing_key ELSE r.last_signing_key END,
-        gap_seen_on = CASE WHEN (excluded.last_reported_at AT TIME ZONE 'UTC')::date
-                - (r.last_reported_at AT TIME ZONE 'UTC')::date BETWEEN 0 AND 1
-            THEN greatest(r.gap_seen_on, excluded.gap_seen_on)
-            ELSE greatest(r.gap_seen_on, (excluded.last_reported_at AT TIME ZONE 'UTC')::date) END,
-        (baseline_user_count, baseline_reported_at, baseline_instance_url) = (SELECT
-            CASE WHEN is_new THEN excluded.baseline_user_count ELSE r.baseline_user_count END,
-            CASE WHEN is_new THEN excluded.baseline_reported_at ELSE r.baseline_reported_at END,
-            CASE WHEN is_new THEN excluded.baseline_instance_url ELSE r.baseline_instance_url END
-            FROM (SELECT coalesce(CASE WHEN excluded.standing_version > r.standing_version
-                    THEN excluded.stripe_customer_id ELSE r.stripe_customer_id END IS NULL
-                AND excluded.baseline_reported_at > coalesce(r.baseline_reported_at, '-infinity'), false)
-                AS is_new) AS n),
-        (day_user_counts, day_reported_at) = (SELECT
-            CASE WHEN l.is_new THEN NULL ELSE r.day_user_counts END,
-            CASE WHEN l.is_new THEN NULL ELSE r.day_reported_at END
-            FROM (SELECT excluded.standing_version > r.standing_version
-                AND excluded.stripe_customer_id IS NOT NULL
-                AND (excluded.stripe_customer_id, excluded.billing_start_at)
-                    IS DISTINCT FROM (r.stripe_customer_id, r.billing_start_at) AS is_new) AS l),
-        (subscription_status, deployment_type, stripe_customer_id, billing_start_at, billable,
-            billing_end_at, trial_end_at, invoiced_until, draining, drained, standing_version) = (SELECT n.* FROM (VALUES
-            (excluded.subscription_status, excluded.deployment_type, excluded.stripe_customer_id,
-                excluded.billing_start_at, excluded.billable, excluded.billing_end_at,
-                excluded.trial_end_at, excluded.invoiced_until, excluded.draining, excluded.drained,
-                excluded.standing_version),
-            (r.subscription_status, r.deployment_type, r.stripe_customer_id,
-                r.billing_start_at, r.billable, r.billing_end_at,
-                r.trial_end_at, r.invoiced_until, r.draining, r.drained, r.standing_version))
-            AS n (a, b, c, d, e, f, g, h, i, j, version)
-            ORDER BY n.version DESC LIMIT 1)
-    RETURNING organization_id, subscription_status, deployment_type, stripe_customer_id,
-        billing_start_at, billable, standing_version, billing_end_at, trial_end_at, invoiced_until,
-        draining, drained, drained_version, pinned_key, awaited_fingerprint, last_reported_at, gap_seen_on";
-
 /// Locks the rows of organizations that reported, takes note of their latest report, and keeps how
 /// they stand where that is newer than what is known. Answers how each stands now.
 pub(crate) async fn lock_with_reports(
     db: &impl ConnectionTrait,
     latest: &[Latest],
-) -> Result<Vec<Locked>, DbErr> {
-    let mut values = standing_columns(latest.iter().map(|l| &l.standing));
-    values.push(
-        latest
-            .iter()
-            .map(|l| l.user_count)
-            .collect::<Vec<_>>()
-            .into(),
+) -> Result<Vec<Locked>, StoreError> {
+    let standings = StandingColumns::of(latest.iter().map(|it| &it.standing));
+    let user_counts = column(latest, |it| it.user_count);
+    let reported_at = column(latest, |it| it.reported_at);
+    let urls = column(latest, |it| it.instance_url.clone());
+    let keys = column(latest, |it| hex(it.signing_key));
+    let have_several = column(latest, |it| it.has_several);
+    // A conflicting report repeats the timestamp of a recorded one, so `>` never lets it change the
+    // count. A standing that is not known is older than any that is. Without a customer every report
+    // counts, and is what the first report of a link is compared with. A new link makes the counted days
+    // unknown: they are computed before the next report is compared.
+    let lock = raw_sql!(
+        Postgres,
+        "INSERT INTO organization_reporting AS r (organization_id, user_count, last_reported_at,
+            baseline_user_count, baseline_reported_at, baseline_instance_url,
+            last_signing_key, gap_seen_on,
+            subscription_status, deployment_type, stripe_customer_id, billing_start_at, billable,
+            standing_version, billing_end_at, trial_end_at, invoiced_until, draining, drained)
+        SELECT id, user_count, reported_at,
+            CASE WHEN customer_id = '' THEN user_count END, CASE WHEN customer_id = '' THEN reported_at END,
+            CASE WHEN customer_id = '' THEN instance_url END, decode(nullif(signing_key, ''), 'hex'),
+            CASE WHEN has_several THEN (reported_at AT TIME ZONE 'UTC')::date ELSE date '2000-01-01' END, status, nullif(deployment_type, ''),
+            nullif(customer_id, ''), nullif(start_at, '')::timestamptz, billable, version,
+            nullif(end_at, '')::timestamptz, nullif(trial_end_at, '')::timestamptz,
+            nullif(invoiced_until, '')::timestamptz, draining, drained
+        FROM unnest({standings.ids}::uuid[], {standings.statuses}::text[], {standings.deployment_types}::text[], {standings.customers}::text[], {standings.starts}::text[], {standings.are_billable}::boolean[],
+            {standings.versions}::bigint[], {standings.ends}::text[], {standings.trial_ends}::text[], {standings.invoiced_until}::text[], {standings.are_draining}::boolean[], {standings.are_drained}::boolean[],
+            {user_counts}::integer[], {reported_at}::timestamptz[], {urls}::text[], {keys}::text[], {have_several}::boolean[])
+            AS t (id, status, deployment_type, customer_id, start_at, billable, version, end_at,
+                trial_end_at, invoiced_until, draining, drained, user_count, reported_at, instance_url,
+                signing_key, has_several)
+        ORDER BY id
+        ON CONFLICT (organization_id) DO UPDATE SET
+            user_count = CASE WHEN r.last_reported_at IS NULL OR excluded.last_reported_at > r.last_reported_at
+                THEN excluded.user_count ELSE r.user_count END,
+            last_reported_at = greatest(r.last_reported_at, excluded.last_reported_at),
+            last_signing_key = CASE WHEN r.last_reported_at IS NULL OR excluded.last_reported_at > r.last_reported_at
+                THEN excluded.last_signing_key ELSE r.last_signing_key END,
+            gap_seen_on = CASE WHEN (excluded.last_reported_at AT TIME ZONE 'UTC')::date
+                    - (r.last_reported_at AT TIME ZONE 'UTC')::date BETWEEN 0 AND 1
+                THEN greatest(r.gap_seen_on, excluded.gap_seen_on)
+                ELSE greatest(r.gap_seen_on, (excluded.last_reported_at AT TIME ZONE 'UTC')::date) END,
+            (baseline_user_count, baseline_reported_at, baseline_instance_url) = (SELECT
+                CASE WHEN is_new THEN excluded.baseline_user_count ELSE r.baseline_user_count END,
+                CASE WHEN is_new THEN excluded.baseline_reported_at ELSE r.baseline_reported_at END,
+                CASE WHEN is_new THEN excluded.baseline_instance_url ELSE r.baseline_instance_url END
+                FROM (SELECT coalesce(CASE WHEN excluded.standing_version > r.standing_version
+                        THEN excluded.stripe_customer_id ELSE r.stripe_customer_id END IS NULL
+                    AND excluded.baseline_reported_at > coalesce(r.baseline_reported_at, '-infinity'), false)
+                    AS is_new) AS n),
+            (day_user_counts, day_reported_at) = (SELECT
+                CASE WHEN l.is_new THEN NULL ELSE r.day_user_counts END,
+                CASE WHEN l.is_new THEN NULL ELSE r.day_reported_at END
+                FROM (SELECT excluded.standing_version > r.standing_version
+                    AND excluded.stripe_customer_id IS NOT NULL
+                    AND (excluded.stripe_customer_id, excluded.billing_start_at)
+                        IS DISTINCT FROM (r.stripe_customer_id, r.billing_start_at) AS is_new) AS l),
+            (subscription_status, deployment_type, stripe_customer_id, billing_start_at, billable,
+                billing_end_at, trial_end_at, invoiced_until, draining, drained, standing_version) = (SELECT n.* FROM (VALUES
+                (excluded.subscription_status, excluded.deployment_type, excluded.stripe_customer_id,
+                    excluded.billing_start_at, excluded.billable, excluded.billing_end_at,
+                    excluded.trial_end_at, excluded.invoiced_until, excluded.draining, excluded.drained,
+                    excluded.standing_version),
+                (r.subscription_status, r.deployment_type, r.stripe_customer_id,
+                    r.billing_start_at, r.billable, r.billing_end_at,
+                    r.trial_end_at, r.invoiced_until, r.draining, r.drained, r.standing_version))
+                AS n (a, b, c, d, e, f, g, h, i, j, version)
+                ORDER BY n.version DESC LIMIT 1)
+        RETURNING organization_id, subscription_status, deployment_type, stripe_customer_id,
+            billing_start_at, billable, standing_version, billing_end_at, trial_end_at, invoiced_until,
+            draining, drained, drained_version, pinned_key, awaited_fingerprint, last_reported_at, gap_seen_on"
     );
-    values.push(
-        latest
-            .iter()
-            .map(|l| l.reported_at)
-            .collect::<Vec<_>>()
-            .into(),
-    );
-    values.push(
-        latest
-            .iter()
-            .map(|l| l.instance_url.clone())
-            .collect::<Vec<_>>()
-            .into(),
-    );
-    values.push(
-        latest
-            .iter()
-            .map(|l| hex(l.signing_key))
-            .collect::<Vec<_>>()
-            .into(),
-    );
-    values.push(
-        latest
-            .iter()
-            .map(|l| l.has_several)
-            .collect::<Vec<_>>()
-            .into(),
-    );
-    let rows = LockedRow::find_by_statement(sql(LOCK_WITH_REPORTS, values))
-        .all(db)
-        .await?;
+    let rows = LockedRow::find_by_statement(lock).all(db).await?;
     rows.into_iter().map(LockedRow::into_domain).collect()
 }
-
-const LOCK_WITH_STANDINGS: &str = "
-    INSERT INTO organization_reporting AS r (organization_id, subscription_status, deployment_type,
-        stripe_customer_id, billing_start_at, billable, standing_version, billing_end_at,
-        trial_end_at, invoiced_until, draining, drained)
-    SELECT id, status, nullif(deployment_type, ''), nullif(customer_id, ''),
-        nullif(start_at, '')::timestamptz, billable, version, nullif(end_at, '')::timestamptz,
-        nullif(trial_end_at, '')::timestamptz, nullif(invoiced_until, '')::timestamptz,
-        draining, drained
-    FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::boolean[],
-        $7::bigint[], $8::text[], $9::text[], $10::text[], $11::boolean[], $12::boolean[])
-        AS t (id, status, deployment_type, customer_id, start_at, billable, version, end_at,
-            trial_end_at, invoiced_until, draining, drained)
-    ORDER BY id
-    ON CONFLICT (organization_id) DO UPDATE SET
-        subscription_status = excluded.subscription_status,
-        deployment_type = excluded.deployment_type,
-        stripe_customer_id = excluded.stripe_customer_id,
-        billing_start_at = excluded.billing_start_at,
-        billable = excluded.billable,
-        billing_end_at = excluded.billing_end_at,
-        trial_end_at = excluded.trial_end_at,
-        invoiced_until = excluded.invoiced_until,
-        draining = excluded.draining,
-        drained = excluded.drained,
-        (day_user_counts, day_reported_at) = (SELECT
-            CASE WHEN l.is_new THEN NULL ELSE r.day_user_counts END,
-            CASE WHEN l.is_new THEN NULL ELSE r.day_reported_at END
-            FROM (SELECT excluded.stripe_customer_id IS NOT NULL
-                AND (excluded.stripe_customer_id, excluded.billing_start_at)
-                    IS DISTINCT FROM (r.stripe_customer_id, r.billing_start_at) AS is_new) AS l),
-        standing_version = excluded.standing_version
-    WHERE excluded.standing_version > r.standing_version";
 
 /// Locks the rows of organizations and keeps how they stand where that is newer than what is known.
 pub(crate) async fn lock_with_standings(
     db: &impl ConnectionTrait,
     standings: &[Standing],
-) -> Result<(), DbErr> {
-    let statement = sql(LOCK_WITH_STANDINGS, standing_columns(standings.iter()));
-    db.execute_raw(statement).await.map(drop)
+) -> Result<(), StoreError> {
+    let standings = StandingColumns::of(standings.iter());
+    let lock = raw_sql!(
+        Postgres,
+        "INSERT INTO organization_reporting AS r (organization_id, subscription_status, deployment_type,
+            stripe_customer_id, billing_start_at, billable, standing_version, billing_end_at,
+            trial_end_at, invoiced_until, draining, drained)
+        SELECT id, status, nullif(deployment_type, ''), nullif(customer_id, ''),
+            nullif(start_at, '')::timestamptz, billable, version, nullif(end_at, '')::timestamptz,
+            nullif(trial_end_at, '')::timestamptz, nullif(invoiced_until, '')::timestamptz,
+            draining, drained
+        FROM unnest({standings.ids}::uuid[], {standings.statuses}::text[], {standings.deployment_types}::text[], {standings.customers}::text[], {standings.starts}::text[], {standings.are_billable}::boolean[],
+            {standings.versions}::bigint[], {standings.ends}::text[], {standings.trial_ends}::text[], {standings.invoiced_until}::text[], {standings.are_draining}::boolean[], {standings.are_drained}::boolean[])
+            AS t (id, status, deployment_type, customer_id, start_at, billable, version, end_at,
+                trial_end_at, invoiced_until, draining, drained)
+        ORDER BY id
+        ON CONFLICT (organization_id) DO UPDATE SET
+            subscription_status = excluded.subscription_status,
+            deployment_type = excluded.deployment_type,
+            stripe_customer_id = excluded.stripe_customer_id,
+            billing_start_at = excluded.billing_start_at,
+            billable = excluded.billable,
+            billing_end_at = excluded.billing_end_at,
+            trial_end_at = excluded.trial_end_at,
+            invoiced_until = excluded.invoiced_until,
+            draining = excluded.draining,
+            drained = excluded.drained,
+            (day_user_counts, day_reported_at) = (SELECT
+                CASE WHEN l.is_new THEN NULL ELSE r.day_user_counts END,
+                CASE WHEN l.is_new THEN NULL ELSE r.day_reported_at END
+                FROM (SELECT excluded.stripe_customer_id IS NOT NULL
+                    AND (excluded.stripe_customer_id, excluded.billing_start_at)
+                        IS DISTINCT FROM (r.stripe_customer_id, r.billing_start_at) AS is_new) AS l),
+            standing_version = excluded.standing_version
+        WHERE excluded.standing_version > r.standing_version"
+    );
+    db.execute_raw(lock).await?;
+    Ok(())
 }
 
-/// Standings as the columns of an `unnest`, in the order that both statements name. Times are texts,
-/// because an array of the driver's has no place for what is missing.
-fn standing_columns<'a>(standings: impl Iterator<Item = &'a Standing> + Clone) -> Vec<Value> {
-    fn column<'a, T>(
-        standings: impl Iterator<Item = &'a Standing> + Clone,
-        of: impl Fn(&Standing) -> T,
-    ) -> Vec<T> {
-        standings.map(of).collect()
+/// Standings as the columns of an `unnest`. Times are texts, because an array of the driver's has no
+/// place for what is missing.
+#[derive(Default)]
+struct StandingColumns {
+    ids: Vec<Uuid>,
+    statuses: Vec<String>,
+    deployment_types: Vec<String>,
+    customers: Vec<String>,
+    starts: Vec<String>,
+    are_billable: Vec<bool>,
+    versions: Vec<i64>,
+    ends: Vec<String>,
+    trial_ends: Vec<String>,
+    invoiced_until: Vec<String>,
+    are_draining: Vec<bool>,
+    are_drained: Vec<bool>,
+}
+
+impl StandingColumns {
+    fn of<'a>(standings: impl Iterator<Item = &'a Standing>) -> Self {
+        let text =
+            |time: Option<DateTime<Utc>>| time.map_or_else(String::new, |it| it.to_rfc3339());
+        let mut columns = Self::default();
+        for standing in standings {
+            let Standing {
+                organization_id,
+                status,
+                deployment_type,
+                stripe_customer_id,
+                billing_start_at,
+                billable,
+                billing_end_at,
+                trial_end_at,
+                invoiced_until,
+                version,
+                drain,
+            } = standing;
+            let deployment_type = deployment_type.map_or("", DeploymentType::as_str);
+            let customer = stripe_customer_id.clone().unwrap_or_default();
+            columns.ids.push(*organization_id);
+            columns.statuses.push(status.as_str().to_owned());
+            columns.deployment_types.push(deployment_type.to_owned());
+            columns.customers.push(customer);
+            columns.starts.push(text(*billing_start_at));
+            columns.are_billable.push(*billable);
+            columns.versions.push(*version);
+            columns.ends.push(text(*billing_end_at));
+            columns.trial_ends.push(text(*trial_end_at));
+            columns.invoiced_until.push(text(*invoiced_until));
+            columns.are_draining.push(*drain != Drain::None);
+            columns.are_drained.push(*drain == Drain::Drained);
+        }
+        columns
     }
-    let deployment = |s: &Standing| {
-        s.deployment_type
-            .map_or("", DeploymentType::as_str)
-            .to_owned()
-    };
-    let text = |time: Option<DateTime<Utc>>| time.map_or_else(String::new, |it| it.to_rfc3339());
-    vec![
-        column(standings.clone(), |s| s.organization_id).into(),
-        column(standings.clone(), |s| s.status.as_str().to_owned()).into(),
-        column(standings.clone(), deployment).into(),
-        column(standings.clone(), |s| {
-            s.stripe_customer_id.clone().unwrap_or_default()
-        })
-        .into(),
-        column(standings.clone(), |s| text(s.billing_start_at)).into(),
-        column(standings.clone(), |s| s.billable).into(),
-        column(standings.clone(), |s| s.version).into(),
-        column(standings.clone(), |s| text(s.billing_end_at)).into(),
-        column(standings.clone(), |s| text(s.trial_end_at)).into(),
-        column(standings.clone(), |s| text(s.invoiced_until)).into(),
-        column(standings.clone(), |s| s.drain != Drain::None).into(),
-        column(standings, |s| s.drain == Drain::Drained).into(),
-    ]
 }
 
 /// Brings forward when an organization's queue is next looked at.
 pub(crate) async fn schedule(
     db: &impl ConnectionTrait,
     queued: &[(Uuid, DateTime<Utc>)],
-) -> Result<(), DbErr> {
-    const SCHEDULE: &str = "
-        UPDATE organization_reporting r SET next_delivery_at = least(r.next_delivery_at, q.due_at)
-        FROM (SELECT id, min(due_at) AS due_at
-            FROM unnest($1::uuid[], $2::timestamptz[]) AS t (id, due_at) GROUP BY id) q
-        WHERE r.organization_id = q.id AND r.stripe_customer_id IS NOT NULL
-            AND (r.next_delivery_at IS NULL OR r.next_delivery_at > q.due_at)";
+) -> Result<(), StoreError> {
     let (ids, times): (Vec<_>, Vec<_>) = queued.iter().copied().unzip();
-    db.execute_raw(sql(SCHEDULE, [ids.into(), times.into()]))
-        .await
-        .map(drop)
+    let schedule = raw_sql!(
+        Postgres,
+        "UPDATE organization_reporting r SET next_delivery_at = least(r.next_delivery_at, q.due_at)
+        FROM (SELECT id, min(due_at) AS due_at
+            FROM unnest({ids}::uuid[], {times}::timestamptz[]) AS t (id, due_at) GROUP BY id) q
+        WHERE r.organization_id = q.id AND r.stripe_customer_id IS NOT NULL
+            AND (r.next_delivery_at IS NULL OR r.next_delivery_at > q.due_at)"
+    );
+    db.execute_raw(schedule).await?;
+    Ok(())
 }
 
 /// Locks an organization and answers how it stands; none where it never reported.
 pub(crate) async fn lock(
     db: &impl ConnectionTrait,
     organization_id: Uuid,
-) -> Result<Option<Standing>, DbErr> {
-    const LOCK: &str = "
-        SELECT organization_id, subscription_status, deployment_type, stripe_customer_id,
-            billing_start_at, billable, standing_version, billing_end_at, trial_end_at, invoiced_until,
-            draining, drained, drained_version
-        FROM organization_reporting WHERE organization_id = $1 FOR UPDATE";
-    StandingRow::find_by_statement(sql(LOCK, [organization_id.into()]))
+) -> Result<Option<Standing>, StoreError> {
+    Entity::find()
+        .of_organization(organization_id)
+        .lock(LockType::Update)
+        .into_partial_model::<StandingRow>()
         .one(db)
         .await?
         .map(StandingRow::into_domain)
@@ -362,22 +363,16 @@ pub(crate) async fn lock(
 pub(crate) async fn last_reported(
     db: &impl ConnectionTrait,
     organizations: Vec<Uuid>,
-) -> Result<HashMap<Uuid, DateTime<Utc>>, DbErr> {
-    #[derive(FromQueryResult)]
-    struct Row {
-        organization_id: Uuid,
-        last_reported_at: DateTime<Utc>,
-    }
-    const LAST_REPORTED: &str = "
-        SELECT organization_id, last_reported_at FROM organization_reporting
-        WHERE organization_id = ANY($1) AND last_reported_at IS NOT NULL";
-    let rows = Row::find_by_statement(sql(LAST_REPORTED, [organizations.into()]))
+) -> Result<HashMap<Uuid, DateTime<Utc>>, StoreError> {
+    let rows: Vec<(Uuid, DateTime<Utc>)> = Entity::find()
+        .among(organizations)
+        .reported()
+        .select_only()
+        .columns([Column::OrganizationId, Column::LastReportedAt])
+        .into_tuple()
         .all(db)
         .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| (row.organization_id, row.last_reported_at))
-        .collect())
+    Ok(rows.into_iter().collect())
 }
 
 /// Takes note of a count that was put in the place of another one, or behind it, where it is the
@@ -387,16 +382,19 @@ pub(crate) async fn correct_latest(
     organization_id: Uuid,
     user_count: i32,
     reported_at: DateTime<Utc>,
-) -> Result<(), DbErr> {
-    const CORRECT: &str = "
-        UPDATE organization_reporting SET user_count = $2, last_reported_at = $3
-        WHERE organization_id = $1 AND last_reported_at <= $3";
-    let values = [
-        organization_id.into(),
-        user_count.into(),
-        reported_at.into(),
-    ];
-    db.execute_raw(sql(CORRECT, values)).await.map(drop)
+) -> Result<(), StoreError> {
+    let corrected = ActiveModel {
+        user_count: Set(Some(user_count)),
+        last_reported_at: Set(Some(reported_at)),
+        ..Default::default()
+    };
+    Entity::update_many()
+        .set(corrected)
+        .of_organization(organization_id)
+        .filter(Column::LastReportedAt.lte(reported_at))
+        .exec(db)
+        .await?;
+    Ok(())
 }
 
 /// What is known of an organization's reporting.
@@ -415,18 +413,19 @@ pub(crate) struct Reporting {
 pub(crate) async fn get_many(
     db: &impl ConnectionTrait,
     ids: Vec<Uuid>,
-) -> Result<Vec<Reporting>, DbErr> {
-    const GET_MANY: &str = "
-        SELECT organization_id, baseline_user_count AS user_count, last_reported_at,
+) -> Result<Vec<Reporting>, StoreError> {
+    let get_many = raw_sql!(
+        Postgres,
+        "SELECT organization_id, baseline_user_count AS user_count, last_reported_at,
             CASE WHEN billable AND billing_end_at IS NULL
                 THEN greatest(last_reported_at, billing_start_at) END AS expected_since,
             (SELECT count(*) FROM usage_reports h
                 WHERE h.organization_id = r.organization_id AND h.delivery_state = 'held') AS held_count
         FROM organization_reporting r
-        WHERE organization_id = ANY($1) AND (last_reported_at IS NOT NULL OR billable AND billing_end_at IS NULL)";
-    Reporting::find_by_statement(sql(GET_MANY, [ids.into()]))
-        .all(db)
-        .await
+        WHERE organization_id = ANY({ids}) AND (last_reported_at IS NOT NULL OR billable AND billing_end_at IS NULL)"
+    );
+    let found = Reporting::find_by_statement(get_many);
+    Ok(found.all(db).await?)
 }
 
 /// Where a page of organizations ends: since when the last of them is expected, and its id.
@@ -439,25 +438,23 @@ pub(crate) async fn list_expected(
     span: Span,
     after: Option<ExpectedEnd>,
     limit: i64,
-) -> Result<Vec<Reporting>, DbErr> {
-    const LIST_EXPECTED: &str = "
-        SELECT organization_id, baseline_user_count AS user_count, last_reported_at,
+) -> Result<Vec<Reporting>, StoreError> {
+    let Span { from, until } = span;
+    // Nothing was reported before that.
+    let first = from.unwrap_or(DateTime::UNIX_EPOCH);
+    let (since, id) = after.unwrap_or((first, Uuid::nil()));
+    let list_expected = raw_sql!(
+        Postgres,
+        "SELECT organization_id, baseline_user_count AS user_count, last_reported_at,
             greatest(last_reported_at, billing_start_at) AS expected_since,
             (SELECT count(*) FROM usage_reports h
                 WHERE h.organization_id = r.organization_id AND h.delivery_state = 'held') AS held_count
         FROM organization_reporting r
         WHERE billable AND billing_end_at IS NULL
-            AND (greatest(last_reported_at, billing_start_at), organization_id) > ($1, $2)
-            AND greatest(last_reported_at, billing_start_at) < coalesce($3, 'infinity'::timestamptz)
-        ORDER BY greatest(last_reported_at, billing_start_at), organization_id LIMIT $4";
-    let Span { from, until } = span;
-    // Nothing was reported before that.
-    let first = from.unwrap_or(DateTime::UNIX_EPOCH);
-    let (since, id) = after.unwrap_or((first, Uuid::nil()));
-    Reporting::find_by_statement(sql(
-        LIST_EXPECTED,
-        [since.into(), id.into(), until.into(), limit.into()],
-    ))
-    .all(db)
-    .await
+            AND (greatest(last_reported_at, billing_start_at), organization_id) > ({since}, {id})
+            AND greatest(last_reported_at, billing_start_at) < coalesce({until}, 'infinity'::timestamptz)
+        ORDER BY greatest(last_reported_at, billing_start_at), organization_id LIMIT {limit}"
+    );
+    let found = Reporting::find_by_statement(list_expected);
+    Ok(found.all(db).await?)
 }

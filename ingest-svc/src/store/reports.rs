@@ -1,16 +1,17 @@
 //! `usage_reports`: every report once, unique by organization and timestamp.
 
+use billing_kit_db::{StoreError, query::column};
 use chrono::{DateTime, Utc};
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, ExprTrait, FromQueryResult,
-    QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder,
+    QuerySelect, raw_sql,
 };
 use uuid::Uuid;
 
 use super::{
+    entities::reports::{Column, Entity, Model, Scope as _},
     holds::HeldEnd,
     sources::{address_text, network_text},
-    sql, unknown_word,
 };
 use crate::domain::{
     delivery::DeliveryState,
@@ -37,53 +38,6 @@ pub(crate) struct NewReport {
     pub(crate) low: Option<Low>,
 }
 
-// One statement per batch. A row that stands in the spool already is left out: both paths hold the
-// organization's lock, so what one committed the other sees. The networks of what is new are counted by
-// the same statement.
-const INSERT: &str = "
-    WITH t AS (
-        SELECT id, organization_id, organization_name, instance_url, user_count, deployment_type,
-            reported_at, received_at, state, first_attempt_at, hold_reason, hold_message,
-            source_address, network, makes_network_known, hold_cause, compared_with, count_low
-        FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::integer[], $6::text[],
-            $7::timestamptz[], $8::timestamptz[], $9::text[], $10::timestamptz[], $11::text[],
-            $12::text[], $13::text[], $14::text[], $15::boolean[], $16::text[], $17::text[], $18::boolean[])
-            AS t (id, organization_id, organization_name, instance_url, user_count, deployment_type,
-                reported_at, received_at, state, first_attempt_at, hold_reason, hold_message,
-                source_address, network, makes_network_known, hold_cause, compared_with, count_low)),
-    inserted AS (
-        INSERT INTO usage_reports (id, organization_id, organization_name, instance_url, user_count,
-            deployment_type, reported_at, received_at, delivery_state, next_attempt_at, settled_at,
-            hold_reason, error_code, error_message, source_address, hold_cause, compared_with,
-            count_low)
-        SELECT id, organization_id, organization_name, instance_url, user_count, deployment_type,
-            reported_at, received_at, state,
-            CASE WHEN state = 'queued' THEN first_attempt_at END,
-            CASE WHEN state NOT IN ('queued', 'waiting', 'held') THEN received_at END,
-            nullif(hold_reason, ''), nullif(hold_reason, ''), nullif(hold_message, ''),
-            nullif(source_address, '')::inet, nullif(hold_cause, ''), nullif(compared_with, '')::jsonb,
-            count_low
-        FROM t
-        WHERE NOT EXISTS (SELECT 1 FROM usage_report_spool s
-            WHERE s.organization_id = t.organization_id AND s.reported_at = t.reported_at)
-        ORDER BY organization_id, reported_at
-        ON CONFLICT (organization_id, reported_at) WHERE NOT adopted DO NOTHING
-        RETURNING id),
-    seen AS (
-        INSERT INTO organization_source_networks AS n (organization_id, network, day, first_seen_at,
-            last_seen_at, report_count, counted)
-        SELECT t.organization_id, t.network::cidr, (t.received_at AT TIME ZONE 'UTC')::date,
-            min(t.received_at), max(t.received_at), count(t.id), bool_or(t.makes_network_known)
-        FROM inserted JOIN t USING (id) WHERE t.network <> ''
-        GROUP BY t.organization_id, t.network, (t.received_at AT TIME ZONE 'UTC')::date
-        ORDER BY t.organization_id, t.network
-        ON CONFLICT (organization_id, network, day) DO UPDATE SET
-            first_seen_at = least(n.first_seen_at, excluded.first_seen_at),
-            last_seen_at = greatest(n.last_seen_at, excluded.last_seen_at),
-            report_count = n.report_count + excluded.report_count,
-            counted = n.counted OR excluded.counted)
-    SELECT id FROM inserted";
-
 #[derive(Debug, FromQueryResult)]
 struct IdRow {
     id: Uuid,
@@ -93,11 +47,7 @@ struct IdRow {
 pub(crate) async fn insert_new(
     db: &impl ConnectionTrait,
     reports: &[NewReport],
-) -> Result<Vec<Uuid>, DbErr> {
-    fn column<T>(reports: &[NewReport], of: impl Fn(&NewReport) -> T) -> Vec<T> {
-        reports.iter().map(of).collect()
-    }
-    let reason = |r: &NewReport| r.hold.as_ref().map_or("", |hold| hold.reason.as_str());
+) -> Result<Vec<Uuid>, StoreError> {
     let compared_with = |r: &NewReport| match (&r.hold, r.low) {
         (Some(hold), _) => hold.compared_with.to_string(),
         (None, Some(low)) => low.compared_with().to_string(),
@@ -108,40 +58,77 @@ pub(crate) async fn insert_new(
             .map_or(DeploymentType::UNASSIGNED, DeploymentType::as_str)
             .to_owned()
     };
-    let statement = sql(
-        INSERT,
-        [
-            column(reports, |r| r.id).into(),
-            column(reports, |r| r.report.organization_id).into(),
-            column(reports, |r| r.report.content.organization_name.clone()).into(),
-            column(reports, |r| r.report.content.instance_url.clone()).into(),
-            column(reports, |r| r.report.content.user_count).into(),
-            column(reports, deployment).into(),
-            column(reports, |r| r.report.reported_at).into(),
-            column(reports, |r| r.received_at).into(),
-            column(reports, |r| r.state.as_str().to_owned()).into(),
-            column(reports, |r| r.first_attempt_at).into(),
-            column(reports, |r| reason(r).to_owned()).into(),
-            column(reports, |r| {
-                r.hold
-                    .as_ref()
-                    .map_or_else(String::new, |h| h.message.clone())
-            })
-            .into(),
-            column(reports, |r| address_text(&r.report)).into(),
-            column(reports, |r| network_text(&r.report)).into(),
-            column(reports, |r| r.makes_network_known).into(),
-            column(reports, |r| {
-                r.hold
-                    .as_ref()
-                    .map_or_else(String::new, |h| h.cause.clone())
-            })
-            .into(),
-            column(reports, compared_with).into(),
-            column(reports, |r| r.low.is_some()).into(),
-        ],
+    let hold = |r: &NewReport, text: fn(&Hold) -> &str| {
+        let hold = r.hold.as_ref();
+        hold.map_or_else(String::new, |hold| text(hold).to_owned())
+    };
+    let ids = column(reports, |r| r.id);
+    let organizations = column(reports, |r| r.report.organization_id);
+    let names = column(reports, |r| r.report.content.organization_name.clone());
+    let urls = column(reports, |r| r.report.content.instance_url.clone());
+    let user_counts = column(reports, |r| r.report.content.user_count);
+    let deployment_types = column(reports, deployment);
+    let reported_at = column(reports, |r| r.report.reported_at);
+    let received_at = column(reports, |r| r.received_at);
+    let states = column(reports, |r| r.state.as_str().to_owned());
+    let first_attempts = column(reports, |r| r.first_attempt_at);
+    let hold_reasons = column(reports, |r| hold(r, |hold| hold.reason.as_str()));
+    let hold_messages = column(reports, |r| hold(r, |hold| &hold.message));
+    let addresses = column(reports, |r| address_text(&r.report));
+    let networks = column(reports, |r| network_text(&r.report));
+    let make_known = column(reports, |r| r.makes_network_known);
+    let hold_causes = column(reports, |r| hold(r, |hold| &hold.cause));
+    let compared_with = column(reports, compared_with);
+    let are_low = column(reports, |r| r.low.is_some());
+    // One statement per batch. A row that stands in the spool already is left out: both paths hold the
+    // organization's lock, so what one committed the other sees. The networks of what is new are counted by
+    // the same statement.
+    let insert = raw_sql!(
+        Postgres,
+        "WITH t AS (
+            SELECT id, organization_id, organization_name, instance_url, user_count, deployment_type,
+                reported_at, received_at, state, first_attempt_at, hold_reason, hold_message,
+                source_address, network, makes_network_known, hold_cause, compared_with, count_low
+            FROM unnest({ids}::uuid[], {organizations}::uuid[], {names}::text[], {urls}::text[], {user_counts}::integer[], {deployment_types}::text[],
+                {reported_at}::timestamptz[], {received_at}::timestamptz[], {states}::text[], {first_attempts}::timestamptz[], {hold_reasons}::text[],
+                {hold_messages}::text[], {addresses}::text[], {networks}::text[], {make_known}::boolean[], {hold_causes}::text[], {compared_with}::text[], {are_low}::boolean[])
+                AS t (id, organization_id, organization_name, instance_url, user_count, deployment_type,
+                    reported_at, received_at, state, first_attempt_at, hold_reason, hold_message,
+                    source_address, network, makes_network_known, hold_cause, compared_with, count_low)),
+        inserted AS (
+            INSERT INTO usage_reports (id, organization_id, organization_name, instance_url, user_count,
+                deployment_type, reported_at, received_at, delivery_state, next_attempt_at, settled_at,
+                hold_reason, error_code, error_message, source_address, hold_cause, compared_with,
+                count_low)
+            SELECT id, organization_id, organization_name, instance_url, user_count, deployment_type,
+                reported_at, received_at, state,
+                CASE WHEN state = 'queued' THEN first_attempt_at END,
+                CASE WHEN state NOT IN ('queued', 'waiting', 'held') THEN received_at END,
+                nullif(hold_reason, ''), nullif(hold_reason, ''), nullif(hold_message, ''),
+                nullif(source_address, '')::inet, nullif(hold_cause, ''), nullif(compared_with, '')::jsonb,
+                count_low
+            FROM t
+            WHERE NOT EXISTS (SELECT 1 FROM usage_report_spool s
+                WHERE s.organization_id = t.organization_id AND s.reported_at = t.reported_at)
+            ORDER BY organization_id, reported_at
+            ON CONFLICT (organization_id, reported_at) WHERE NOT adopted DO NOTHING
+            RETURNING id),
+        seen AS (
+            INSERT INTO organization_source_networks AS n (organization_id, network, day, first_seen_at,
+                last_seen_at, report_count, counted)
+            SELECT t.organization_id, t.network::cidr, (t.received_at AT TIME ZONE 'UTC')::date,
+                min(t.received_at), max(t.received_at), count(t.id), bool_or(t.makes_network_known)
+            FROM inserted JOIN t USING (id) WHERE t.network <> ''
+            GROUP BY t.organization_id, t.network, (t.received_at AT TIME ZONE 'UTC')::date
+            ORDER BY t.organization_id, t.network
+            ON CONFLICT (organization_id, network, day) DO UPDATE SET
+                first_seen_at = least(n.first_seen_at, excluded.first_seen_at),
+                last_seen_at = greatest(n.last_seen_at, excluded.last_seen_at),
+                report_count = n.report_count + excluded.report_count,
+                counted = n.counted OR excluded.counted)
+        SELECT id FROM inserted"
     );
-    let rows = IdRow::find_by_statement(statement).all(db).await?;
+    let rows = IdRow::find_by_statement(insert).all(db).await?;
     Ok(rows.into_iter().map(|row| row.id).collect())
 }
 
@@ -166,18 +153,19 @@ struct KnownRow {
 pub(crate) async fn find_known(
     db: &impl ConnectionTrait,
     keys: Vec<(Uuid, DateTime<Utc>)>,
-) -> Result<Vec<Known>, DbErr> {
-    const FIND_KNOWN: &str = "
-        WITH keys AS (SELECT * FROM unnest($1::uuid[], $2::timestamptz[]) AS t (organization_id, reported_at))
+) -> Result<Vec<Known>, StoreError> {
+    let (ids, times): (Vec<_>, Vec<_>) = keys.into_iter().unzip();
+    let find_known = raw_sql!(
+        Postgres,
+        "WITH keys AS (SELECT organization_id, reported_at
+            FROM unnest({ids}::uuid[], {times}::timestamptz[]) AS t (organization_id, reported_at))
         SELECT id, organization_id, organization_name, instance_url, user_count, reported_at
         FROM usage_reports JOIN keys USING (organization_id, reported_at) WHERE NOT adopted
         UNION ALL
         SELECT id, organization_id, organization_name, instance_url, user_count, reported_at
-        FROM usage_report_spool JOIN keys USING (organization_id, reported_at)";
-    let (ids, times): (Vec<_>, Vec<_>) = keys.into_iter().unzip();
-    let rows = KnownRow::find_by_statement(sql(FIND_KNOWN, [ids.into(), times.into()]))
-        .all(db)
-        .await?;
+        FROM usage_report_spool JOIN keys USING (organization_id, reported_at)"
+    );
+    let rows = KnownRow::find_by_statement(find_known).all(db).await?;
     Ok(rows
         .into_iter()
         .map(
@@ -231,44 +219,6 @@ pub(crate) struct RecordedReport {
     pub(crate) baseline: Option<i64>,
 }
 
-#[expect(
-    unreachable_pub,
-    reason = "the derived entity wants its model public; the module is not"
-)]
-mod usage_report {
-    //! The table as an entity: private to the store.
-
-    use sea_orm::entity::prelude::*;
-
-    #[sea_orm::model]
-    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
-    #[sea_orm(table_name = "usage_reports")]
-    pub struct Model {
-        #[sea_orm(primary_key, auto_increment = false)]
-        pub id: Uuid,
-        pub organization_id: Option<Uuid>,
-        pub user_count: i32,
-        pub deployment_type: String,
-        pub reported_at: Option<DateTimeUtc>,
-        pub stripe_meter_event_id: Option<String>,
-        pub adopted: bool,
-        pub organization_name: Option<String>,
-        pub instance_url: Option<String>,
-        pub received_at: Option<DateTimeUtc>,
-        pub delivery_state: String,
-        pub attempt_count: i32,
-        pub next_attempt_at: Option<DateTimeUtc>,
-        pub error_code: Option<String>,
-        pub error_message: Option<String>,
-        pub settled_at: Option<DateTimeUtc>,
-        pub hold_reason: Option<String>,
-        pub count_low: bool,
-        pub compared_with: Option<Json>,
-    }
-
-    impl ActiveModelBehavior for ActiveModel {}
-}
-
 /// Where a page ends: the time and id of its last report.
 pub(crate) type PageEnd = (DateTime<Utc>, Uuid);
 
@@ -278,18 +228,10 @@ pub(crate) async fn list(
     organization_id: Uuid,
     after: Option<PageEnd>,
     limit: u64,
-) -> Result<Vec<RecordedReport>, DbErr> {
-    use usage_report::{Column, Entity};
-    let mut query = Entity::find()
-        .filter(Column::OrganizationId.eq(organization_id))
-        .filter(Column::ReportedAt.is_not_null());
-    if let Some((time, id)) = after {
-        let same_time = Column::ReportedAt.eq(time).and(Column::Id.lt(id));
-        query = query.filter(
-            Condition::any()
-                .add(Column::ReportedAt.lt(time))
-                .add(same_time),
-        );
+) -> Result<Vec<RecordedReport>, StoreError> {
+    let mut query = Entity::find().of_organization(organization_id).timed();
+    if let Some(after) = after {
+        query = query.before(after);
     }
     let rows = query
         .order_by_desc(Column::ReportedAt)
@@ -307,21 +249,13 @@ pub(crate) async fn list_refused(
     db: &impl ConnectionTrait,
     after: Option<HeldEnd>,
     limit: u64,
-) -> Result<Vec<RecordedReport>, DbErr> {
-    use usage_report::{Column, Entity};
+) -> Result<Vec<RecordedReport>, StoreError> {
     let mut query = Entity::find()
-        .filter(Column::DeliveryState.eq(DeliveryState::Refused.as_str()))
+        .in_state(DeliveryState::Refused)
         .filter(Column::OrganizationId.is_not_null())
-        .filter(Column::ReportedAt.is_not_null());
-    if let Some((organization, time, id)) = after {
-        let same = Column::OrganizationId.eq(organization);
-        let same_time = same.clone().and(Column::ReportedAt.eq(time));
-        query = query.filter(
-            Condition::any()
-                .add(Column::OrganizationId.gt(organization))
-                .add(same.and(Column::ReportedAt.gt(time)))
-                .add(same_time.and(Column::Id.gt(id))),
-        );
+        .timed();
+    if let Some(after) = after {
+        query = query.behind(after);
     }
     let rows = query
         .order_by_asc(Column::OrganizationId)
@@ -340,11 +274,10 @@ pub(crate) async fn get_many(
     db: &impl ConnectionTrait,
     organization_id: Uuid,
     ids: Vec<Uuid>,
-) -> Result<Vec<RecordedReport>, DbErr> {
-    use usage_report::{Column, Entity};
+) -> Result<Vec<RecordedReport>, StoreError> {
     let rows = Entity::find()
-        .filter(Column::OrganizationId.eq(organization_id))
-        .filter(Column::Id.is_in(ids))
+        .of_organization(organization_id)
+        .among(ids)
         .order_by_asc(Column::ReportedAt)
         .order_by_asc(Column::Id)
         .all(db)
@@ -354,9 +287,9 @@ pub(crate) async fn get_many(
         .collect()
 }
 
-fn recorded(organization_id: Uuid, row: usage_report::Model) -> Result<RecordedReport, DbErr> {
+fn recorded(organization_id: Uuid, row: Model) -> Result<RecordedReport, StoreError> {
     let state = DeliveryState::parse(&row.delivery_state)
-        .ok_or_else(|| unknown_word("delivery_state", &row.delivery_state))?;
+        .ok_or_else(|| StoreError::unknown("delivery_state", &row.delivery_state))?;
     let baseline = row.compared_with.as_ref().and_then(|it| it.get(BASELINE));
     Ok(RecordedReport {
         id: row.id,
@@ -376,7 +309,7 @@ fn recorded(organization_id: Uuid, row: usage_report::Model) -> Result<RecordedR
 }
 
 /// As `store::baselines` has it in SQL: a release takes the reason of the hold out of `error_code`.
-fn counts(row: &usage_report::Model, state: DeliveryState) -> bool {
+fn counts(row: &Model, state: DeliveryState) -> bool {
     let Some(reason) = row.hold_reason.as_deref() else {
         return true;
     };

@@ -1,29 +1,37 @@
 //! Refused reports that an admin has sent again.
 
+use billing_kit_db::{
+    StoreError,
+    query::{composed, greatest},
+};
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, FromQueryResult, QueryFilter,
+    QuerySelect, Set, sea_query::Expr,
+};
 use uuid::Uuid;
 
-use super::{day_rule::replaces, sql, unknown_word};
+use super::{
+    day_rule::replaces,
+    entities::reports::{ActiveModel, Column, Entity, Scope as _},
+};
 use crate::domain::{delivery::DeliveryState, retry::Retriable};
-
-#[derive(Debug, FromQueryResult)]
-struct OrganizationRow {
-    organization_id: Uuid,
-}
 
 /// Whose report this is; `None` where there is no such report, or it is of the older system.
 pub(crate) async fn organization_of(
     db: &impl ConnectionTrait,
     report_id: Uuid,
-) -> Result<Option<Uuid>, DbErr> {
-    const ORGANIZATION_OF: &str = "
-        SELECT organization_id FROM usage_reports
-        WHERE id = $1 AND organization_id IS NOT NULL AND NOT adopted";
-    let row = OrganizationRow::find_by_statement(sql(ORGANIZATION_OF, [report_id.into()]))
+) -> Result<Option<Uuid>, StoreError> {
+    let id: Option<Uuid> = Entity::find()
+        .with_id(report_id)
+        .filter(Column::OrganizationId.is_not_null())
+        .filter(Column::Adopted.eq(false))
+        .select_only()
+        .column(Column::OrganizationId)
+        .into_tuple()
         .one(db)
         .await?;
-    Ok(row.map(|row| row.organization_id))
+    Ok(id)
 }
 
 /// A report, and the error that Stripe gave.
@@ -47,18 +55,17 @@ struct Row {
 pub(crate) async fn find(
     db: &impl ConnectionTrait,
     report_id: Uuid,
-) -> Result<Option<Found>, DbErr> {
+) -> Result<Option<Found>, StoreError> {
     const FIND: &str = concat!(
         "SELECT u.delivery_state, u.reported_at, u.sent_customer_id, u.error_code, u.error_message,
             EXISTS (SELECT 1 FROM usage_reports later WHERE ",
         replaces!("'queued'"),
         ") AS is_replaced
         FROM usage_reports u JOIN organization_reporting r USING (organization_id)
-        WHERE u.id = $1"
+        WHERE u.id = {report_id}"
     );
-    let row = Row::find_by_statement(sql(FIND, [report_id.into()]))
-        .one(db)
-        .await?;
+    let find = composed(FIND, [("report_id", report_id.into())]);
+    let row = Row::find_by_statement(find).one(db).await?;
     let Some(Row {
         delivery_state,
         reported_at,
@@ -71,7 +78,7 @@ pub(crate) async fn find(
         return Ok(None);
     };
     let state = DeliveryState::parse(&delivery_state)
-        .ok_or_else(|| unknown_word("delivery_state", &delivery_state))?;
+        .ok_or_else(|| StoreError::unknown("delivery_state", &delivery_state))?;
     Ok(Some(Found {
         report: Retriable {
             state,
@@ -90,16 +97,28 @@ pub(crate) async fn queue(
     db: &impl ConnectionTrait,
     report_id: Uuid,
     now: DateTime<Utc>,
-) -> Result<bool, DbErr> {
-    const QUEUE: &str = "
-        UPDATE usage_reports SET delivery_state = 'queued', attempt_count = 0, first_sent_at = NULL,
-            next_attempt_at = greatest(reported_at, $2), settled_at = NULL, error_code = NULL,
-            error_message = NULL, resend_count = resend_count + 1, retry_count = retry_count + 1
-        WHERE id = $1 AND delivery_state = 'refused'";
-    let done = db
-        .execute_raw(sql(QUEUE, [report_id.into(), now.into()]))
+) -> Result<bool, StoreError> {
+    let queued = ActiveModel {
+        delivery_state: Set(DeliveryState::Queued.as_str().to_owned()),
+        attempt_count: Set(0),
+        first_sent_at: Set(None),
+        settled_at: Set(None),
+        error_code: Set(None),
+        error_message: Set(None),
+        ..Default::default()
+    };
+    let due = greatest([Column::ReportedAt.into_expr(), Expr::val(now)]);
+    let once_more = |count: Column| count.into_expr().add(1);
+    let done = Entity::update_many()
+        .set(queued)
+        .col_expr(Column::NextAttemptAt, due)
+        .col_expr(Column::ResendCount, once_more(Column::ResendCount))
+        .col_expr(Column::RetryCount, once_more(Column::RetryCount))
+        .with_id(report_id)
+        .in_state(DeliveryState::Refused)
+        .exec(db)
         .await?;
-    Ok(done.rows_affected() > 0)
+    Ok(done.rows_affected > 0)
 }
 
 /// Brings a refused report to its end, under the lock of its organization; what Stripe said of it stays.
@@ -108,11 +127,17 @@ pub(crate) async fn settle(
     report_id: Uuid,
     state: DeliveryState,
     now: DateTime<Utc>,
-) -> Result<bool, DbErr> {
-    const SETTLE: &str = "
-        UPDATE usage_reports SET delivery_state = $2, settled_at = $3
-        WHERE id = $1 AND delivery_state = 'refused'";
-    let values = [report_id.into(), state.as_str().into(), now.into()];
-    let done = db.execute_raw(sql(SETTLE, values)).await?;
-    Ok(done.rows_affected() > 0)
+) -> Result<bool, StoreError> {
+    let settled = ActiveModel {
+        delivery_state: Set(state.as_str().to_owned()),
+        settled_at: Set(Some(now)),
+        ..Default::default()
+    };
+    let done = Entity::update_many()
+        .set(settled)
+        .with_id(report_id)
+        .in_state(DeliveryState::Refused)
+        .exec(db)
+        .await?;
+    Ok(done.rows_affected > 0)
 }

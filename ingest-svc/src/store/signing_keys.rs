@@ -1,11 +1,15 @@
 //! `signing_keys`: the keys that signed an organization's reports, at most five of each; and the one
 //! that is pinned, in `organization_reporting`. Everything that writes holds the organization's lock.
 
+use billing_kit_db::StoreError;
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, Set, raw_sql,
+    sea_query::{CaseStatement, Expr},
+};
 use uuid::Uuid;
 
-use super::sql;
+use super::entities::reporting::{ActiveModel, Column, Entity, Scope as _};
 use crate::domain::signing::{Fingerprint, KEYS_MAX, KeyRule, PublicKey, SeenKey};
 
 /// A key as a parameter of an array; the empty text where there is none.
@@ -20,32 +24,24 @@ pub(crate) async fn note(
     db: &impl ConnectionTrait,
     seen: &[(Uuid, PublicKey)],
     now: DateTime<Utc>,
-) -> Result<(), DbErr> {
+) -> Result<(), StoreError> {
     #[derive(FromQueryResult)]
     struct Row {
         organization_id: Uuid,
         is_new: bool,
     }
-    const NOTE: &str = "
-        INSERT INTO signing_keys AS k (organization_id, public_key, first_seen_at, last_seen_at, day_count)
-        SELECT id, decode(key, 'hex'), $3, $3, 1 FROM unnest($1::uuid[], $2::text[]) AS t (id, key)
+    let (ids, keys): (Vec<_>, Vec<_>) = seen.iter().map(|(id, key)| (*id, key.to_hex())).unzip();
+    let note = raw_sql!(
+        Postgres,
+        "INSERT INTO signing_keys AS k (organization_id, public_key, first_seen_at, last_seen_at, day_count)
+        SELECT id, decode(key, 'hex'), {now}, {now}, 1 FROM unnest({ids}::uuid[], {keys}::text[]) AS t (id, key)
         ORDER BY id, key
         ON CONFLICT (organization_id, public_key) DO UPDATE SET last_seen_at = excluded.last_seen_at,
             day_count = k.day_count + CASE WHEN (k.last_seen_at AT TIME ZONE 'UTC')::date
                 < (excluded.last_seen_at AT TIME ZONE 'UTC')::date THEN 1 ELSE 0 END
-        RETURNING organization_id, first_seen_at = last_seen_at AS is_new";
-    const GIVE_WAY: &str = "
-        DELETE FROM signing_keys k USING (
-            SELECT s.organization_id, s.public_key, row_number() OVER (PARTITION BY s.organization_id
-                ORDER BY (s.public_key = r.pinned_key) IS TRUE DESC, s.first_seen_at = $2 DESC,
-                    s.day_count DESC, s.last_seen_at DESC, s.public_key) AS place
-            FROM signing_keys s JOIN organization_reporting r USING (organization_id)
-            WHERE s.organization_id = ANY($1)) p
-        WHERE k.organization_id = p.organization_id AND k.public_key = p.public_key AND p.place > $3";
-    let (ids, keys): (Vec<_>, Vec<_>) = seen.iter().map(|(id, key)| (*id, key.to_hex())).unzip();
-    let rows = Row::find_by_statement(sql(NOTE, [ids.into(), keys.into(), now.into()]))
-        .all(db)
-        .await?;
+        RETURNING organization_id, first_seen_at = last_seen_at AS is_new"
+    );
+    let rows = Row::find_by_statement(note).all(db).await?;
     let new: Vec<_> = rows
         .into_iter()
         .filter(|row| row.is_new)
@@ -54,9 +50,18 @@ pub(crate) async fn note(
     if new.is_empty() {
         return Ok(());
     }
-    db.execute_raw(sql(GIVE_WAY, [new.into(), now.into(), KEYS_MAX.into()]))
-        .await
-        .map(drop)
+    let give_way = raw_sql!(
+        Postgres,
+        "DELETE FROM signing_keys k USING (
+            SELECT s.organization_id, s.public_key, row_number() OVER (PARTITION BY s.organization_id
+                ORDER BY (s.public_key = r.pinned_key) IS TRUE DESC, s.first_seen_at = {now} DESC,
+                    s.day_count DESC, s.last_seen_at DESC, s.public_key) AS place
+            FROM signing_keys s JOIN organization_reporting r USING (organization_id)
+            WHERE s.organization_id = ANY({new})) p
+        WHERE k.organization_id = p.organization_id AND k.public_key = p.public_key AND p.place > {KEYS_MAX}"
+    );
+    db.execute_raw(give_way).await?;
+    Ok(())
 }
 
 /// Sets which key an organization's reports must be signed with.
@@ -65,21 +70,29 @@ pub(crate) async fn set_rule(
     organization_id: Uuid,
     rule: &KeyRule,
     now: DateTime<Utc>,
-) -> Result<(), DbErr> {
-    const SET_RULE: &str = "
-        UPDATE organization_reporting SET pinned_key = $2, awaited_fingerprint = $3,
-            pinned_at = CASE WHEN $2::bytea IS NULL THEN NULL WHEN pinned_key = $2 THEN pinned_at
-                ELSE $4::timestamptz END
-        WHERE organization_id = $1";
-    let values = [
-        organization_id.into(),
-        rule.pinned.map(|key| key.as_bytes().to_vec()).into(),
-        rule.awaited
-            .map(|fingerprint| fingerprint.as_bytes().to_vec())
+) -> Result<(), StoreError> {
+    let pinned = rule.pinned.map(|key| key.as_bytes().to_vec());
+    let awaited = rule.awaited.map(|it| it.as_bytes().to_vec());
+    let change = ActiveModel {
+        pinned_key: Set(pinned.clone()),
+        awaited_fingerprint: Set(awaited),
+        ..Default::default()
+    };
+    // The key that is pinned already stays pinned since then.
+    let pinned_at: Expr = match pinned {
+        Some(key) => CaseStatement::new()
+            .case(Column::PinnedKey.eq(key), Column::PinnedAt.into_expr())
+            .finally(now)
             .into(),
-        now.into(),
-    ];
-    db.execute_raw(sql(SET_RULE, values)).await.map(drop)
+        None => Expr::val(None::<DateTime<Utc>>),
+    };
+    Entity::update_many()
+        .set(change)
+        .col_expr(Column::PinnedAt, pinned_at)
+        .of_organization(organization_id)
+        .exec(db)
+        .await?;
+    Ok(())
 }
 
 /// Which key an organization's reports must be signed with, since when, and the keys that were seen.
@@ -95,13 +108,7 @@ pub(crate) struct SigningKeys {
 pub(crate) async fn get(
     db: &impl ConnectionTrait,
     organization_id: Uuid,
-) -> Result<Option<SigningKeys>, DbErr> {
-    #[derive(FromQueryResult)]
-    struct RuleRow {
-        pinned_key: Option<Vec<u8>>,
-        pinned_at: Option<DateTime<Utc>>,
-        awaited_fingerprint: Option<Vec<u8>>,
-    }
+) -> Result<Option<SigningKeys>, StoreError> {
     #[derive(FromQueryResult)]
     struct KeyRow {
         public_key: Vec<u8>,
@@ -109,31 +116,21 @@ pub(crate) async fn get(
         last_seen_at: DateTime<Utc>,
         day_count: i32,
     }
-    const RULE: &str = "
-        SELECT pinned_key, pinned_at, awaited_fingerprint FROM organization_reporting
-        WHERE organization_id = $1";
+    let rule = Entity::find_by_id(organization_id).one(db).await?;
+    let Some(rule) = rule else {
+        return Ok(None);
+    };
     // The reports of a pinned key are not noted one by one: the latest says when it was seen.
-    const KEYS: &str = "
-        SELECT k.public_key, k.first_seen_at, k.day_count,
+    let keys = raw_sql!(
+        Postgres,
+        "SELECT k.public_key, k.first_seen_at, k.day_count,
             CASE WHEN k.public_key = r.last_signing_key
                 THEN greatest(k.last_seen_at, r.last_reported_at) ELSE k.last_seen_at END AS last_seen_at
         FROM signing_keys k JOIN organization_reporting r USING (organization_id)
-        WHERE k.organization_id = $1
-        ORDER BY (k.public_key = r.pinned_key) IS TRUE DESC, k.day_count DESC, k.last_seen_at DESC, k.public_key";
-    let rule = RuleRow::find_by_statement(sql(RULE, [organization_id.into()]))
-        .one(db)
-        .await?;
-    let Some(RuleRow {
-        pinned_key,
-        pinned_at,
-        awaited_fingerprint,
-    }) = rule
-    else {
-        return Ok(None);
-    };
-    let rows = KeyRow::find_by_statement(sql(KEYS, [organization_id.into()]))
-        .all(db)
-        .await?;
+        WHERE k.organization_id = {organization_id}
+        ORDER BY (k.public_key = r.pinned_key) IS TRUE DESC, k.day_count DESC, k.last_seen_at DESC, k.public_key"
+    );
+    let rows = KeyRow::find_by_statement(keys).all(db).await?;
     let seen = rows.into_iter().filter_map(|row| {
         Some(SeenKey {
             key: PublicKey::from_bytes(&row.public_key)?,
@@ -144,10 +141,12 @@ pub(crate) async fn get(
     });
     Ok(Some(SigningKeys {
         rule: KeyRule {
-            pinned: pinned_key.and_then(|bytes| PublicKey::from_bytes(&bytes)),
-            awaited: awaited_fingerprint.and_then(|bytes| Fingerprint::from_bytes(&bytes)),
+            pinned: rule.pinned_key.and_then(|key| PublicKey::from_bytes(&key)),
+            awaited: rule
+                .awaited_fingerprint
+                .and_then(|it| Fingerprint::from_bytes(&it)),
         },
-        pinned_at,
+        pinned_at: rule.pinned_at,
         seen: seen.collect(),
     }))
 }
@@ -159,19 +158,20 @@ pub(crate) async fn missing_days(
     organizations: Vec<Uuid>,
     first: chrono::NaiveDate,
     end: chrono::NaiveDate,
-) -> Result<Vec<(Uuid, chrono::NaiveDate)>, DbErr> {
+) -> Result<Vec<(Uuid, chrono::NaiveDate)>, StoreError> {
     #[derive(FromQueryResult)]
     struct Row {
         organization_id: Uuid,
         day: chrono::NaiveDate,
     }
-    const MISSING_DAYS: &str = "
-        SELECT o.id AS organization_id, d.day::date AS day
-        FROM unnest($1::uuid[]) AS o (id)
+    let missing_days = raw_sql!(
+        Postgres,
+        "SELECT o.id AS organization_id, d.day::date AS day
+        FROM unnest({organizations}::uuid[]) AS o (id)
         CROSS JOIN LATERAL (SELECT min(reported_at) AS reported_at FROM usage_reports
             WHERE organization_id = o.id) AS earliest
-        CROSS JOIN LATERAL generate_series(greatest($2::date::timestamp,
-            date_trunc('day', earliest.reported_at AT TIME ZONE 'UTC')), $3::date - 1, interval '1 day') AS d (day)
+        CROSS JOIN LATERAL generate_series(greatest({first}::date::timestamp,
+            date_trunc('day', earliest.reported_at AT TIME ZONE 'UTC')), {end}::date - 1, interval '1 day') AS d (day)
         WHERE NOT EXISTS (SELECT 1 FROM usage_reports u WHERE u.organization_id = o.id
                 AND u.reported_at >= d.day AT TIME ZONE 'UTC'
                 AND u.reported_at < (d.day + interval '1 day') AT TIME ZONE 'UTC'
@@ -179,11 +179,9 @@ pub(crate) async fn missing_days(
             AND NOT EXISTS (SELECT 1 FROM usage_report_spool s WHERE s.organization_id = o.id
                 AND s.reported_at >= d.day AT TIME ZONE 'UTC'
                 AND s.reported_at < (d.day + interval '1 day') AT TIME ZONE 'UTC')
-        ORDER BY o.id, d.day";
-    let values = [organizations.into(), first.into(), end.into()];
-    let rows = Row::find_by_statement(sql(MISSING_DAYS, values))
-        .all(db)
-        .await?;
+        ORDER BY o.id, d.day"
+    );
+    let rows = Row::find_by_statement(missing_days).all(db).await?;
     Ok(rows
         .into_iter()
         .map(|row| (row.organization_id, row.day))

@@ -3,12 +3,12 @@
 //!
 //! What a batch adds is written by the statement that inserts its reports: see `store::reports`.
 
+use billing_kit_db::{StoreError, query::composed};
 use chrono::{DateTime, NaiveDate, Utc};
 use ipnet::IpNet;
-use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
+use sea_orm::{ConnectionTrait, FromQueryResult, raw_sql};
 use uuid::Uuid;
 
-use super::{sql, unknown_word};
 use crate::domain::{
     report::Report,
     source::{Day, DayCount, network_of},
@@ -42,15 +42,19 @@ struct FoundRow {
 pub(crate) async fn find(
     db: &impl ConnectionTrait,
     reports: &[&Report],
-) -> Result<Vec<Found>, DbErr> {
-    const FIND: &str = "
-        SELECT a.organization_id, a.asked_at, a.network, d.user_count, d.reported_at,
+) -> Result<Vec<Found>, StoreError> {
+    let ids: Vec<_> = reports.iter().map(|it| it.organization_id).collect();
+    let times: Vec<_> = reports.iter().map(|it| it.reported_at).collect();
+    let networks: Vec<_> = reports.iter().map(|it| network_text(it)).collect();
+    let find = raw_sql!(
+        Postgres,
+        "SELECT a.organization_id, a.asked_at, a.network, d.user_count, d.reported_at,
             EXISTS (SELECT 1 FROM organization_source_networks n
                 WHERE n.organization_id = a.organization_id AND n.counted
                     AND n.network = nullif(a.network, '')::cidr) AS is_known,
             EXISTS (SELECT 1 FROM organization_source_networks n
                 WHERE n.organization_id = a.organization_id AND n.counted) AS has_known
-        FROM unnest($1::uuid[], $2::timestamptz[], $3::text[])
+        FROM unnest({ids}::uuid[], {times}::timestamptz[], {networks}::text[])
             AS a (organization_id, asked_at, network)
         LEFT JOIN LATERAL (SELECT u.user_count, u.reported_at FROM usage_reports u
             WHERE u.organization_id = a.organization_id AND NOT u.adopted
@@ -59,14 +63,9 @@ pub(crate) async fn find(
                 AND u.delivery_state <> 'held'
                 AND NOT (u.delivery_state = 'waiting' AND u.hold_reason IS NOT NULL)
                 AND u.error_code IS DISTINCT FROM 'discarded'
-            ORDER BY u.reported_at DESC LIMIT 1) d ON true";
-    let ids: Vec<_> = reports.iter().map(|it| it.organization_id).collect();
-    let times: Vec<_> = reports.iter().map(|it| it.reported_at).collect();
-    let networks: Vec<_> = reports.iter().map(|it| network_text(it)).collect();
-    let values = [ids.into(), times.into(), networks.into()];
-    let rows = FoundRow::find_by_statement(sql(FIND, values))
-        .all(db)
-        .await?;
+            ORDER BY u.reported_at DESC LIMIT 1) d ON true"
+    );
+    let rows = FoundRow::find_by_statement(find).all(db).await?;
     let found = rows.into_iter().map(|row| {
         let FoundRow {
             organization_id,
@@ -125,30 +124,29 @@ pub(crate) async fn counted_before(
     db: &impl ConnectionTrait,
     networks: &[(Uuid, IpNet)],
     day: NaiveDate,
-) -> Result<Vec<(Uuid, IpNet)>, DbErr> {
+) -> Result<Vec<(Uuid, IpNet)>, StoreError> {
     #[derive(FromQueryResult)]
     struct Row {
         organization_id: Uuid,
         network: String,
     }
-    const COUNTED_BEFORE: &str = "
-        SELECT DISTINCT n.organization_id, n.network::text AS network
-        FROM unnest($1::uuid[], $2::text[]) AS a (organization_id, network)
-        JOIN organization_source_networks n
-            ON n.organization_id = a.organization_id AND n.network = a.network::cidr
-        WHERE n.counted AND n.day < $3";
     let (ids, texts): (Vec<_>, Vec<_>) = networks
         .iter()
         .map(|(id, network)| (*id, network.to_string()))
         .unzip();
-    let values = [ids.into(), texts.into(), day.into()];
-    let rows = Row::find_by_statement(sql(COUNTED_BEFORE, values))
-        .all(db)
-        .await?;
+    let counted_before = raw_sql!(
+        Postgres,
+        "SELECT DISTINCT n.organization_id, n.network::text AS network
+        FROM unnest({ids}::uuid[], {texts}::text[]) AS a (organization_id, network)
+        JOIN organization_source_networks n
+            ON n.organization_id = a.organization_id AND n.network = a.network::cidr
+        WHERE n.counted AND n.day < {day}"
+    );
+    let rows = Row::find_by_statement(counted_before).all(db).await?;
     rows.into_iter()
         .map(|row| {
             let network = row.network.parse();
-            let network = network.map_err(|_| unknown_word("network", &row.network))?;
+            let network = network.map_err(|_| StoreError::unknown("network", &row.network))?;
             Ok((row.organization_id, network))
         })
         .collect()
@@ -159,16 +157,20 @@ pub(crate) async fn make_known(
     db: &impl ConnectionTrait,
     organization_id: Uuid,
     reports: Vec<Uuid>,
-) -> Result<(), DbErr> {
+) -> Result<(), StoreError> {
     const MAKE_KNOWN: &str = concat!(
         "UPDATE organization_source_networks n SET counted = true FROM usage_reports u
-        WHERE u.id = ANY($2) AND u.organization_id = $1 AND n.organization_id = $1
+        WHERE u.id = ANY({reports}) AND u.organization_id = {organization_id} AND n.organization_id = {organization_id}
             AND n.network = ",
         network!("u.source_address"),
         " AND n.day = (u.received_at AT TIME ZONE 'UTC')::date AND NOT n.counted"
     );
-    let values = [organization_id.into(), reports.into()];
-    db.execute_raw(sql(MAKE_KNOWN, values)).await.map(drop)
+    let values = [
+        ("organization_id", organization_id.into()),
+        ("reports", reports.into()),
+    ];
+    db.execute_raw(composed(MAKE_KNOWN, values)).await?;
+    Ok(())
 }
 
 /// A network that reports of an organization came from.
@@ -187,7 +189,7 @@ pub(crate) async fn list(
     db: &impl ConnectionTrait,
     organization_id: Uuid,
     limit: i64,
-) -> Result<Vec<SourceNetwork>, DbErr> {
+) -> Result<Vec<SourceNetwork>, StoreError> {
     #[derive(FromQueryResult)]
     struct Row {
         network: String,
@@ -196,19 +198,20 @@ pub(crate) async fn list(
         report_count: i64,
         has_counted: bool,
     }
-    const LIST: &str = "
-        SELECT network::text AS network, min(first_seen_at) AS first_seen_at,
+    let list = raw_sql!(
+        Postgres,
+        "SELECT network::text AS network, min(first_seen_at) AS first_seen_at,
             max(last_seen_at) AS last_seen_at, sum(report_count)::bigint AS report_count,
             bool_or(counted) AS has_counted
-        FROM organization_source_networks n WHERE organization_id = $1
-        GROUP BY n.network ORDER BY max(last_seen_at) DESC, n.network LIMIT $2";
-    let values = [organization_id.into(), limit.into()];
-    let rows = Row::find_by_statement(sql(LIST, values)).all(db).await?;
+        FROM organization_source_networks n WHERE organization_id = {organization_id}
+        GROUP BY n.network ORDER BY max(last_seen_at) DESC, n.network LIMIT {limit}"
+    );
+    let rows = Row::find_by_statement(list).all(db).await?;
     rows.into_iter()
         .map(|row| {
             let network = row.network.parse();
             Ok(SourceNetwork {
-                network: network.map_err(|_| unknown_word("network", &row.network))?,
+                network: network.map_err(|_| StoreError::unknown("network", &row.network))?,
                 first_seen_at: row.first_seen_at,
                 last_seen_at: row.last_seen_at,
                 report_count: row.report_count,
@@ -224,25 +227,24 @@ pub(crate) async fn forget_addresses(
     db: &impl ConnectionTrait,
     before: DateTime<Utc>,
     limit: i64,
-) -> Result<u64, DbErr> {
+) -> Result<u64, StoreError> {
     // Rows that somebody else holds wait for the next step.
     const FORGET: [&str; 3] = [
         "UPDATE usage_reports SET source_address = NULL WHERE id IN (
-            SELECT id FROM usage_reports WHERE source_address IS NOT NULL AND received_at < $1
-            ORDER BY received_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
+            SELECT id FROM usage_reports WHERE source_address IS NOT NULL AND received_at < {before}
+            ORDER BY received_at LIMIT {limit} FOR UPDATE SKIP LOCKED)",
         "UPDATE report_conflicts SET source_address = NULL WHERE id IN (
-            SELECT id FROM report_conflicts WHERE source_address IS NOT NULL AND last_refused_at < $1
-            ORDER BY last_refused_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
+            SELECT id FROM report_conflicts WHERE source_address IS NOT NULL AND last_refused_at < {before}
+            ORDER BY last_refused_at LIMIT {limit} FOR UPDATE SKIP LOCKED)",
         "UPDATE last_refusals SET source_address = NULL WHERE organization_id IN (
             SELECT organization_id FROM last_refusals
-            WHERE source_address IS NOT NULL AND refused_at < $1
-            ORDER BY refused_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
+            WHERE source_address IS NOT NULL AND refused_at < {before}
+            ORDER BY refused_at LIMIT {limit} FOR UPDATE SKIP LOCKED)",
     ];
     let mut changed = 0;
     for statement in FORGET {
-        let done = db
-            .execute_raw(sql(statement, [before.into(), limit.into()]))
-            .await?;
+        let values = [("before", before.into()), ("limit", limit.into())];
+        let done = db.execute_raw(composed(statement, values)).await?;
         changed += done.rows_affected();
     }
     Ok(changed)
@@ -253,13 +255,14 @@ pub(crate) async fn forget_networks(
     db: &impl ConnectionTrait,
     before: NaiveDate,
     limit: i64,
-) -> Result<u64, DbErr> {
-    const FORGET: &str = "
-        DELETE FROM organization_source_networks n USING (
+) -> Result<u64, StoreError> {
+    let forget = raw_sql!(
+        Postgres,
+        "DELETE FROM organization_source_networks n USING (
             SELECT organization_id, network, day FROM organization_source_networks
-            WHERE day < $1 ORDER BY day LIMIT $2 FOR UPDATE SKIP LOCKED) old
-        WHERE n.organization_id = old.organization_id AND n.network = old.network AND n.day = old.day";
-    let values = [before.into(), limit.into()];
-    let done = db.execute_raw(sql(FORGET, values)).await?;
+            WHERE day < {before} ORDER BY day LIMIT {limit} FOR UPDATE SKIP LOCKED) old
+        WHERE n.organization_id = old.organization_id AND n.network = old.network AND n.day = old.day"
+    );
+    let done = db.execute_raw(forget).await?;
     Ok(done.rows_affected())
 }

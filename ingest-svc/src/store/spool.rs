@@ -1,10 +1,18 @@
 //! `usage_report_spool`: acknowledged reports that wait until org-svc can be asked about them.
 
+use billing_kit_db::{StoreError, query::column};
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder,
+    QuerySelect, Set, raw_sql,
+};
 use uuid::Uuid;
 
-use super::{signing_keys::hex, sources::address_text, sql};
+use super::{
+    entities::spool::{ActiveModel, Column, Entity, Model, Scope as _},
+    signing_keys::hex,
+    sources::address_text,
+};
 use crate::domain::{
     report::{Content, Report},
     signing::{PublicKey, Signature},
@@ -18,23 +26,9 @@ pub(crate) struct Spooled {
     pub(crate) received_at: DateTime<Utc>,
 }
 
-#[derive(Debug, FromQueryResult)]
-struct SpoolRow {
-    id: Uuid,
-    organization_id: Uuid,
-    organization_name: String,
-    instance_url: String,
-    user_count: i32,
-    reported_at: DateTime<Utc>,
-    received_at: DateTime<Utc>,
-    source_address: Option<String>,
-    signing_key: Option<Vec<u8>>,
-    replaced_signing_key: Option<Vec<u8>>,
-}
-
-impl SpoolRow {
-    fn into_domain(self) -> Spooled {
-        let Self {
+impl From<Model> for Spooled {
+    fn from(row: Model) -> Self {
+        let Model {
             id,
             organization_id,
             organization_name,
@@ -42,22 +36,24 @@ impl SpoolRow {
             user_count,
             reported_at,
             received_at,
+            parked_at: _,
+            error_message: _,
             source_address,
             signing_key,
             replaced_signing_key,
-        } = self;
+        } = row;
         let content = Content {
             organization_name,
             instance_url,
             user_count,
         };
-        Spooled {
+        Self {
             id,
             report: Report {
                 organization_id,
                 content,
                 reported_at,
-                source: source_address.and_then(|it| it.parse().ok()),
+                source: source_address.map(|network| network.ip()),
                 signature: signature_of(signing_key, replaced_signing_key),
             },
             received_at,
@@ -79,78 +75,68 @@ struct IdRow {
     id: Uuid,
 }
 
-const INSERT: &str = "
-    INSERT INTO usage_report_spool (id, organization_id, organization_name, instance_url, user_count,
-        reported_at, received_at, source_address, signing_key, replaced_signing_key)
-    SELECT id, organization_id, organization_name, instance_url, user_count, reported_at, received_at,
-        nullif(source_address, '')::inet, decode(nullif(signing_key, ''), 'hex'),
-        decode(nullif(replaced_signing_key, ''), 'hex')
-    FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::integer[], $6::timestamptz[],
-        $7::timestamptz[], $8::text[], $9::text[], $10::text[])
-        AS t (id, organization_id, organization_name, instance_url, user_count, reported_at, received_at,
-            source_address, signing_key, replaced_signing_key)
-    WHERE NOT EXISTS (SELECT 1 FROM usage_reports u WHERE NOT u.adopted
-        AND u.organization_id = t.organization_id AND u.reported_at = t.reported_at)
-    ORDER BY organization_id, reported_at
-    ON CONFLICT (organization_id, reported_at) DO NOTHING
-    RETURNING id";
-
 /// Spools the reports that are new, under the locks of their organizations, and answers their ids.
 pub(crate) async fn insert_new(
     db: &impl ConnectionTrait,
     reports: &[Spooled],
-) -> Result<Vec<Uuid>, DbErr> {
-    fn column<T>(reports: &[Spooled], of: impl Fn(&Spooled) -> T) -> Vec<T> {
-        reports.iter().map(of).collect()
-    }
-    let statement = sql(
-        INSERT,
-        [
-            column(reports, |r| r.id).into(),
-            column(reports, |r| r.report.organization_id).into(),
-            column(reports, |r| r.report.content.organization_name.clone()).into(),
-            column(reports, |r| r.report.content.instance_url.clone()).into(),
-            column(reports, |r| r.report.content.user_count).into(),
-            column(reports, |r| r.report.reported_at).into(),
-            column(reports, |r| r.received_at).into(),
-            column(reports, |r| address_text(&r.report)).into(),
-            column(reports, |r| {
-                hex(r.report.signature.map(|signature| signature.key))
-            })
-            .into(),
-            column(reports, |r| {
-                hex(r.report.signature.and_then(|signature| signature.replaces))
-            })
-            .into(),
-        ],
+) -> Result<Vec<Uuid>, StoreError> {
+    let ids = column(reports, |r| r.id);
+    let organizations = column(reports, |r| r.report.organization_id);
+    let names = column(reports, |r| r.report.content.organization_name.clone());
+    let urls = column(reports, |r| r.report.content.instance_url.clone());
+    let user_counts = column(reports, |r| r.report.content.user_count);
+    let reported_at = column(reports, |r| r.report.reported_at);
+    let received_at = column(reports, |r| r.received_at);
+    let addresses = column(reports, |r| address_text(&r.report));
+    let keys = column(reports, |r| hex(r.report.signature.map(|it| it.key)));
+    let replaced_keys = column(reports, |r| {
+        hex(r.report.signature.and_then(|it| it.replaces))
+    });
+    let insert = raw_sql!(
+        Postgres,
+        "INSERT INTO usage_report_spool (id, organization_id, organization_name, instance_url, user_count,
+            reported_at, received_at, source_address, signing_key, replaced_signing_key)
+        SELECT id, organization_id, organization_name, instance_url, user_count, reported_at, received_at,
+            nullif(source_address, '')::inet, decode(nullif(signing_key, ''), 'hex'),
+            decode(nullif(replaced_signing_key, ''), 'hex')
+        FROM unnest({ids}::uuid[], {organizations}::uuid[], {names}::text[], {urls}::text[], {user_counts}::integer[], {reported_at}::timestamptz[],
+            {received_at}::timestamptz[], {addresses}::text[], {keys}::text[], {replaced_keys}::text[])
+            AS t (id, organization_id, organization_name, instance_url, user_count, reported_at, received_at,
+                source_address, signing_key, replaced_signing_key)
+        WHERE NOT EXISTS (SELECT 1 FROM usage_reports u WHERE NOT u.adopted
+            AND u.organization_id = t.organization_id AND u.reported_at = t.reported_at)
+        ORDER BY organization_id, reported_at
+        ON CONFLICT (organization_id, reported_at) DO NOTHING
+        RETURNING id"
     );
-    let rows = IdRow::find_by_statement(statement).all(db).await?;
+    let rows = IdRow::find_by_statement(insert).all(db).await?;
     Ok(rows.into_iter().map(|row| row.id).collect())
 }
 
 /// The reports that wait longest, but for those that were put aside.
-pub(crate) async fn oldest(db: &impl ConnectionTrait, limit: i64) -> Result<Vec<Spooled>, DbErr> {
-    const OLDEST: &str = "
-        SELECT id, organization_id, organization_name, instance_url, user_count, reported_at, received_at,
-            host(source_address) AS source_address, signing_key, replaced_signing_key
-        FROM usage_report_spool WHERE parked_at IS NULL ORDER BY received_at, id LIMIT $1";
-    let rows = SpoolRow::find_by_statement(sql(OLDEST, [limit.into()]))
+pub(crate) async fn oldest(
+    db: &impl ConnectionTrait,
+    limit: i64,
+) -> Result<Vec<Spooled>, StoreError> {
+    let rows = Entity::find()
+        .waiting()
+        .order_by_asc(Column::ReceivedAt)
+        .order_by_asc(Column::Id)
+        .limit(u64::try_from(limit).unwrap_or_default())
         .all(db)
         .await?;
-    Ok(rows.into_iter().map(SpoolRow::into_domain).collect())
+    Ok(rows.into_iter().map(Spooled::from).collect())
 }
 
 /// Takes reports out of the spool, in the transaction that records them. Answers those that were
 /// still there: another replica may have taken the others.
-pub(crate) async fn take(db: &impl ConnectionTrait, ids: Vec<Uuid>) -> Result<Vec<Spooled>, DbErr> {
-    const TAKE: &str = "
-        DELETE FROM usage_report_spool WHERE id = ANY($1)
-        RETURNING id, organization_id, organization_name, instance_url, user_count, reported_at,
-            received_at, host(source_address) AS source_address, signing_key, replaced_signing_key";
-    let rows = SpoolRow::find_by_statement(sql(TAKE, [ids.into()]))
-        .all(db)
-        .await?;
-    Ok(rows.into_iter().map(SpoolRow::into_domain).collect())
+pub(crate) async fn take(
+    db: &impl ConnectionTrait,
+    ids: Vec<Uuid>,
+) -> Result<Vec<Spooled>, StoreError> {
+    let taken = Entity::delete_many().among(ids);
+    let rows = taken.exec_with_returning(db).await?;
+    Ok(rows.into_iter().map(Spooled::from).collect())
 }
 
 /// Puts a report aside that cannot be moved, so that those behind it can.
@@ -159,9 +145,16 @@ pub(crate) async fn park(
     id: Uuid,
     why: &str,
     now: DateTime<Utc>,
-) -> Result<(), DbErr> {
-    const PARK: &str =
-        "UPDATE usage_report_spool SET parked_at = $2, error_message = $3 WHERE id = $1";
-    let values = [id.into(), now.into(), why.into()];
-    db.execute_raw(sql(PARK, values)).await.map(drop)
+) -> Result<(), StoreError> {
+    let parked = ActiveModel {
+        parked_at: Set(Some(now)),
+        error_message: Set(Some(why.to_owned())),
+        ..Default::default()
+    };
+    Entity::update_many()
+        .set(parked)
+        .filter(Column::Id.eq(id))
+        .exec(db)
+        .await?;
+    Ok(())
 }

@@ -47,7 +47,7 @@ pub(crate) async fn authenticate_admin(
     let Some(listed) = admins::get(&app.db, &user.id).await? else {
         return Err(Fault::new(
             ErrorReason::PermissionDenied,
-            "This user is no admin of billing.",
+            "This user is not a billing admin.",
         ));
     };
     let tables = app.known_tables().await?;

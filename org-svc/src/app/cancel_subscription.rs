@@ -35,7 +35,7 @@ use crate::{
 /// What an operation that drains tells meanwhile.
 const DRAINING: &str = "draining";
 const DRAINING_MESSAGE: &str =
-    "What was reported until now is delivered first, so that the last invoice has it.";
+    "The reports so far are delivered first, so that they are on the last invoice.";
 
 /// Cancels a subscription, or answers with the operation that goes on in the background.
 pub(crate) async fn cancel_subscription(

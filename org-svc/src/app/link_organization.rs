@@ -79,7 +79,10 @@ async fn begin(
 fn of_another(customer: &StripeCustomerId) -> Refusal {
     Refusal {
         code: "customer_of_another_organization".to_owned(),
-        message: format!("The customer {} is another organization's.", customer.0),
+        message: format!(
+            "The customer {} belongs to another organization.",
+            customer.0
+        ),
         param: None,
         stripe_request_id: None,
     }

@@ -40,7 +40,7 @@ const PATIENCE_AT_STOP: Duration = Duration::from_secs(5);
 /// The end of a cancellation at once that could not drain in time.
 const DRAIN_TIMEOUT: &str = "drain_timeout";
 const DRAIN_TIMEOUT_MESSAGE: &str =
-    "What was reported could not be delivered in time. Nothing was canceled.";
+    "The reports could not be delivered in time. Nothing was canceled.";
 
 /// An operation that this process may carry on, and settle under this token.
 #[derive(Debug)]
@@ -165,7 +165,7 @@ fn stopped() -> Attempt {
     tracing::info!("stopped in the middle of an operation; another process goes on");
     Attempt::Unknown(Setback {
         code: "unavailable".to_owned(),
-        message: "The process was stopped; another one goes on.".to_owned(),
+        message: "The process was stopped; another one continues.".to_owned(),
     })
 }
 

@@ -207,7 +207,7 @@ fn admit(restrictions: Restrictions, now: DateTime<Utc>) -> Result<(), Fault> {
     if restrictions.second_factor {
         return Err(Fault::new(
             ErrorReason::SecondFactorNeeded,
-            "This account has a second factor, which is not checked here. Sign in where it was set up: that session is good here too.",
+            "This account has a second factor, which this service does not check. Sign in where it was set up; that session is valid here too.",
         ));
     }
     Ok(())
@@ -225,7 +225,7 @@ pub(super) fn recognise(user_id: &UserId, text: &str) -> Option<StoredHash> {
     if stored.is_none() {
         tracing::error!(
             user_id = user_id.0,
-            "a password is stored in a format that is not Better Auth's own; set a new one with: org-svc admin create"
+            "a password is stored in a format that Better Auth does not use; set a new one with: org-svc admin create"
         );
     }
     stored

@@ -72,7 +72,7 @@ async fn begin(
 
 fn incomplete(fields: Vec<&'static str>) -> Fault {
     let violations = fields.into_iter().map(|field| {
-        let message = "It must be given: an older system linked the organization without it.";
+        let message = "It is required: an older system linked the organization without it.";
         Violation::new(field, message)
     });
     Fault::invalid(violations.collect())

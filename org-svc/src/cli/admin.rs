@@ -44,7 +44,7 @@ pub(crate) enum AdminCommand {
     Adopt(Adopt),
     /// Give a user a new password and end their sessions and API keys.
     ResetPassword(ResetPassword),
-    /// Take billing away from an admin and end their sessions and API keys; the account stays.
+    /// End a user's admin role, sessions and API keys; the account stays.
     Disable(Disable),
     /// Show the admins: address, name, since when, when last seen, id.
     List,
@@ -54,7 +54,7 @@ pub(crate) enum AdminCommand {
 pub(crate) struct Create {
     /// The e-mail address to sign in with.
     email: String,
-    /// The name of a new user; what stands before the @ by default.
+    /// The name of a new user; by default the part before the @.
     #[arg(long)]
     name: Option<String>,
     #[command(flatten)]
@@ -80,7 +80,7 @@ pub(crate) struct ResetPassword {
 
 #[derive(Debug, Args)]
 pub(crate) struct Disable {
-    /// The e-mail address of the admin, or the id where the user was deleted.
+    /// The e-mail address of the admin, or the id if the user was deleted.
     admin: String,
 }
 
@@ -89,7 +89,7 @@ pub(crate) struct Disable {
 pub(crate) struct Adopt {
     /// The e-mail address of an existing user.
     email: Option<String>,
-    /// Everybody who can sign in.
+    /// Adopt every user who can sign in.
     #[arg(long)]
     all: bool,
 }
@@ -226,7 +226,7 @@ async fn reset(arguments: ResetPassword) -> Result<(), Problem> {
     let password = password.read(&email)?;
     reset_on(&database()?, &email, password).await?;
     println!(
-        "{} has the new password, and no session or API key any more",
+        "{} has the new password; sessions and API keys have ended",
         email.to_lowercase()
     );
     Ok(())
@@ -264,10 +264,10 @@ pub(super) async fn disable_on(database: &DatabaseConfig, admin: &str) -> Result
     let admins = connect(database).await?;
     match disable_admin(&admins, who).await? {
         Disabled::Yes { sessions, api_keys } => Ok(format!(
-            "{admin} is no admin any more; sessions ended: {sessions}, API keys revoked: {api_keys}"
+            "{admin} is no longer an admin; sessions ended: {sessions}, API keys revoked: {api_keys}"
         )),
         Disabled::NoSuchAdmin => Err(Problem::Failed(
-            "there is no such admin. See who there is: org-svc admin list".to_owned(),
+            "there is no such admin. To list them: org-svc admin list".to_owned(),
         )),
     }
 }
@@ -305,7 +305,8 @@ fn parse_email(text: &str) -> Result<EmailAddress, Problem> {
 fn parse_new_email(text: &str) -> Result<EmailAddress, Problem> {
     let email = parse_email(text)?;
     if !is_sign_in_email(email.as_str()) {
-        let problem = format!("'{text}': Better Auth's sign-in takes no such e-mail address");
+        let problem =
+            format!("'{text}': Better Auth's sign-in does not accept this e-mail address");
         return Err(Problem::Usage(problem));
     }
     Ok(email)
@@ -323,16 +324,16 @@ impl PasswordSource {
         }
         if !std::io::stdin().is_terminal() {
             return Err(Problem::Usage(
-                "there is no terminal to ask for the password at. Send it on standard input, with --password-stdin"
+                "there is no terminal to ask for the password. Send it on standard input, with --password-stdin"
                     .to_owned(),
             ));
         }
         let first = ask(&format!("New password for {email}: "))?;
-        let second = ask("The same again: ")?;
+        let second = ask("Repeat the password: ")?;
         if first.expose_secret() == second.expose_secret() {
             Ok(first)
         } else {
-            Err(Problem::Usage("these are two passwords".to_owned()))
+            Err(Problem::Usage("the two passwords differ".to_owned()))
         }
     }
 }

@@ -26,7 +26,7 @@ struct Arguments {
 enum Command {
     /// Serve (the default).
     Serve,
-    /// Say who may administer billing. Needs DATABASE_URL alone.
+    /// Manage the billing admins. Needs only DATABASE_URL.
     #[command(subcommand)]
     Admin(admin::AdminCommand),
 }

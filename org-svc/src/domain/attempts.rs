@@ -75,7 +75,7 @@ impl FromStr for AttemptLimit {
                     window: TimeDelta::seconds(seconds.into()),
                 })))
             }
-            Some(_) | None => Err("it is no number of attempts and of seconds"),
+            Some(_) | None => Err("it is not ATTEMPTS/SECONDS"),
         }
     }
 }

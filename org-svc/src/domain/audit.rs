@@ -86,9 +86,9 @@ impl Actor {
         if text.is_empty() {
             Ok(None)
         } else if text.chars().count() > ACTOR_CHARS_MAX || text.contains('\0') {
-            Err("It is no user id and no e-mail address.")
+            Err("It is neither a user id nor an e-mail address.")
         } else if text.contains('@') {
-            let email = EmailAddress::parse(text).map_err(|_| "It is no e-mail address.")?;
+            let email = EmailAddress::parse(text).map_err(|_| "It is not an e-mail address.")?;
             Ok(Some(Self::Email(email)))
         } else {
             Ok(Some(Self::Id(UserId(text.to_owned()))))
@@ -102,7 +102,7 @@ pub(crate) fn parse_action(text: &str) -> Result<Option<String>, &'static str> {
     if text.chars().count() <= ACTION_CHARS_MAX && text.chars().all(is_word) {
         Ok((!text.is_empty()).then(|| text.to_owned()))
     } else {
-        Err("It is no action: these are words like organization.linked.")
+        Err("It is not an action such as organization.linked.")
     }
 }
 

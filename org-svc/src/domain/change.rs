@@ -144,7 +144,7 @@ pub(crate) enum Decision<T> {
     Conflict(&'static str),
 }
 
-const UNDER_WAY: &str = "Another change of the organization's link is under way right now.";
+const UNDER_WAY: &str = "Another change of the organization's link is in progress.";
 const NOT_LINKED: &str = "The organization is not linked to a Stripe subscription.";
 const ENDED: &str = "The organization's subscription has ended.";
 

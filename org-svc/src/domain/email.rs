@@ -21,19 +21,19 @@ impl EmailAddress {
             return Err("It is longer than 254 bytes.");
         }
         if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
-            return Err("It has blanks or control characters.");
+            return Err("It has spaces or control characters.");
         }
         if has_invisible(text) {
-            return Err("It has characters that cannot be seen.");
+            return Err("It has invisible characters.");
         }
         let Some((local, domain)) = text
             .split_once('@')
             .filter(|(_, domain)| !domain.contains('@'))
         else {
-            return Err("It is no e-mail address: it needs exactly one @.");
+            return Err("It is not an e-mail address: it needs exactly one @.");
         };
         if local.is_empty() || local.len() > LOCAL_PART_BYTES_MAX {
-            return Err("It is no e-mail address: 1 to 64 bytes stand before the @.");
+            return Err("It is not an e-mail address: it needs 1 to 64 bytes before the @.");
         }
         let is_label = |label: &str| {
             !label.is_empty()
@@ -42,7 +42,9 @@ impl EmailAddress {
                 && label.chars().all(|c| c.is_alphanumeric() || c == '-')
         };
         if !domain.contains('.') || !domain.split('.').all(is_label) {
-            return Err("It is no e-mail address: a domain such as acme.com stands behind the @.");
+            return Err(
+                "It is not an e-mail address: it needs a domain such as acme.com after the @.",
+            );
         }
         Ok(Self(text.to_owned()))
     }

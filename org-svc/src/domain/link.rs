@@ -154,9 +154,9 @@ impl Conflict {
         match self {
             Self::LinkedOnOtherTerms => "The organization is already linked on other terms.",
             Self::BeingLinkedOnOtherTerms => {
-                "The organization is being linked on other terms right now."
+                "Another operation is linking the organization on other terms."
             }
-            Self::BeingChanged => "The organization's link is being changed right now.",
+            Self::BeingChanged => "Another operation is changing the organization's link.",
             Self::LinkedByOlderSystem => {
                 "The organization was already linked to a Stripe customer before this system took over."
             }

@@ -159,7 +159,7 @@ impl NoticeKey {
     pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
         let chars = text.chars().count();
         if chars == 0 || chars > KEY_CHARS_MAX || text.contains('\0') {
-            return Err("It must have 1 to 200 characters, none of them zero.");
+            return Err("It must have 1 to 200 characters, and no zero character.");
         }
         Ok(Self(text.to_owned()))
     }
@@ -194,7 +194,7 @@ pub(crate) enum About {
 pub(crate) fn parse_told_kind(word: &str) -> Result<NoticeKind, &'static str> {
     NoticeKind::from_word(word)
         .filter(|kind| kind.is_told_to_us())
-        .ok_or("It is no type that another service tells of.")
+        .ok_or("It is not a type that another service may publish.")
 }
 
 /// The facts of another service's notice.
@@ -205,7 +205,7 @@ pub(crate) fn parse_facts(text: &str) -> Result<Map<String, Value>, &'static str
     if text.contains(NUL_ESCAPED) {
         return Err("It has a character that cannot be stored.");
     }
-    serde_json::from_str(text).map_err(|_| "It is no JSON object.")
+    serde_json::from_str(text).map_err(|_| "It is not a JSON object.")
 }
 
 impl About {
@@ -218,10 +218,10 @@ impl About {
         match kind {
             NoticeKind::InstancesSilent => {
                 if !id.is_empty() {
-                    return Err("Its facts name the organizations.");
+                    return Err("The organizations belong in its facts.");
                 }
                 let Some(Value::Array(instances)) = facts.remove(INSTANCES) else {
-                    return Err("Its facts name no organizations.");
+                    return Err("Its facts do not name organizations.");
                 };
                 let instances = instances.into_iter().map(parse_instance);
                 Ok(Self::Several(instances.collect::<Result<_, _>>()?, facts))
@@ -266,7 +266,7 @@ impl About {
 
 fn parse_instance(instance: Value) -> Result<(OrganizationId, Map<String, Value>), &'static str> {
     let Value::Object(facts) = instance else {
-        return Err("One of its instances is no JSON object.");
+        return Err("One of its instances is not a JSON object.");
     };
     let id = facts.get("organization_id").and_then(Value::as_str);
     let id = OrganizationId::parse(id.unwrap_or_default())?;

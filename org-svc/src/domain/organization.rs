@@ -119,7 +119,7 @@ impl StripeCustomerId {
         if (1..=STRIPE_ID_CHARS_MAX).contains(&text.len()) && text.bytes().all(is_word) {
             Ok(Self(text.to_owned()))
         } else {
-            Err("It is no id of Stripe's.")
+            Err("It is not a Stripe id.")
         }
     }
 }

@@ -237,7 +237,7 @@ impl Position {
 
     /// Reads a token that this list gave out.
     pub(crate) fn from_token(token: &str, list: &List) -> Result<Self, &'static str> {
-        const WRONG: &str = "It is no page token of this list.";
+        const WRONG: &str = "The page token is invalid. Use `next_cursor` from the previous page.";
         let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| WRONG)?;
         let (body, found) = bytes.split_last_chunk::<CHECK_BYTES>().ok_or(WRONG)?;
         if *found != *check(body, list) {

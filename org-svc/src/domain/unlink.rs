@@ -48,7 +48,7 @@ pub(crate) fn decide(
     delivered_version: Option<i64>,
 ) -> Decision {
     if is_under_way {
-        return Decision::Conflict("A change of the organization's link is under way right now.");
+        return Decision::Conflict("A change of the organization's link is in progress.");
     }
     if !organization.is_linked() {
         return if was_unlinked {
@@ -59,7 +59,7 @@ pub(crate) fn decide(
     }
     if !organization.subscription_status.has_ended() {
         return Decision::Conflict(
-            "The organization's subscription has not ended: cancel it first.",
+            "The organization's subscription has not ended. Cancel it first.",
         );
     }
     if delivered_version.is_some_and(|version| version >= organization.standing_version) {

@@ -46,7 +46,7 @@ impl ApiKeyService for ApiKeys {
         let name = door.check("name", ApiKeyName::parse(&name));
         let access = door.check(
             "access",
-            access_from(access).ok_or("It is missing or not known: read_only or full."),
+            access_from(access).ok_or("It is missing or unknown. Use read_only or full."),
         );
         let lifetime = door.check("lifetime_days", Lifetime::parse(lifetime_days));
         let ((name, access), lifetime) = door.pass(name.zip(access).zip(lifetime))?;

@@ -67,7 +67,7 @@ impl AuditService for Audit {
 fn batch(request: proto::RecordAuditEventsRequest) -> Result<Vec<Told>, Fault> {
     let count = request.events.len();
     if count > EVENTS_MAX {
-        let message = format!("There are {count}; {EVENTS_MAX} are the most.");
+        let message = format!("There are {count}; the maximum is {EVENTS_MAX}.");
         return Err(Fault::invalid(vec![Violation::new("events", message)]));
     }
     let read = request.events.into_iter().filter_map(|event| {
@@ -96,7 +96,7 @@ fn told(event: proto::AuditEventToRecord) -> Result<Told, Fault> {
         after_json,
     } = event;
     let uuid = |text: &str| Uuid::try_parse(text).map_err(|_| "It is no UUID.");
-    let address = |text: &str| text.parse().map_err(|_| "It is no address.");
+    let address = |text: &str| text.parse().map_err(|_| "It is not an IP address.");
     let object = |text: &str| parse_facts(text).map(serde_json::Value::Object);
     let mut door = Door::new();
     let id = door.check("id", uuid(&id));
@@ -107,7 +107,7 @@ fn told(event: proto::AuditEventToRecord) -> Result<Told, Fault> {
     let admin = match Actor::parse(&admin_user_id) {
         Ok(Some(Actor::Id(id))) => Ok(Some(id)),
         Ok(None) if action.is_some_and(may_be_nobodys) => Ok(None),
-        _ => Err("It is no user id."),
+        _ => Err("It is not a user id."),
     };
     let admin = door.check("admin_user_id", admin);
     let key = door.check("api_key_id", if_any(&api_key_id, uuid));

@@ -63,7 +63,7 @@ impl NoticeService for Notices {
 fn batch(request: proto::RecordNoticesRequest) -> Result<Vec<Told>, Fault> {
     let count = request.notices.len();
     if count > NOTICES_MAX {
-        let message = format!("There are {count}; {NOTICES_MAX} are the most.");
+        let message = format!("There are {count}; the maximum is {NOTICES_MAX}.");
         return Err(Fault::invalid(vec![Violation::new("notices", message)]));
     }
     let read = request.notices.into_iter().filter_map(|notice| {

@@ -270,7 +270,8 @@ impl OrganizationService for OrganizationsService {
         let id = door.check("organization_id", OrganizationId::parse(&organization_id));
         let mode = door.check(
             "mode",
-            wire::cancel_mode_from(mode).ok_or("It is missing or not known: at_period_end or now."),
+            wire::cancel_mode_from(mode)
+                .ok_or("It is missing or unknown. Use at_period_end or now."),
         );
         let (id, mode) = door.pass(id.zip(mode))?;
         let described = cancel_subscription(&self.app, &admin, id, mode).await?;
@@ -330,7 +331,7 @@ fn observations(request: proto::ObserveOrganizationsRequest) -> Result<Vec<Obser
         let _none: Option<()> = door.check(
             "observations",
             Err(format!(
-                "There are {count}; 1 to {OBSERVATIONS_MAX} are taken."
+                "There are {count}; from 1 to {OBSERVATIONS_MAX} are allowed."
             )),
         );
         return door.pass(None);
@@ -370,7 +371,7 @@ fn one_observation(
             .and_then(proto_time::from_proto)
             // As exact as the database keeps it, so that the same observation again is no newer one.
             .and_then(|time| time.duration_trunc(TimeDelta::microseconds(1)).ok())
-            .ok_or("It is missing or no time."),
+            .ok_or("It is missing or not a valid time."),
     );
     let source_network = (!source_network.is_empty())
         .then(|| SourceNetwork::parse(source_network))
@@ -478,17 +479,17 @@ fn facets(
     let statuses = every(
         statuses,
         wire::subscription_status_from,
-        "It holds an unknown status.",
+        "It contains an unknown status.",
     );
     let plans = every(
         plan_types,
         wire::plan_type_from,
-        "It holds an unknown plan.",
+        "It contains an unknown plan.",
     );
     let deployments = every(
         deployment_types,
         wire::deployment_type_from,
-        "It holds an unknown deployment type.",
+        "It contains an unknown deployment type.",
     );
     let statuses = door.check("statuses", statuses);
     let plans = door.check("plan_types", plans);
@@ -539,17 +540,17 @@ fn link(request: proto::LinkOrganizationRequest) -> Result<(OrganizationId, Link
     let deployment_type = door.check(
         "deployment_type",
         wire::deployment_type_from(deployment_type)
-            .ok_or("It is missing or not known: on-premise or managed-cloud."),
+            .ok_or("It is missing or unknown. Use on-premise or managed-cloud."),
     );
     let plan_type = door.check(
         "plan_type",
         wire::plan_type_from(plan_type)
-            .ok_or("It is missing or not known: managed-cloud or self-hosted."),
+            .ok_or("It is missing or unknown. Use managed-cloud or self-hosted."),
     );
     let trial_days = door.check(
         "trial_days",
         trial_days
-            .ok_or("It is missing; 0 is a link without a trial.")
+            .ok_or("It is missing. Use 0 for a link without a trial.")
             .and_then(TrialDays::parse),
     );
     let adopted = Some(adopt_customer_id).filter(|id| !id.is_empty());
@@ -600,11 +601,11 @@ fn update(
         .transpose();
     let admin_email = door.check("admin_email", admin_email);
     let deployment_type = deployment_type.map(|value| {
-        wire::deployment_type_from(value).ok_or("It is not known: on-premise or managed-cloud.")
+        wire::deployment_type_from(value).ok_or("It is unknown. Use on-premise or managed-cloud.")
     });
     let deployment_type = door.check("deployment_type", deployment_type.transpose());
     let plan_type = plan_type.map(|value| {
-        wire::plan_type_from(value).ok_or("It is not known: managed-cloud or self-hosted.")
+        wire::plan_type_from(value).ok_or("It is unknown. Use managed-cloud or self-hosted.")
     });
     let plan_type = door.check("plan_type", plan_type.transpose());
     let asked = admin_email.zip(deployment_type).zip(plan_type).map(

@@ -22,7 +22,7 @@ pub(super) fn read(
     let alone = ids
         .is_empty()
         .then_some(())
-        .ok_or("It must be empty beside source_network.");
+        .ok_or("It must be empty when source_network is set.");
     let alone = door.check("organization_ids", alone);
     let network = door.check("source_network", SourceNetwork::parse(network));
     let until = until.map(|time| proto_time::from_proto(time).ok_or("It is not a time."));

@@ -24,7 +24,7 @@ pub(super) async fn adopt_customer(
     call: Call,
 ) -> Result<Result<Call, Refusal>, Fault> {
     let taken = || {
-        let message = format!("The customer {customer} is another organization's.");
+        let message = format!("The customer {customer} belongs to another organization.");
         Refusal::ours("customer_of_another_organization", message)
     };
     let organization = call.organization_id;

@@ -78,7 +78,7 @@ pub(super) async fn carry_out(app: &App, stored: Call) -> Result<Ended, Fault> {
             NextMove::LookUp => settle_by_look_up(app, &call).await?,
             NextMove::Wait => {
                 return Err(Fault::unavailable(
-                    "Stripe was asked for this a moment ago; what came of it is not known yet.",
+                    "Stripe was asked for this a moment ago; the outcome is not known yet.",
                 ));
             }
         }
@@ -86,7 +86,7 @@ pub(super) async fn carry_out(app: &App, stored: Call) -> Result<Ended, Fault> {
         call = calls::get(&app.db, call.id).await.map_err(db_fault)?;
     }
     Err(Fault::unavailable(
-        "Others work on this at the same time; its outcome is not known yet.",
+        "Another process works on this; the outcome is not known yet.",
     ))
 }
 
@@ -145,7 +145,7 @@ async fn store_success(app: &App, call: &Call, reply: &Reply) -> Result<(), Faul
                 Unknown::new(
                     UnknownKind::Unreadable,
                     "unreadable_answer",
-                    "It is no JSON.",
+                    "It is not JSON.",
                 )
             });
             let (code, message) = (&unknown.code, &unknown.message);

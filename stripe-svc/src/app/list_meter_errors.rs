@@ -21,7 +21,12 @@ pub(crate) async fn list_meter_errors(
     after: Option<&Position>,
     size: PageSize,
 ) -> Result<(Vec<MeterError>, Option<Position>), Fault> {
-    let wrong = || Violation::new("page_token", "It is no page token of this list.");
+    let wrong = || {
+        Violation::new(
+            "page_token",
+            "The page token is invalid. Use `next_cursor` from the previous page.",
+        )
+    };
     let after = after
         .map(|position| meter_errors::place(position).ok_or_else(wrong))
         .transpose()

@@ -113,7 +113,7 @@ async fn refresh_customer(app: &App, customer: &CustomerId) -> Result<(), Troubl
 async fn keep_meter_errors(app: &App, id: &EventId) -> Result<(), Trouble> {
     let event = app.stripe.event(id).await?;
     let reports = read_reports(&event).ok_or_else(|| {
-        let message = format!("Stripe's event {id} holds no report of meter errors.");
+        let message = format!("Stripe's event {id} contains no report of meter errors.");
         Unknown::new(UnknownKind::Unreadable, "unreadable_answer", message)
     })?;
     for report in reports {

@@ -193,7 +193,9 @@ fn provisioned(response: &serde_json::Value) -> Result<Provisioned, Fault> {
     };
     let status = SubscriptionStatus::from_stripe(&subscription.status).ok_or_else(|| {
         let status = &subscription.status;
-        Fault::internal(format!("Stripe answered an unknown status: '{status}'"))
+        Fault::internal(format!(
+            "Stripe answered with an unknown status: '{status}'"
+        ))
     })?;
     Ok(Provisioned {
         customer_id: CustomerId::new(subscription.customer),

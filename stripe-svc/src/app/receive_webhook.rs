@@ -26,7 +26,7 @@ pub(crate) async fn receive_webhook(
 ) -> Result<(), Fault> {
     if app.webhook_secrets.is_empty() {
         // Anybody may ask: what is not configured is the log's.
-        return Err(Fault::unavailable("Webhooks cannot be taken now.")
+        return Err(Fault::unavailable("Webhooks cannot be accepted now.")
             .caused_by("stripe-svc has no STRIPE_WEBHOOK_SECRET"));
     }
     let now = app.clock.now();
@@ -34,7 +34,7 @@ pub(crate) async fn receive_webhook(
     verify(payload, signature, secrets, now)
         .map_err(|problem| Fault::new(ErrorReason::SignatureInvalid, problem.message()))?;
     let event = WebhookEvent::read(payload)
-        .ok_or_else(|| Fault::new(ErrorReason::MalformedBody, "The body is no event."))?;
+        .ok_or_else(|| Fault::new(ErrorReason::MalformedBody, "The body is not an event."))?;
     let state = match event.hint() {
         Hint::Subscription(_)
         | Hint::Invoices(_)

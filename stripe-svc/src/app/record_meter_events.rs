@@ -125,7 +125,7 @@ async fn in_turn(app: &App, stored: &StoredEvent, is_old: bool, deadline: Instan
         Err(_elapsed) => EventOutcome::Retry(EventRetry {
             delay: RETRY_DELAY_NO_TIME,
             code: "timeout".to_owned(),
-            message: "There was no time left to hear of Stripe what became of it.".to_owned(),
+            message: "There was no time left to wait for Stripe's answer.".to_owned(),
         }),
     }
 }

@@ -1,6 +1,7 @@
 //! Fetches a subscription and keeps it as it is now.
 
 use billing_kit::Clock;
+use billing_kit_db::StoreError;
 use sea_orm::{DbErr, TransactionTrait};
 use thiserror::Error;
 
@@ -21,7 +22,13 @@ pub(crate) enum Trouble {
     #[error(transparent)]
     Stripe(#[from] Unknown),
     #[error(transparent)]
-    Database(#[from] DbErr),
+    Database(#[from] StoreError),
+}
+
+impl From<DbErr> for Trouble {
+    fn from(error: DbErr) -> Self {
+        Self::Database(error.into())
+    }
 }
 
 /// Fetches a subscription and keeps it.

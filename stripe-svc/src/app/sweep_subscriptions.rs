@@ -30,7 +30,7 @@ const PAUSE: TimeDelta = TimeDelta::seconds(30);
 /// Up to so much of the period is added to it, so that installations do not all ask at once.
 const JITTER_DIVISOR: u32 = 10;
 /// How many known subscriptions that no page held are looked at one by one, a query at a time.
-const UNSEEN_PAGE: i64 = 100;
+const UNSEEN_PAGE: u64 = 100;
 /// How long after a period's end its invoice is looked for where no webhook told of it. Stripe
 /// finalizes within three days; a person may leave a draft for longer.
 const INVOICE_WAIT_MAX: TimeDelta = TimeDelta::days(35);

@@ -27,7 +27,7 @@ const PRICES_MAX: usize = 10;
 const DAYS_UNTIL_DUE_MAX: u32 = 365;
 /// Stripe's two descriptions of this formula differ for events that come late, and nothing here keeps
 /// an earlier day from being sent after a later one.
-const LAST_REFUSED: &str = "it is \"last\", which is not supported: a report that comes late would stand for its whole period. It must be \"sum\".";
+const LAST_REFUSED: &str = "it is \"last\", which is not supported: a late report would count for its whole period. It must be \"sum\".";
 
 /// A table while it is read: what is taken from it is known, what remains is not.
 struct Fields<'p> {
@@ -120,7 +120,7 @@ fn read_table<T>(
 /// # Errors
 /// Every problem, a sentence each.
 pub fn parse(text: &str) -> Result<Catalog, Vec<String>> {
-    let table = Table::from_str(text).map_err(|error| vec![format!("it is no TOML: {error}")])?;
+    let table = Table::from_str(text).map_err(|error| vec![format!("it is not TOML: {error}")])?;
     let mut problems = Vec::new();
     let catalog = read_table(table, String::new(), &mut problems, read_catalog);
     if let Some(catalog) = &catalog {
@@ -137,7 +137,7 @@ fn read_catalog(fields: &mut Fields<'_>) -> Option<Catalog> {
     let sample = fields.take("sample", "true or false", Value::as_bool);
     let currency = fields.take(
         "currency",
-        "three small letters, such as \"eur\"",
+        "three lower-case letters, such as \"eur\"",
         |value| {
             let text = value.as_str()?;
             let is_code = text.len() == 3 && text.bytes().all(|b| b.is_ascii_lowercase());

@@ -54,7 +54,7 @@ impl Position {
         }
         Self::read(token)
             .map(Some)
-            .ok_or("It is no page token of this list.")
+            .ok_or("The page token is invalid. Use `next_cursor` from the previous page.")
     }
 
     fn read(token: &str) -> Option<Self> {

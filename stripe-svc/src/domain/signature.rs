@@ -27,10 +27,10 @@ impl SignatureProblem {
         match self {
             Self::Malformed => "The header Stripe-Signature is missing, or is no signature.",
             Self::NotStripes => {
-                "The signature does not fit this body and the endpoint's secret: is STRIPE_WEBHOOK_SECRET that of this endpoint?"
+                "The signature does not match this body and the endpoint's secret. Check that STRIPE_WEBHOOK_SECRET is the secret of this endpoint."
             }
             Self::NotNow => {
-                "The signature's time is more than 300 seconds from ours: is one of the clocks wrong?"
+                "The signature's time is more than 300 seconds from ours. Check both clocks."
             }
         }
     }

@@ -45,7 +45,7 @@ pub(super) fn update(request: UpdateSubscriptionRequest) -> Result<Update, Vec<V
     let admin_email = (!admin_email.trim().is_empty()).then_some(admin_email);
     let price = price_terms(deployment_type, plan_type, &mut violations);
     if violations.is_empty() && admin_email.is_none() && price.is_none() {
-        let message = "There is nothing to be changed.";
+        let message = "The request changes nothing.";
         let fields = ["admin_email", "deployment_type", "plan_type"];
         violations.extend(fields.map(|field| Violation::new(field, message)));
     }
@@ -145,7 +145,7 @@ fn stripe_id<'a>(field: &str, text: &'a str, violations: &mut Vec<Violation>) ->
     if is_good {
         Some(text)
     } else {
-        violations.push(Violation::new(field, "It is no id of Stripe's."));
+        violations.push(Violation::new(field, "It is not a Stripe id."));
         None
     }
 }

@@ -149,10 +149,13 @@ fn wanted(request: ListInvoicesRequest) -> Result<InvoicesWanted, Vec<Violation>
     let customer = customer(stripe_customer_id).map_err(|violation| violations.push(violation));
     let mut wrong = |field: &str, message: &str| violations.push(Violation::new(field, message));
     if !stripe_subscription_id.is_empty() && !is_name(&stripe_subscription_id) {
-        wrong("stripe_subscription_id", "It is no id of Stripe's.");
+        wrong("stripe_subscription_id", "It is not a Stripe id.");
     }
     if !page_token.is_empty() && !is_name(&page_token) {
-        wrong("page_token", "It is no page token of this list.");
+        wrong(
+            "page_token",
+            "The page token is invalid. Use `next_cursor` from the previous page.",
+        );
     }
     let size = InvoicePageSize::parse(page_size).map_err(|message| wrong("page_size", message));
     let (Ok(customer), Ok(size), true) = (customer, size, violations.is_empty()) else {
@@ -173,7 +176,7 @@ fn customer(id: String) -> Result<CustomerId, Violation> {
     } else {
         Err(Violation::new(
             "stripe_customer_id",
-            "It is no id of Stripe's.",
+            "It is not a Stripe id.",
         ))
     }
 }

@@ -81,7 +81,7 @@ impl MeterEventService for StripeDoor {
         } = request.into_inner();
         let mut violations = Vec::new();
         if !is_visible(&stripe_customer_id, CUSTOMER_ID_CHARS_MAX) {
-            let message = "It is no id of Stripe's.";
+            let message = "It is not a Stripe id.";
             violations.push(Violation::new("stripe_customer_id", message));
         }
         let time = |time: Option<_>| proto_time::from_proto(&time?);
@@ -90,7 +90,7 @@ impl MeterEventService for StripeDoor {
             .and_then(|(start, end)| UsageDays::new(start, end));
         if days.is_none() {
             let message =
-                "It and start_time must be the first moments of two UTC days, 1 to 100 days apart.";
+                "It and start_time must be midnight UTC of two days, 1 to 100 days apart.";
             violations.push(Violation::new("end_time", message));
         }
         let Some(days) = days.filter(|_| violations.is_empty()) else {
@@ -118,12 +118,12 @@ impl MeterEventService for StripeDoor {
         } = request.into_inner();
         let mut violations = Vec::new();
         if !is_visible(&stripe_customer_id, CUSTOMER_ID_CHARS_MAX) {
-            let message = "It is no id of Stripe's.";
+            let message = "It is not a Stripe id.";
             violations.push(Violation::new("stripe_customer_id", message));
         }
         let since = since_time.and_then(|time| proto_time::from_proto(&time));
         if since.is_none() {
-            let message = "It is missing, or no time.";
+            let message = "It is missing or not a valid time.";
             violations.push(Violation::new("since_time", message));
         }
         let Some(since) = since.filter(|_| violations.is_empty()) else {
@@ -183,16 +183,14 @@ fn parse(event: proto::MeterEvent) -> Result<AskedEvent, Refusal> {
         return Err(invalid(message));
     }
     if !is_visible(&stripe_customer_id, CUSTOMER_ID_CHARS_MAX) {
-        return Err(invalid(
-            "stripe_customer_id is no id of Stripe's.".to_owned(),
-        ));
+        return Err(invalid("stripe_customer_id is not a Stripe id.".to_owned()));
     }
     let seats = SeatCount::new(value)
         .ok_or_else(|| invalid(format!("value is {value}; it must be 0 or more.")))?;
     let event_at = event_time
         .and_then(|time| proto_time::from_proto(&time))
         .and_then(|time| time.duration_trunc(TimeDelta::microseconds(1)).ok())
-        .ok_or_else(|| invalid("event_time is missing, or no time.".to_owned()))?;
+        .ok_or_else(|| invalid("event_time is missing or not a valid time.".to_owned()))?;
     Ok(AskedEvent {
         event: MeterEvent {
             identifier: EventIdentifier::new(identifier),

@@ -139,7 +139,7 @@ fn parse(request: ProvisionSubscriptionRequest) -> Result<Provision, Vec<Violati
     }
     let adopt = Some(adopt_customer_id).filter(|id| !id.is_empty());
     if adopt.as_deref().is_some_and(|id| !is_name(id)) {
-        wrong("adopt_customer_id", "It is no id of Stripe's.".to_owned());
+        wrong("adopt_customer_id", "It is not a Stripe id.".to_owned());
     }
     let parsed = (operation_id, organization_id, deployment, plan, trial);
     match parsed {

@@ -81,7 +81,7 @@ impl WebhookService for WebhookDoor {
         let admin = self.verifier.admin(request.metadata())?;
         let RetryWebhookEventRequest { event_id } = request.into_inner();
         if !is_name(&event_id) {
-            let violation = Violation::new("event_id", "It is no id of Stripe's.");
+            let violation = Violation::new("event_id", "It is not a Stripe id.");
             return Err(Fault::invalid(vec![violation]).into());
         }
         let event = retry_webhook_event(&self.app, &admin, &EventId::new(event_id)).await?;

@@ -1,32 +1,21 @@
 //! `stripe_customers`: the customer of each organization, whichever operation made it.
 
+use billing_kit_db::StoreError;
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, entity::prelude::*};
+use sea_orm::{
+    ConnectionTrait, FromQueryResult, Set, entity::prelude::*, raw_sql, sea_query::OnConflict,
+};
 
 use crate::{
     domain::ids::{CustomerId, OrganizationId},
-    store::sql,
+    store::entities::customers::{ActiveModel, Column, Entity, Model},
 };
-
-#[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
-#[sea_orm(table_name = "stripe_customers")]
-struct Model {
-    #[sea_orm(primary_key, auto_increment = false)]
-    organization_id: Uuid,
-    stripe_customer_id: String,
-    created_at: DateTime<Utc>,
-}
-
-#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
-enum Relation {}
-
-impl ActiveModelBehavior for ActiveModel {}
 
 /// The customer of an organization, if it has one.
 pub(crate) async fn find(
     db: &impl ConnectionTrait,
     organization: OrganizationId,
-) -> Result<Option<CustomerId>, DbErr> {
+) -> Result<Option<CustomerId>, StoreError> {
     let row = Entity::find_by_id(organization.0).one(db).await?;
     Ok(row.map(|row| {
         let Model {
@@ -44,23 +33,34 @@ pub(crate) async fn put(
     organization: OrganizationId,
     customer: &CustomerId,
     now: DateTime<Utc>,
-) -> Result<(), DbErr> {
-    const PUT: &str = "
-        INSERT INTO stripe_customers AS c (organization_id, stripe_customer_id, created_at)
-        VALUES ($1, $2, $3)
-        ON CONFLICT (organization_id) DO UPDATE
-            SET stripe_customer_id = excluded.stripe_customer_id, created_at = excluded.created_at
-            WHERE c.stripe_customer_id <> excluded.stripe_customer_id";
-    let values = [organization.0.into(), customer.as_str().into(), now.into()];
-    db.execute_raw(sql(PUT, values)).await.map(drop)
+) -> Result<(), StoreError> {
+    let row = ActiveModel {
+        organization_id: Set(organization.0),
+        stripe_customer_id: Set(customer.as_str().to_owned()),
+        created_at: Set(now),
+    };
+    let is_another = Column::StripeCustomerId.ne(customer.as_str());
+    let replace = OnConflict::column(Column::OrganizationId)
+        .update_columns([Column::StripeCustomerId, Column::CreatedAt])
+        .action_and_where(is_another)
+        .to_owned();
+    let insert = Entity::insert(row).on_conflict(replace);
+    insert.exec_without_returning(db).await?;
+    Ok(())
 }
 
 /// Keeps others from adopting this customer until the end of the transaction.
-pub(crate) async fn lock(db: &impl ConnectionTrait, customer: &CustomerId) -> Result<(), DbErr> {
-    const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtext('stripe_customers'), hashtext($1))";
-    db.execute_raw(sql(LOCK, [customer.as_str().into()]))
-        .await
-        .map(drop)
+pub(crate) async fn lock(
+    db: &impl ConnectionTrait,
+    customer: &CustomerId,
+) -> Result<(), StoreError> {
+    let customer = customer.as_str();
+    let lock = raw_sql!(
+        Postgres,
+        "SELECT pg_advisory_xact_lock(hashtext('stripe_customers'), hashtext({customer}))"
+    );
+    db.execute_raw(lock).await?;
+    Ok(())
 }
 
 /// Whether a customer is another organization's, or becomes it by a call that has not ended.
@@ -71,21 +71,22 @@ pub(crate) async fn is_of_another(
     db: &impl ConnectionTrait,
     customer: &CustomerId,
     organization: OrganizationId,
-) -> Result<bool, DbErr> {
+) -> Result<bool, StoreError> {
     #[derive(FromQueryResult)]
     struct Taken {
         is_taken: bool,
     }
-    const IS_TAKEN: &str = "
-        SELECT EXISTS (SELECT FROM stripe_customers
-                       WHERE stripe_customer_id = $1 AND organization_id <> $2)
+    let (customer, organization) = (customer.as_str(), organization.0);
+    let is_taken = raw_sql!(
+        Postgres,
+        "SELECT EXISTS (SELECT FROM stripe_customers
+                       WHERE stripe_customer_id = {customer} AND organization_id <> {organization})
             OR EXISTS (SELECT FROM stripe_calls
                        WHERE step = 'adopt_customer' AND state = 'open'
-                         AND params->>'path' = '/customers/' || $1 AND organization_id <> $2)
-            AS is_taken";
-    let values = [customer.as_str().into(), organization.0.into()];
-    let taken = Taken::find_by_statement(sql(IS_TAKEN, values))
-        .one(db)
-        .await?;
+                         AND params->>'path' = '/customers/' || {customer}
+                         AND organization_id <> {organization})
+            AS is_taken"
+    );
+    let taken = Taken::find_by_statement(is_taken).one(db).await?;
     Ok(taken.is_some_and(|taken| taken.is_taken))
 }

@@ -1,7 +1,8 @@
 //! `stripe_meter_errors`: usage that Stripe took and then did not count.
 
+use billing_kit_db::StoreError;
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait, DbErr, ExprTrait, QueryOrder, QuerySelect, entity::prelude::*};
+use sea_orm::{ConnectionTrait, QueryOrder, QuerySelect, Set, entity::prelude::*};
 
 use crate::{
     domain::{
@@ -9,29 +10,8 @@ use crate::{
         meter_error::{MeterError, MeterErrorReport},
         page::{PageSize, Position},
     },
-    store::sql,
+    store::entities::meter_errors::{ActiveModel, Column, Entity, Model, Scope as _},
 };
-
-#[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
-#[sea_orm(table_name = "stripe_meter_errors")]
-struct Model {
-    #[sea_orm(primary_key, auto_increment = false)]
-    id: Uuid,
-    event_id: String,
-    stripe_meter_id: Option<String>,
-    error_code: String,
-    error_message: String,
-    error_count: i64,
-    sample_identifiers: Vec<String>,
-    validation_start_at: Option<DateTime<Utc>>,
-    validation_end_at: Option<DateTime<Utc>>,
-    found_at: DateTime<Utc>,
-}
-
-#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
-enum Relation {}
-
-impl ActiveModelBehavior for ActiveModel {}
 
 impl From<Model> for MeterError {
     fn from(row: Model) -> Self {
@@ -65,12 +45,7 @@ impl From<Model> for MeterError {
 }
 
 /// Keeps an error; one that the same event told before stays as it is.
-pub(crate) async fn keep(db: &impl ConnectionTrait, error: &MeterError) -> Result<(), DbErr> {
-    const KEEP: &str = "
-        INSERT INTO stripe_meter_errors (id, event_id, stripe_meter_id, error_code, error_message,
-            error_count, sample_identifiers, validation_start_at, validation_end_at, found_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-        ON CONFLICT (event_id, error_code) DO NOTHING";
+pub(crate) async fn keep(db: &impl ConnectionTrait, error: &MeterError) -> Result<(), StoreError> {
     let MeterError {
         id,
         event_id,
@@ -86,19 +61,23 @@ pub(crate) async fn keep(db: &impl ConnectionTrait, error: &MeterError) -> Resul
         validation_start,
         validation_end,
     } = report;
-    let values = [
-        id.into(),
-        event_id.as_str().into(),
-        meter_id.into(),
-        code.into(),
-        message.into(),
-        count.into(),
-        sample_identifiers.into(),
-        validation_start.into(),
-        validation_end.into(),
-        found_at.into(),
-    ];
-    db.execute_raw(sql(KEEP, values)).await.map(drop)
+    let row = ActiveModel {
+        id: Set(id),
+        event_id: Set(event_id.as_str().to_owned()),
+        stripe_meter_id: Set(meter_id),
+        error_code: Set(code),
+        error_message: Set(message),
+        error_count: Set(count),
+        sample_identifiers: Set(sample_identifiers),
+        validation_start_at: Set(validation_start),
+        validation_end_at: Set(validation_end),
+        found_at: Set(found_at),
+    };
+    Entity::insert(row)
+        .on_conflict_do_nothing_on([Column::EventId, Column::ErrorCode])
+        .exec_without_returning(db)
+        .await?;
+    Ok(())
 }
 
 /// A page of errors, those that were found last first.
@@ -106,13 +85,12 @@ pub(crate) async fn list(
     db: &impl ConnectionTrait,
     after: Option<(DateTime<Utc>, Uuid)>,
     size: PageSize,
-) -> Result<Vec<MeterError>, DbErr> {
+) -> Result<Vec<MeterError>, StoreError> {
     let mut query = Entity::find()
         .order_by_desc(Column::FoundAt)
         .order_by_desc(Column::Id);
-    if let Some((at, id)) = after {
-        let earlier = Column::FoundAt.lt(at);
-        query = query.filter(earlier.or(Column::FoundAt.eq(at).and(Column::Id.lt(id))));
+    if let Some(place) = after {
+        query = query.behind(place);
     }
     let limit = u64::try_from(size.get()).unwrap_or(1);
     let rows = query.limit(limit).all(db).await?;

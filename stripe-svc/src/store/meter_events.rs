@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use billing_kit_db::{StoreError, query::column};
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait, DbErr, entity::prelude::*};
+use sea_orm::{ConnectionTrait, EntityTrait, raw_sql};
 
 use crate::{
     domain::{
@@ -12,39 +13,13 @@ use crate::{
         refusal::Refusal,
         stored_event::{EventState, StoredEvent},
     },
-    store::{column, sql, unknown_value},
+    store::entities::meter_events::{Entity, Model},
 };
 
-#[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
-#[sea_orm(table_name = "stripe_meter_events")]
-struct Model {
-    #[sea_orm(primary_key, auto_increment = false)]
-    identifier: String,
-    stripe_customer_id: String,
-    event_name: String,
-    value: i64,
-    event_at: DateTime<Utc>,
-    state: String,
-    attempt_count: i32,
-    first_sent_at: Option<DateTime<Utc>>,
-    last_sent_at: Option<DateTime<Utc>>,
-    stripe_request_id: Option<String>,
-    error_code: Option<String>,
-    error_message: Option<String>,
-    created_at: DateTime<Utc>,
-    settled_at: Option<DateTime<Utc>>,
-    resend_count: i32,
-}
-
-#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
-enum Relation {}
-
-impl ActiveModelBehavior for ActiveModel {}
-
 impl TryFrom<Model> for StoredEvent {
-    type Error = DbErr;
+    type Error = StoreError;
 
-    fn try_from(row: Model) -> Result<Self, DbErr> {
+    fn try_from(row: Model) -> Result<Self, StoreError> {
         let Model {
             identifier,
             stripe_customer_id,
@@ -71,14 +46,14 @@ impl TryFrom<Model> for StoredEvent {
                 param: None,
                 request_id: stripe_request_id,
             }),
-            other => return Err(unknown_value("stripe_meter_events.state", other)),
+            other => return Err(StoreError::unknown("stripe_meter_events.state", other)),
         };
         Ok(Self {
             event: MeterEvent {
                 identifier: EventIdentifier::new(identifier),
                 customer_id: CustomerId::new(stripe_customer_id),
                 seats: SeatCount::new(value)
-                    .ok_or_else(|| unknown_value("stripe_meter_events.value", value))?,
+                    .ok_or_else(|| StoreError::unknown("stripe_meter_events.value", value))?,
                 event_at,
             },
             event_name,
@@ -102,12 +77,20 @@ pub(crate) async fn store(
     events: &[AskedEvent],
     event_name: &str,
     now: DateTime<Utc>,
-) -> Result<BTreeMap<EventIdentifier, StoredEvent>, DbErr> {
-    const STORE: &str = "
-        INSERT INTO stripe_meter_events AS e (identifier, stripe_customer_id, event_name, value,
+) -> Result<BTreeMap<EventIdentifier, StoredEvent>, StoreError> {
+    let identifiers = column(events, |it| it.event.identifier.to_string());
+    let customers = column(events, |it| it.event.customer_id.to_string());
+    let seats = column(events, |it| it.event.seats.get());
+    let times = column(events, |it| it.event.event_at);
+    let resend_counts = column(events, |it| it.resend_count);
+    let store = raw_sql!(
+        Postgres,
+        "INSERT INTO stripe_meter_events AS e (identifier, stripe_customer_id, event_name, value,
             event_at, state, attempt_count, first_sent_at, last_sent_at, created_at, resend_count)
-        SELECT identifier, customer_id, $6, value, event_at, 'open', 1, $7, $7, $7, resend_count
-        FROM unnest($1::text[], $2::text[], $3::bigint[], $4::timestamptz[], $5::integer[])
+        SELECT identifier, customer_id, {event_name}, value, event_at, 'open', 1, {now}, {now}, {now},
+            resend_count
+        FROM unnest({identifiers}::text[], {customers}::text[], {seats}::bigint[],
+            {times}::timestamptz[], {resend_counts}::integer[])
             AS n (identifier, customer_id, value, event_at, resend_count)
         ORDER BY identifier
         ON CONFLICT (identifier) DO UPDATE SET
@@ -122,20 +105,9 @@ pub(crate) async fn store(
             resend_count = greatest(e.resend_count, excluded.resend_count)
         RETURNING e.identifier, e.stripe_customer_id, e.event_name, e.value, e.event_at, e.state,
             e.attempt_count, e.first_sent_at, e.last_sent_at, e.stripe_request_id, e.error_code,
-            e.error_message, e.created_at, e.settled_at, e.resend_count";
-    let values = [
-        column(events, |it| it.event.identifier.to_string()).into(),
-        column(events, |it| it.event.customer_id.to_string()).into(),
-        column(events, |it| it.event.seats.get()).into(),
-        column(events, |it| it.event.event_at).into(),
-        column(events, |it| it.resend_count).into(),
-        event_name.into(),
-        now.into(),
-    ];
-    let rows = Entity::find()
-        .from_raw_sql(sql(STORE, values))
-        .all(db)
-        .await?;
+            e.error_message, e.created_at, e.settled_at, e.resend_count"
+    );
+    let rows = Entity::find().from_raw_sql(store).all(db).await?;
     let stored = rows.into_iter().map(|row| {
         let stored = StoredEvent::try_from(row)?;
         Ok((stored.event.identifier.clone(), stored))
@@ -148,30 +120,30 @@ pub(crate) async fn settle(
     db: &impl ConnectionTrait,
     outcomes: &[(EventIdentifier, EventOutcome)],
     now: DateTime<Utc>,
-) -> Result<(), DbErr> {
-    const SETTLE: &str = "
-        UPDATE stripe_meter_events e SET
-            state = s.state,
-            stripe_request_id = coalesce(nullif(s.request_id, ''), e.stripe_request_id),
-            error_code = nullif(s.code, ''),
-            error_message = nullif(s.message, ''),
-            settled_at = CASE WHEN s.state <> 'open' THEN $6::timestamptz END
-        FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
-            AS s (identifier, state, request_id, code, message)
-        WHERE e.identifier = s.identifier AND e.state = 'open'";
+) -> Result<(), StoreError> {
     if outcomes.is_empty() {
         return Ok(());
     }
     let words = column(outcomes, |(_, outcome)| words(outcome));
-    let values = [
-        column(outcomes, |(identifier, _)| identifier.to_string()).into(),
-        column(&words, |words| words.state.to_owned()).into(),
-        column(&words, |words| words.request_id.clone()).into(),
-        column(&words, |words| words.code.clone()).into(),
-        column(&words, |words| words.message.clone()).into(),
-        now.into(),
-    ];
-    db.execute_raw(sql(SETTLE, values)).await.map(drop)
+    let identifiers = column(outcomes, |(identifier, _)| identifier.to_string());
+    let states = column(&words, |words| words.state.to_owned());
+    let requests = column(&words, |words| words.request_id.clone());
+    let codes = column(&words, |words| words.code.clone());
+    let messages = column(&words, |words| words.message.clone());
+    let settle = raw_sql!(
+        Postgres,
+        "UPDATE stripe_meter_events e SET
+            state = s.state,
+            stripe_request_id = coalesce(nullif(s.request_id, ''), e.stripe_request_id),
+            error_code = nullif(s.code, ''),
+            error_message = nullif(s.message, ''),
+            settled_at = CASE WHEN s.state <> 'open' THEN {now}::timestamptz END
+        FROM unnest({identifiers}::text[], {states}::text[], {requests}::text[], {codes}::text[],
+            {messages}::text[]) AS s (identifier, state, request_id, code, message)
+        WHERE e.identifier = s.identifier AND e.state = 'open'"
+    );
+    db.execute_raw(settle).await?;
+    Ok(())
 }
 
 /// An outcome as columns; an empty text is none.

@@ -2,16 +2,20 @@
 
 use std::collections::BTreeMap;
 
+use billing_kit_db::{StoreError, query::column};
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
+use sea_orm::{ConnectionTrait, EntityTrait, QueryOrder, QuerySelect, raw_sql};
 
 use crate::{
     domain::{ids::SubscriptionId, subscription::SubscriptionState},
-    store::{column, sql, subscriptions},
+    store::{
+        entities::subscription_changes::{Column, Entity, Scope as _},
+        subscriptions,
+    },
 };
 
 /// How many changes one message of the feed holds.
-pub(crate) const CHANGES_PER_MESSAGE_MAX: i64 = 500;
+pub(crate) const CHANGES_PER_MESSAGE_MAX: u64 = 500;
 
 /// Tells the feed that these subscriptions changed. The last thing that a transaction does: it waits
 /// for every other writer of the feed, and makes them wait to its own end.
@@ -19,21 +23,24 @@ pub(super) async fn append(
     db: &impl ConnectionTrait,
     ids: &[SubscriptionId],
     now: DateTime<Utc>,
-) -> Result<(), DbErr> {
+) -> Result<(), StoreError> {
     // Held to the end of the transaction. Whoever is given a cursor commits before the next one is
     // given out, so a reader that has seen a cursor has seen every smaller one.
-    const LOCK_FEED: &str = "SELECT pg_advisory_xact_lock(hashtext('stripe_subscription_changes'))";
-    const APPEND: &str = "
-        WITH change AS (
+    let lock = "SELECT pg_advisory_xact_lock(hashtext('stripe_subscription_changes'))";
+    db.execute_unprepared(lock).await?;
+    let ids = column(ids, SubscriptionId::to_string);
+    let append = raw_sql!(
+        Postgres,
+        "WITH change AS (
             INSERT INTO stripe_subscription_changes (stripe_subscription_id, changed_at)
-            SELECT id, $2 FROM unnest($1::text[]) AS changed (id) ORDER BY id
+            SELECT id, {now} FROM unnest({ids}::text[]) AS changed (id) ORDER BY id
             RETURNING stripe_subscription_id, cursor
         )
         UPDATE stripe_subscriptions AS s SET version = change.cursor
-        FROM change WHERE s.stripe_subscription_id = change.stripe_subscription_id";
-    db.execute_raw(sql(LOCK_FEED, [])).await?;
-    let values = [column(ids, SubscriptionId::to_string).into(), now.into()];
-    db.execute_raw(sql(APPEND, values)).await.map(drop)
+        FROM change WHERE s.stripe_subscription_id = change.stripe_subscription_id"
+    );
+    db.execute_raw(append).await?;
+    Ok(())
 }
 
 /// The changes behind a cursor, each with its subscription as it stands now, and the cursor to go on
@@ -41,17 +48,13 @@ pub(super) async fn append(
 pub(crate) async fn read(
     db: &impl ConnectionTrait,
     cursor: i64,
-) -> Result<Option<(Vec<SubscriptionState>, i64)>, DbErr> {
-    const READ: &str = "
-        SELECT cursor, stripe_subscription_id FROM stripe_subscription_changes
-        WHERE cursor > $1 ORDER BY cursor LIMIT $2";
-    #[derive(FromQueryResult)]
-    struct Change {
-        cursor: i64,
-        stripe_subscription_id: String,
-    }
-    let values = [cursor.into(), CHANGES_PER_MESSAGE_MAX.into()];
-    let changes = Change::find_by_statement(sql(READ, values)).all(db).await?;
+) -> Result<Option<(Vec<SubscriptionState>, i64)>, StoreError> {
+    let changes = Entity::find()
+        .behind(cursor)
+        .order_by_asc(Column::Cursor)
+        .limit(CHANGES_PER_MESSAGE_MAX)
+        .all(db)
+        .await?;
     let Some(last) = changes.last().map(|change| change.cursor) else {
         return Ok(None);
     };

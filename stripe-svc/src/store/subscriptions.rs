@@ -1,7 +1,10 @@
 //! `stripe_subscriptions`: every subscription as it was last fetched.
 
+use billing_kit_db::{StoreError, query::column};
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, QueryOrder, entity::prelude::*};
+use sea_orm::{
+    ConnectionTrait, FromQueryResult, QueryOrder, QuerySelect, Set, entity::prelude::*, raw_sql,
+};
 use serde_json::json;
 
 use crate::{
@@ -12,42 +15,16 @@ use crate::{
         },
         terms::SubscriptionStatus,
     },
-    store::{column, sql, subscription_changes, unknown_value},
+    store::{
+        entities::subscriptions::{ActiveModel, Column, Entity, Model, Scope as _},
+        subscription_changes,
+    },
 };
 
-#[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
-#[sea_orm(table_name = "stripe_subscriptions")]
-struct Model {
-    #[sea_orm(primary_key, auto_increment = false)]
-    stripe_subscription_id: String,
-    stripe_customer_id: String,
-    organization_id: Option<Uuid>,
-    subscription_status: String,
-    trial_end: Option<DateTime<Utc>>,
-    start_at: DateTime<Utc>,
-    current_period_start_at: Option<DateTime<Utc>>,
-    current_period_end_at: Option<DateTime<Utc>>,
-    cancel_at: Option<DateTime<Utc>>,
-    ended_at: Option<DateTime<Utc>>,
-    customer_deleted: bool,
-    fetch_ticket: i64,
-    observed_at: DateTime<Utc>,
-    version: i64,
-    invoiced_until: Option<DateTime<Utc>>,
-    collection_pause: Option<String>,
-    collection_paused_at: Option<DateTime<Utc>>,
-    collection_resumes_at: Option<DateTime<Utc>>,
-}
-
-#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
-enum Relation {}
-
-impl ActiveModelBehavior for ActiveModel {}
-
 impl TryFrom<Model> for SubscriptionState {
-    type Error = DbErr;
+    type Error = StoreError;
 
-    fn try_from(row: Model) -> Result<Self, DbErr> {
+    fn try_from(row: Model) -> Result<Self, StoreError> {
         let Model {
             stripe_subscription_id,
             stripe_customer_id,
@@ -70,15 +47,16 @@ impl TryFrom<Model> for SubscriptionState {
         } = row;
         let collection_pause = collection_pause.map(|word| {
             let behavior = PauseBehavior::read(&word);
-            let behavior = behavior
-                .ok_or_else(|| unknown_value("stripe_subscriptions.collection_pause", word))?;
-            Ok::<_, DbErr>(CollectionPause {
+            let behavior = behavior.ok_or_else(|| {
+                StoreError::unknown("stripe_subscriptions.collection_pause", word)
+            })?;
+            Ok::<_, StoreError>(CollectionPause {
                 behavior,
                 resumes_at: collection_resumes_at,
             })
         });
         let status = SubscriptionStatus::read(&subscription_status).ok_or_else(|| {
-            unknown_value(
+            StoreError::unknown(
                 "stripe_subscriptions.subscription_status",
                 subscription_status,
             )
@@ -107,57 +85,16 @@ impl TryFrom<Model> for SubscriptionState {
 }
 
 /// The next ticket, to be taken before Stripe is asked.
-pub(crate) async fn take_ticket(db: &impl ConnectionTrait) -> Result<FetchTicket, DbErr> {
-    const TAKE: &str = "SELECT nextval('stripe_fetch_tickets') AS ticket";
-    let row = db.query_one_raw(sql(TAKE, [])).await?;
-    let row = row.ok_or_else(|| DbErr::RecordNotFound("stripe_fetch_tickets".to_owned()))?;
-    row.try_get("", "ticket").map(FetchTicket)
+pub(crate) async fn take_ticket(db: &impl ConnectionTrait) -> Result<FetchTicket, StoreError> {
+    #[derive(FromQueryResult)]
+    struct Row {
+        ticket: i64,
+    }
+    let take = raw_sql!(Postgres, "SELECT nextval('stripe_fetch_tickets') AS ticket");
+    let row = Row::find_by_statement(take).one(db).await?;
+    let row = row.ok_or_else(|| StoreError::Missing("stripe_fetch_tickets".to_owned()))?;
+    Ok(FetchTicket(row.ticket))
 }
-
-/// A row is locked by the conflict even where the WHERE leaves it as it is.
-const KEEP_DIFFERENT: &str = "
-    INSERT INTO stripe_subscriptions AS s (stripe_subscription_id, stripe_customer_id,
-        organization_id, subscription_status, trial_end, start_at, current_period_start_at,
-        current_period_end_at, cancel_at, ended_at, customer_deleted, collection_pause,
-        collection_resumes_at, collection_paused_at, fetch_ticket, observed_at)
-    SELECT n.id, n.customer_id, n.organization_id, n.status, n.trial_end, n.start_at,
-        n.period_start_at, n.period_end_at, n.cancel_at, n.ended_at, n.customer_deleted, n.pause,
-        n.resumes_at, CASE WHEN n.pause IS NOT NULL THEN $3::timestamptz END, $2, $3
-    FROM jsonb_to_recordset($1) AS n (id text, customer_id text, organization_id uuid,
-        status text, trial_end timestamptz, start_at timestamptz, period_start_at timestamptz,
-        period_end_at timestamptz, cancel_at timestamptz, ended_at timestamptz,
-        customer_deleted boolean, pause text, resumes_at timestamptz)
-    ORDER BY id
-    ON CONFLICT (stripe_subscription_id) DO UPDATE SET
-        stripe_customer_id = excluded.stripe_customer_id,
-        organization_id = excluded.organization_id,
-        subscription_status = excluded.subscription_status,
-        trial_end = excluded.trial_end,
-        start_at = excluded.start_at,
-        current_period_start_at = excluded.current_period_start_at,
-        current_period_end_at = excluded.current_period_end_at,
-        cancel_at = excluded.cancel_at,
-        ended_at = excluded.ended_at,
-        customer_deleted = excluded.customer_deleted,
-        collection_pause = excluded.collection_pause,
-        collection_resumes_at = excluded.collection_resumes_at,
-        -- A pause that is changed is the same pause.
-        collection_paused_at = CASE WHEN s.collection_pause IS NOT NULL
-                AND excluded.collection_pause IS NOT NULL
-            THEN s.collection_paused_at ELSE excluded.collection_paused_at END,
-        fetch_ticket = excluded.fetch_ticket,
-        observed_at = excluded.observed_at
-    WHERE s.fetch_ticket < excluded.fetch_ticket
-      AND (s.stripe_customer_id, s.organization_id, s.subscription_status, s.trial_end,
-            s.start_at, s.current_period_start_at, s.current_period_end_at, s.cancel_at,
-            s.ended_at, s.customer_deleted, s.collection_pause, s.collection_resumes_at)
-          IS DISTINCT FROM
-          (excluded.stripe_customer_id, excluded.organization_id, excluded.subscription_status,
-            excluded.trial_end, excluded.start_at, excluded.current_period_start_at,
-            excluded.current_period_end_at, excluded.cancel_at, excluded.ended_at,
-            excluded.customer_deleted, excluded.collection_pause,
-            excluded.collection_resumes_at)
-    RETURNING stripe_subscription_id";
 
 /// Keeps subscriptions as a fetch brought them, unless a later fetch was here before, and tells the
 /// feed of those that differ from what was known; answers with these.
@@ -169,11 +106,7 @@ pub(crate) async fn keep(
     subscriptions: &[Subscription],
     ticket: FetchTicket,
     now: DateTime<Utc>,
-) -> Result<Vec<SubscriptionId>, DbErr> {
-    // What did not differ was seen all the same: an earlier fetch that still comes is older.
-    const SEE_AGAIN: &str = "
-        UPDATE stripe_subscriptions SET fetch_ticket = $2, observed_at = $3
-        WHERE stripe_subscription_id = ANY($1::text[]) AND fetch_ticket < $2";
+) -> Result<Vec<SubscriptionId>, StoreError> {
     #[derive(FromQueryResult)]
     struct Different {
         stripe_subscription_id: String,
@@ -182,18 +115,71 @@ pub(crate) async fn keep(
         return Ok(Vec::new());
     }
     let rows: Json = subscriptions.iter().map(to_row).collect();
-    let values = [rows.into(), ticket.0.into(), now.into()];
-    let different = Different::find_by_statement(sql(KEEP_DIFFERENT, values))
-        .all(db)
-        .await?;
+    let ticket = ticket.0;
+    // A row is locked by the conflict even where the WHERE leaves it as it is.
+    let keep_different = raw_sql!(
+        Postgres,
+        "INSERT INTO stripe_subscriptions AS s (stripe_subscription_id, stripe_customer_id,
+            organization_id, subscription_status, trial_end, start_at, current_period_start_at,
+            current_period_end_at, cancel_at, ended_at, customer_deleted, collection_pause,
+            collection_resumes_at, collection_paused_at, fetch_ticket, observed_at)
+        SELECT n.id, n.customer_id, n.organization_id, n.status, n.trial_end, n.start_at,
+            n.period_start_at, n.period_end_at, n.cancel_at, n.ended_at, n.customer_deleted, n.pause,
+            n.resumes_at, CASE WHEN n.pause IS NOT NULL THEN {now}::timestamptz END, {ticket}, {now}
+        FROM jsonb_to_recordset({rows}) AS n (id text, customer_id text, organization_id uuid,
+            status text, trial_end timestamptz, start_at timestamptz, period_start_at timestamptz,
+            period_end_at timestamptz, cancel_at timestamptz, ended_at timestamptz,
+            customer_deleted boolean, pause text, resumes_at timestamptz)
+        ORDER BY id
+        ON CONFLICT (stripe_subscription_id) DO UPDATE SET
+            stripe_customer_id = excluded.stripe_customer_id,
+            organization_id = excluded.organization_id,
+            subscription_status = excluded.subscription_status,
+            trial_end = excluded.trial_end,
+            start_at = excluded.start_at,
+            current_period_start_at = excluded.current_period_start_at,
+            current_period_end_at = excluded.current_period_end_at,
+            cancel_at = excluded.cancel_at,
+            ended_at = excluded.ended_at,
+            customer_deleted = excluded.customer_deleted,
+            collection_pause = excluded.collection_pause,
+            collection_resumes_at = excluded.collection_resumes_at,
+            -- A pause that is changed is the same pause.
+            collection_paused_at = CASE WHEN s.collection_pause IS NOT NULL
+                    AND excluded.collection_pause IS NOT NULL
+                THEN s.collection_paused_at ELSE excluded.collection_paused_at END,
+            fetch_ticket = excluded.fetch_ticket,
+            observed_at = excluded.observed_at
+        WHERE s.fetch_ticket < excluded.fetch_ticket
+          AND (s.stripe_customer_id, s.organization_id, s.subscription_status, s.trial_end,
+                s.start_at, s.current_period_start_at, s.current_period_end_at, s.cancel_at,
+                s.ended_at, s.customer_deleted, s.collection_pause, s.collection_resumes_at)
+              IS DISTINCT FROM
+              (excluded.stripe_customer_id, excluded.organization_id, excluded.subscription_status,
+                excluded.trial_end, excluded.start_at, excluded.current_period_start_at,
+                excluded.current_period_end_at, excluded.cancel_at, excluded.ended_at,
+                excluded.customer_deleted, excluded.collection_pause,
+                excluded.collection_resumes_at)
+        RETURNING stripe_subscription_id"
+    );
+    let different = Different::find_by_statement(keep_different).all(db).await?;
     let different: Vec<_> = different
         .into_iter()
         .map(|row| SubscriptionId::new(row.stripe_subscription_id))
         .collect();
     if different.len() < subscriptions.len() {
-        let ids = column(subscriptions, |it| it.id.to_string());
-        let values = [ids.into(), ticket.0.into(), now.into()];
-        db.execute_raw(sql(SEE_AGAIN, values)).await?;
+        // What did not differ was seen all the same: an earlier fetch that still comes is older.
+        let seen = ActiveModel {
+            fetch_ticket: Set(ticket),
+            observed_at: Set(now),
+            ..Default::default()
+        };
+        Entity::update_many()
+            .set(seen)
+            .among(column(subscriptions, |it| it.id.to_string()))
+            .not_fetched_since(FetchTicket(ticket))
+            .exec(db)
+            .await?;
     }
     if !different.is_empty() {
         subscription_changes::append(db, &different, now).await?;
@@ -243,12 +229,18 @@ pub(crate) async fn move_invoiced_until(
     id: &SubscriptionId,
     until: DateTime<Utc>,
     now: DateTime<Utc>,
-) -> Result<bool, DbErr> {
-    const MOVE: &str = "
-        UPDATE stripe_subscriptions SET invoiced_until = $2
-        WHERE stripe_subscription_id = $1 AND (invoiced_until IS NULL OR invoiced_until < $2)";
-    let values = [id.as_str().into(), until.into()];
-    let moved = db.execute_raw(sql(MOVE, values)).await?.rows_affected() > 0;
+) -> Result<bool, StoreError> {
+    let invoiced = ActiveModel {
+        invoiced_until: Set(Some(until)),
+        ..Default::default()
+    };
+    let updated = Entity::update_many()
+        .set(invoiced)
+        .filter(Column::StripeSubscriptionId.eq(id.as_str()))
+        .invoiced_before(until)
+        .exec(db)
+        .await?;
+    let moved = updated.rows_affected > 0;
     if moved {
         subscription_changes::append(db, std::slice::from_ref(id), now).await?;
     }
@@ -261,32 +253,34 @@ pub(crate) async fn uninvoiced(
     db: &impl ConnectionTrait,
     since: DateTime<Utc>,
     after: Option<&SubscriptionId>,
-    count_max: i64,
-) -> Result<Vec<SubscriptionId>, DbErr> {
-    // greatest() leaves out what is NULL.
-    const UNINVOICED: &str = "
-        SELECT stripe_subscription_id FROM stripe_subscriptions
-        WHERE organization_id IS NOT NULL AND stripe_subscription_id > $2
-          AND coalesce(ended_at, current_period_start_at) > greatest($1, invoiced_until, trial_end, start_at)
-        ORDER BY stripe_subscription_id LIMIT $3";
-    #[derive(FromQueryResult)]
-    struct Uninvoiced {
-        stripe_subscription_id: String,
-    }
-    let after = after.map_or("", SubscriptionId::as_str);
-    let values = [since.into(), after.into(), count_max.into()];
-    let rows = Uninvoiced::find_by_statement(sql(UNINVOICED, values))
+    count_max: u64,
+) -> Result<Vec<SubscriptionId>, StoreError> {
+    let uninvoiced = Entity::find().uninvoiced(since).behind(after);
+    ids(uninvoiced, Some(count_max), db).await
+}
+
+/// The ids of what a query finds, in their order.
+async fn ids(
+    query: Select<Entity>,
+    count_max: Option<u64>,
+    db: &impl ConnectionTrait,
+) -> Result<Vec<SubscriptionId>, StoreError> {
+    let ids: Vec<String> = query
+        .select_only()
+        .column(Column::StripeSubscriptionId)
+        .order_by_asc(Column::StripeSubscriptionId)
+        .limit(count_max)
+        .into_tuple()
         .all(db)
         .await?;
-    let ids = rows.into_iter().map(|row| row.stripe_subscription_id);
-    Ok(ids.map(SubscriptionId::new).collect())
+    Ok(ids.into_iter().map(SubscriptionId::new).collect())
 }
 
 /// A subscription as it stands.
 pub(crate) async fn get(
     db: &impl ConnectionTrait,
     id: &SubscriptionId,
-) -> Result<Option<SubscriptionState>, DbErr> {
+) -> Result<Option<SubscriptionState>, StoreError> {
     let found = get_many(db, std::slice::from_ref(id)).await?;
     Ok(found.into_iter().next())
 }
@@ -295,14 +289,8 @@ pub(crate) async fn get(
 pub(crate) async fn of_customer(
     db: &impl ConnectionTrait,
     customer: &CustomerId,
-) -> Result<Vec<SubscriptionId>, DbErr> {
-    let rows = Entity::find()
-        .filter(Column::StripeCustomerId.eq(customer.as_str()))
-        .order_by_asc(Column::StripeSubscriptionId)
-        .all(db)
-        .await?;
-    let ids = rows.into_iter().map(|row| row.stripe_subscription_id);
-    Ok(ids.map(SubscriptionId::new).collect())
+) -> Result<Vec<SubscriptionId>, StoreError> {
+    ids(Entity::find().of_customer(customer), None, db).await
 }
 
 /// Those that have not ended and were not fetched since a ticket, in the order of their ids.
@@ -310,33 +298,19 @@ pub(crate) async fn unseen(
     db: &impl ConnectionTrait,
     since: FetchTicket,
     after: Option<&SubscriptionId>,
-    count_max: i64,
-) -> Result<Vec<SubscriptionId>, DbErr> {
-    const UNSEEN: &str = "
-        SELECT stripe_subscription_id FROM stripe_subscriptions
-        WHERE fetch_ticket < $1 AND subscription_status NOT IN ('canceled', 'incomplete_expired')
-          AND stripe_subscription_id > $2
-        ORDER BY stripe_subscription_id LIMIT $3";
-    #[derive(FromQueryResult)]
-    struct Unseen {
-        stripe_subscription_id: String,
-    }
-    let after = after.map_or("", SubscriptionId::as_str);
-    let values = [since.0.into(), after.into(), count_max.into()];
-    let rows = Unseen::find_by_statement(sql(UNSEEN, values))
-        .all(db)
-        .await?;
-    let ids = rows.into_iter().map(|row| row.stripe_subscription_id);
-    Ok(ids.map(SubscriptionId::new).collect())
+    count_max: u64,
+) -> Result<Vec<SubscriptionId>, StoreError> {
+    let unseen = Entity::find().not_fetched_since(since).not_ended();
+    ids(unseen.behind(after), Some(count_max), db).await
 }
 
 /// These subscriptions as they stand.
 pub(super) async fn get_many(
     db: &impl ConnectionTrait,
     ids: &[SubscriptionId],
-) -> Result<Vec<SubscriptionState>, DbErr> {
+) -> Result<Vec<SubscriptionState>, StoreError> {
     let rows = Entity::find()
-        .filter(Column::StripeSubscriptionId.is_in(ids.iter().map(SubscriptionId::as_str)))
+        .among(column(ids, SubscriptionId::to_string))
         .order_by_asc(Column::StripeSubscriptionId)
         .all(db)
         .await?;

@@ -1,12 +1,16 @@
 //! `stripe_sweeps`: whose turn the pass over all subscriptions is, and how far it is.
 
+use billing_kit_db::StoreError;
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
+use sea_orm::{ConnectionTrait, EntityTrait, FromQueryResult, Set, raw_sql};
 use uuid::Uuid;
 
 use crate::{
     domain::{ids::SubscriptionId, subscription::FetchTicket},
-    store::{Lease, sql},
+    store::{
+        Lease,
+        entities::sweeps::{ActiveModel, Column, Entity, Scope as _},
+    },
 };
 
 /// The only pass so far.
@@ -22,12 +26,17 @@ pub(crate) struct Pass {
 }
 
 /// Sees to it that the pass is planned; one that is stays as it is.
-pub(crate) async fn plan(db: &impl ConnectionTrait, due: DateTime<Utc>) -> Result<(), DbErr> {
-    const PLAN: &str =
-        "INSERT INTO stripe_sweeps (name, due_at) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
-    db.execute_raw(sql(PLAN, [NAME.into(), due.into()]))
-        .await
-        .map(drop)
+pub(crate) async fn plan(db: &impl ConnectionTrait, due: DateTime<Utc>) -> Result<(), StoreError> {
+    let row = ActiveModel {
+        name: Set(NAME.to_owned()),
+        due_at: Set(due),
+        ..Default::default()
+    };
+    Entity::insert(row)
+        .on_conflict_do_nothing_on([Column::Name])
+        .exec_without_returning(db)
+        .await?;
+    Ok(())
 }
 
 /// Takes the pass if it is due and nobody else's: a new one, or one that another process left.
@@ -35,24 +44,20 @@ pub(crate) async fn claim_due(
     db: &impl ConnectionTrait,
     now: DateTime<Utc>,
     lease: Lease,
-) -> Result<Option<Pass>, DbErr> {
-    const CLAIM: &str = "
-        UPDATE stripe_sweeps SET lease_token = $3, lease_until = $4,
-            first_ticket = coalesce(first_ticket, nextval('stripe_fetch_tickets'))
-        WHERE name = $1 AND due_at <= $2 AND (lease_until IS NULL OR lease_until <= $2)
-        RETURNING first_ticket, position";
+) -> Result<Option<Pass>, StoreError> {
     #[derive(FromQueryResult)]
     struct Row {
         first_ticket: i64,
         position: Option<String>,
     }
-    let values = [
-        NAME.into(),
-        now.into(),
-        lease.token.into(),
-        lease.until.into(),
-    ];
-    let row = Row::find_by_statement(sql(CLAIM, values)).one(db).await?;
+    let claim = raw_sql!(
+        Postgres,
+        "UPDATE stripe_sweeps SET lease_token = {lease.token}, lease_until = {lease.until},
+            first_ticket = coalesce(first_ticket, nextval('stripe_fetch_tickets'))
+        WHERE name = {NAME} AND due_at <= {now} AND (lease_until IS NULL OR lease_until <= {now})
+        RETURNING first_ticket, position"
+    );
+    let row = Row::find_by_statement(claim).one(db).await?;
     Ok(row.map(|row| Pass {
         first_ticket: FetchTicket(row.first_ticket),
         position: row.position.map(SubscriptionId::new),
@@ -64,18 +69,26 @@ pub(crate) async fn advance(
     db: &impl ConnectionTrait,
     lease: Lease,
     position: Option<&SubscriptionId>,
-) -> Result<bool, DbErr> {
-    const ADVANCE: &str = "
-        UPDATE stripe_sweeps SET position = coalesce($3, position), lease_until = $4
-        WHERE name = $1 AND lease_token = $2";
-    let values = [
-        NAME.into(),
-        lease.token.into(),
-        position.map(|id| id.as_str().to_owned()).into(),
-        lease.until.into(),
-    ];
-    let done = db.execute_raw(sql(ADVANCE, values)).await?;
-    Ok(done.rows_affected() == 1)
+) -> Result<bool, StoreError> {
+    let mut advanced = ActiveModel {
+        lease_until: Set(Some(lease.until)),
+        ..Default::default()
+    };
+    if let Some(position) = position {
+        advanced.position = Set(Some(position.as_str().to_owned()));
+    }
+    let done = update(db, lease.token, advanced).await?;
+    Ok(done == 1)
+}
+
+/// Changes the pass while its lease is held; says of how many rows that is.
+async fn update(
+    db: &impl ConnectionTrait,
+    token: Uuid,
+    change: ActiveModel,
+) -> Result<u64, StoreError> {
+    let update = Entity::update_many().set(change).held(NAME, token);
+    Ok(update.exec(db).await?.rows_affected)
 }
 
 /// Ends the pass and plans the next.
@@ -84,13 +97,18 @@ pub(crate) async fn end(
     token: Uuid,
     now: DateTime<Utc>,
     due: DateTime<Utc>,
-) -> Result<(), DbErr> {
-    const END: &str = "
-        UPDATE stripe_sweeps SET due_at = $4, last_ended_at = $3, first_ticket = NULL,
-            position = NULL, lease_token = NULL, lease_until = NULL
-        WHERE name = $1 AND lease_token = $2";
-    let values = [NAME.into(), token.into(), now.into(), due.into()];
-    db.execute_raw(sql(END, values)).await.map(drop)
+) -> Result<(), StoreError> {
+    let ended = ActiveModel {
+        due_at: Set(due),
+        last_ended_at: Set(Some(now)),
+        first_ticket: Set(None),
+        position: Set(None),
+        lease_token: Set(None),
+        lease_until: Set(None),
+        ..Default::default()
+    };
+    update(db, token, ended).await?;
+    Ok(())
 }
 
 /// Leaves a pass where it is, for whoever is first to go on after `due`.
@@ -98,10 +116,13 @@ pub(crate) async fn pause(
     db: &impl ConnectionTrait,
     token: Uuid,
     due: DateTime<Utc>,
-) -> Result<(), DbErr> {
-    const PAUSE: &str = "
-        UPDATE stripe_sweeps SET due_at = $3, lease_token = NULL, lease_until = NULL
-        WHERE name = $1 AND lease_token = $2";
-    let values = [NAME.into(), token.into(), due.into()];
-    db.execute_raw(sql(PAUSE, values)).await.map(drop)
+) -> Result<(), StoreError> {
+    let paused = ActiveModel {
+        due_at: Set(due),
+        lease_token: Set(None),
+        lease_until: Set(None),
+        ..Default::default()
+    };
+    update(db, token, paused).await?;
+    Ok(())
 }

@@ -1,7 +1,11 @@
 //! `stripe_events`: the inbox of Stripe's webhooks.
 
+use billing_kit_db::StoreError;
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DerivePartialModel, EntityTrait, FromQueryResult, QueryFilter,
+    QueryOrder, QuerySelect, Set, raw_sql,
+};
 use serde_json::Value as Json;
 use uuid::Uuid;
 
@@ -11,7 +15,10 @@ use crate::{
         page::{PageSize, Position},
         webhook_event::{EventState, InboxEntry, WebhookEvent},
     },
-    store::{Lease, sql, unknown_value},
+    store::{
+        Lease,
+        entities::webhook_events::{ActiveModel, Column, Entity, Model, Scope as _},
+    },
 };
 
 /// Stores an event. One that is known stays as it is, unless it was given up: that Stripe sends it
@@ -21,16 +28,7 @@ pub(crate) async fn receive(
     event: &WebhookEvent,
     state: EventState,
     now: DateTime<Utc>,
-) -> Result<(), DbErr> {
-    const RECEIVE: &str = "
-        INSERT INTO stripe_events AS e (event_id, event_type, is_thin, payload, created_at,
-            received_at, state, next_attempt_at, ended_at)
-        VALUES ($1, $2, $3, $4::text::json, $5, $6, $7, $6,
-            CASE WHEN $7 <> 'queued' THEN $6::timestamptz END)
-        ON CONFLICT (event_id) DO UPDATE SET state = 'queued', attempt_count = 0,
-            next_attempt_at = excluded.next_attempt_at, ended_at = NULL,
-            lease_token = NULL, lease_until = NULL
-        WHERE e.state = 'dead'";
+) -> Result<(), StoreError> {
     let WebhookEvent {
         id,
         kind,
@@ -38,16 +36,21 @@ pub(crate) async fn receive(
         payload,
         created_at,
     } = event;
-    let values = [
-        id.as_str().into(),
-        kind.as_str().into(),
-        (*is_thin).into(),
-        payload.to_string().into(),
-        (*created_at).into(),
-        now.into(),
-        state.as_str().into(),
-    ];
-    db.execute_raw(sql(RECEIVE, values)).await.map(drop)
+    let (id, kind, state) = (id.as_str(), kind.as_str(), state.as_str());
+    let (payload, created_at) = (payload.to_string(), *created_at);
+    let receive = raw_sql!(
+        Postgres,
+        "INSERT INTO stripe_events AS e (event_id, event_type, is_thin, payload, created_at,
+            received_at, state, next_attempt_at, ended_at)
+        VALUES ({id}, {kind}, {is_thin}, {payload}::text::json, {created_at}, {now}, {state}, {now},
+            CASE WHEN {state} <> 'queued' THEN {now}::timestamptz END)
+        ON CONFLICT (event_id) DO UPDATE SET state = 'queued', attempt_count = 0,
+            next_attempt_at = excluded.next_attempt_at, ended_at = NULL,
+            lease_token = NULL, lease_until = NULL
+        WHERE e.state = 'dead'"
+    );
+    db.execute_raw(receive).await?;
+    Ok(())
 }
 
 /// An event that is this process's to work on until the lease ends.
@@ -64,17 +67,7 @@ pub(crate) async fn claim_due(
     now: DateTime<Utc>,
     lease: Lease,
     count_max: usize,
-) -> Result<Vec<Claimed>, DbErr> {
-    const CLAIM: &str = "
-        UPDATE stripe_events SET lease_token = $2, lease_until = $3,
-            attempt_count = attempt_count + 1
-        WHERE event_id IN (
-            SELECT event_id FROM stripe_events
-            WHERE state = 'queued' AND next_attempt_at <= $1
-              AND (lease_until IS NULL OR lease_until <= $1)
-            ORDER BY next_attempt_at LIMIT $4 FOR UPDATE SKIP LOCKED
-        )
-        RETURNING event_id, event_type, is_thin, payload, created_at, attempt_count";
+) -> Result<Vec<Claimed>, StoreError> {
     #[derive(FromQueryResult)]
     struct Row {
         event_id: String,
@@ -84,13 +77,20 @@ pub(crate) async fn claim_due(
         created_at: Option<DateTime<Utc>>,
         attempt_count: i32,
     }
-    let values = [
-        now.into(),
-        lease.token.into(),
-        lease.until.into(),
-        i64::try_from(count_max).unwrap_or(i64::MAX).into(),
-    ];
-    let rows = Row::find_by_statement(sql(CLAIM, values)).all(db).await?;
+    let limit = i64::try_from(count_max).unwrap_or(i64::MAX);
+    let claim = raw_sql!(
+        Postgres,
+        "UPDATE stripe_events SET lease_token = {lease.token}, lease_until = {lease.until},
+            attempt_count = attempt_count + 1
+        WHERE event_id IN (
+            SELECT event_id FROM stripe_events
+            WHERE state = 'queued' AND next_attempt_at <= {now}
+              AND (lease_until IS NULL OR lease_until <= {now})
+            ORDER BY next_attempt_at LIMIT {limit} FOR UPDATE SKIP LOCKED
+        )
+        RETURNING event_id, event_type, is_thin, payload, created_at, attempt_count"
+    );
+    let rows = Row::find_by_statement(claim).all(db).await?;
     let claimed = rows.into_iter().map(|row| Claimed {
         event: WebhookEvent {
             id: EventId::new(row.event_id),
@@ -111,18 +111,19 @@ pub(crate) async fn end(
     token: Uuid,
     state: EventState,
     now: DateTime<Utc>,
-) -> Result<(), DbErr> {
-    const END: &str = "
-        UPDATE stripe_events SET state = $3, ended_at = $4, error_code = NULL,
-            error_message = NULL, lease_token = NULL, lease_until = NULL
-        WHERE event_id = $1 AND lease_token = $2 AND state = 'queued'";
-    let values = [
-        id.as_str().into(),
-        token.into(),
-        state.as_str().into(),
-        now.into(),
-    ];
-    db.execute_raw(sql(END, values)).await.map(drop)
+) -> Result<(), StoreError> {
+    let ended = ActiveModel {
+        state: Set(state.as_str().to_owned()),
+        ended_at: Set(Some(now)),
+        error_code: Set(None),
+        error_message: Set(None),
+        lease_token: Set(None),
+        lease_until: Set(None),
+        ..Default::default()
+    };
+    let update = Entity::update_many().set(ended).held(id, token);
+    update.exec(db).await?;
+    Ok(())
 }
 
 /// Notes why an attempt failed: it is tried again at `next`, or given up where there is none.
@@ -133,25 +134,29 @@ pub(crate) async fn fail(
     (code, message): (&str, &str),
     next: Option<DateTime<Utc>>,
     now: DateTime<Utc>,
-) -> Result<(), DbErr> {
-    const FAIL: &str = "
-        UPDATE stripe_events SET error_code = $3, error_message = $4,
-            state = CASE WHEN $5::timestamptz IS NULL THEN 'dead' ELSE 'queued' END,
-            ended_at = CASE WHEN $5::timestamptz IS NULL THEN $6::timestamptz END,
-            next_attempt_at = coalesce($5, next_attempt_at), lease_token = NULL, lease_until = NULL
-        WHERE event_id = $1 AND lease_token = $2 AND state = 'queued'";
-    let values = [
-        id.as_str().into(),
-        token.into(),
-        code.into(),
-        message.into(),
-        next.into(),
-        now.into(),
-    ];
-    db.execute_raw(sql(FAIL, values)).await.map(drop)
+) -> Result<(), StoreError> {
+    let mut failed = ActiveModel {
+        error_code: Set(Some(code.to_owned())),
+        error_message: Set(Some(message.to_owned())),
+        lease_token: Set(None),
+        lease_until: Set(None),
+        ..Default::default()
+    };
+    match next {
+        Some(next) => failed.next_attempt_at = Set(next),
+        None => {
+            failed.state = Set(EventState::Dead.as_str().to_owned());
+            failed.ended_at = Set(Some(now));
+        }
+    }
+    let update = Entity::update_many().set(failed).held(id, token);
+    update.exec(db).await?;
+    Ok(())
 }
 
-#[derive(FromQueryResult)]
+/// An event without what it says.
+#[derive(DerivePartialModel)]
+#[sea_orm(entity = "Entity")]
 struct EntryRow {
     event_id: String,
     event_type: String,
@@ -164,10 +169,42 @@ struct EntryRow {
     error_message: Option<String>,
 }
 
-impl TryFrom<EntryRow> for InboxEntry {
-    type Error = DbErr;
+impl From<Model> for EntryRow {
+    fn from(row: Model) -> Self {
+        let Model {
+            event_id,
+            event_type,
+            is_thin: _,
+            payload: _,
+            created_at: _,
+            received_at,
+            state,
+            attempt_count,
+            next_attempt_at,
+            ended_at,
+            error_code,
+            error_message,
+            lease_token: _,
+            lease_until: _,
+        } = row;
+        Self {
+            event_id,
+            event_type,
+            state,
+            attempt_count,
+            received_at,
+            next_attempt_at,
+            ended_at,
+            error_code,
+            error_message,
+        }
+    }
+}
 
-    fn try_from(row: EntryRow) -> Result<Self, DbErr> {
+impl TryFrom<EntryRow> for InboxEntry {
+    type Error = StoreError;
+
+    fn try_from(row: EntryRow) -> Result<Self, StoreError> {
         let EntryRow {
             event_id,
             event_type,
@@ -183,7 +220,7 @@ impl TryFrom<EntryRow> for InboxEntry {
             id: EventId::new(event_id),
             kind: event_type,
             state: EventState::read(&state)
-                .ok_or_else(|| unknown_value("stripe_events.state", state))?,
+                .ok_or_else(|| StoreError::unknown("stripe_events.state", state))?,
             attempt_count,
             received_at,
             next_attempt_at,
@@ -200,23 +237,18 @@ pub(crate) async fn list(
     state: Option<EventState>,
     after: Option<&Position>,
     size: PageSize,
-) -> Result<Vec<InboxEntry>, DbErr> {
-    const LIST: &str = "
-        SELECT event_id, event_type, state, attempt_count, received_at, next_attempt_at, ended_at,
-            error_code, error_message
-        FROM stripe_events
-        WHERE ($1::text IS NULL OR state = $1)
-          AND ($2::timestamptz IS NULL OR (received_at, event_id) < ($2, $3))
-        ORDER BY received_at DESC, event_id DESC LIMIT $4";
-    let values = [
-        state.map(EventState::as_str).into(),
-        after.map(|position| position.at).into(),
-        after.map(|position| position.id.clone()).into(),
-        size.get().into(),
-    ];
-    let rows = EntryRow::find_by_statement(sql(LIST, values))
-        .all(db)
-        .await?;
+) -> Result<Vec<InboxEntry>, StoreError> {
+    let mut query = Entity::find()
+        .order_by_desc(Column::ReceivedAt)
+        .order_by_desc(Column::EventId)
+        .limit(u64::try_from(size.get()).unwrap_or(1));
+    if let Some(state) = state {
+        query = query.in_state(state);
+    }
+    if let Some(position) = after {
+        query = query.behind(position);
+    }
+    let rows = query.into_partial_model::<EntryRow>().all(db).await?;
     rows.into_iter().map(InboxEntry::try_from).collect()
 }
 
@@ -225,16 +257,21 @@ pub(crate) async fn requeue(
     db: &impl ConnectionTrait,
     id: &EventId,
     now: DateTime<Utc>,
-) -> Result<Option<InboxEntry>, DbErr> {
-    const REQUEUE: &str = "
-        UPDATE stripe_events SET state = 'queued', attempt_count = 0, next_attempt_at = $2,
-            ended_at = NULL, lease_token = NULL, lease_until = NULL
-        WHERE event_id = $1
-        RETURNING event_id, event_type, state, attempt_count, received_at, next_attempt_at, ended_at,
-            error_code, error_message";
-    let values = [id.as_str().into(), now.into()];
-    let row = EntryRow::find_by_statement(sql(REQUEUE, values))
-        .one(db)
+) -> Result<Option<InboxEntry>, StoreError> {
+    let queued = ActiveModel {
+        state: Set(EventState::Queued.as_str().to_owned()),
+        attempt_count: Set(0),
+        next_attempt_at: Set(now),
+        ended_at: Set(None),
+        lease_token: Set(None),
+        lease_until: Set(None),
+        ..Default::default()
+    };
+    let rows = Entity::update_many()
+        .set(queued)
+        .filter(Column::EventId.eq(id.as_str()))
+        .exec_with_returning(db)
         .await?;
+    let row = rows.into_iter().next().map(EntryRow::from);
     row.map(InboxEntry::try_from).transpose()
 }

@@ -156,9 +156,7 @@ fn read_invoice(value: Value) -> Result<Invoice, Unknown> {
     let status = match status.as_deref() {
         None => InvoiceStatus::Upcoming,
         Some(word) => InvoiceStatus::from_stripe(word).ok_or_else(|| {
-            unreadable(format!(
-                "Stripe's invoice has the status '{word}', which is not known."
-            ))
+            unreadable(format!("Stripe's invoice has the unknown status '{word}'."))
         })?,
     };
     let lines = lines.data.into_iter().map(read_line);
@@ -203,7 +201,7 @@ fn read_line(line: LineJson) -> Result<InvoiceLine, Unknown> {
 fn decimal(text: &str) -> Result<Decimal, Unknown> {
     Decimal::from_str(text).map_err(|_| {
         unreadable(format!(
-            "Stripe's invoice says '{text}', which is no number."
+            "Stripe's invoice has '{text}', which is not a number."
         ))
     })
 }

@@ -114,7 +114,7 @@ impl LineJson {
         };
         let quantity = quantity.ok_or_else(|| {
             unreadable(format!(
-                "The line {} has a quantity that is no number.",
+                "The line {} has a quantity that is not a number.",
                 self.id
             ))
         })?;

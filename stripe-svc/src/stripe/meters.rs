@@ -46,7 +46,7 @@ impl Summary {
         let text = self.aggregated_value.to_string();
         let value = Decimal::from_str(&text).or_else(|_| Decimal::from_scientific(&text));
         value.map_err(|_| {
-            let message = format!("A meter's summary says '{text}', which is no number.");
+            let message = format!("A meter's summary has '{text}', which is not a number.");
             Unknown::new(UnknownKind::Unreadable, "unreadable_answer", message)
         })
     }

@@ -70,7 +70,7 @@ pub(crate) fn from_text<T: miniserde::Deserialize>(text: &[u8]) -> Result<T, Unk
             Unknown::new(
                 UnknownKind::Unreadable,
                 "unreadable_answer",
-                "Stripe's answer lacks a field that is needed.",
+                "Stripe's answer lacks a required field.",
             )
         })
 }

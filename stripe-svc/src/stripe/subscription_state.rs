@@ -181,7 +181,7 @@ pub(super) fn get(path: &str, query: &[(&str, &str)]) -> RequestBuilder {
 /// Reads an answer as JSON.
 pub(super) fn read_json(body: &[u8]) -> Result<Value, Unknown> {
     serde_json::from_slice(body)
-        .map_err(|error| unreadable(format!("Stripe's answer is no JSON: {error}.")))
+        .map_err(|error| unreadable(format!("Stripe's answer is not JSON: {error}.")))
 }
 
 /// Reads a subscription. The words and times are Stripe's own; none is guessed.
@@ -205,7 +205,7 @@ pub(crate) fn read_subscription(value: &Value) -> Result<Subscription, Unknown> 
         .map_err(|error| unreadable(format!("Stripe's subscription cannot be read: {error}.")))?;
     let status = SubscriptionStatus::from_stripe(&status).ok_or_else(|| {
         unreadable(format!(
-            "Stripe's subscription {id} has the status '{status}', which is not known."
+            "Stripe's subscription {id} has the unknown status '{status}'."
         ))
     })?;
     let (customer, customer_deleted) = match customer {
@@ -248,7 +248,7 @@ fn pause(pause: PauseJson) -> Result<CollectionPause, Unknown> {
     } = pause;
     let behavior = PauseBehavior::read(&behavior).ok_or_else(|| {
         unreadable(format!(
-            "Stripe paused the collection in a way that is not known: '{behavior}'."
+            "Stripe paused the collection with the unknown behavior '{behavior}'."
         ))
     })?;
     Ok(CollectionPause {

@@ -130,7 +130,9 @@ impl Transport {
     pub(crate) fn new(access: &StripeAccess, connections_max: usize) -> Result<Self, String> {
         let mut authorization =
             HeaderValue::from_str(&format!("Bearer {}", access.secret_key.expose_secret()))
-                .map_err(|_| "STRIPE_SECRET_KEY has characters that no key has.".to_owned())?;
+                .map_err(|_| {
+                    "STRIPE_SECRET_KEY has characters that a key cannot have.".to_owned()
+                })?;
         authorization.set_sensitive(true);
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, authorization);
@@ -314,7 +316,7 @@ fn no_answer(code: &str, what: &dyn std::fmt::Display) -> Attempt {
 
 /// Nothing was sent: the calls before this one take all the time that its caller has.
 fn no_turn() -> Unknown {
-    let message = "There was no time left for this at the pace at which Stripe may be called.";
+    let message = "The limit on calls to Stripe left no time for this request.";
     Unknown::new(UnknownKind::Later, "own_rate_limit", message)
 }
 

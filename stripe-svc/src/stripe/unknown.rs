@@ -81,7 +81,7 @@ impl From<Unknown> for Fault {
             ),
             UnknownKind::Later => (
                 ErrorReason::Unavailable,
-                "Stripe asks to send this again later.",
+                "Stripe asks us to send this again later.",
             ),
             UnknownKind::Broken | UnknownKind::KeySpent => (
                 ErrorReason::Unavailable,
@@ -89,7 +89,7 @@ impl From<Unknown> for Fault {
             ),
             UnknownKind::Ours => (
                 ErrorReason::Unavailable,
-                "Stripe does not take requests of this service: its key, or the key's rights, are wrong.",
+                "Stripe does not accept this service's requests: its key, or the key's rights, are wrong.",
             ),
             UnknownKind::Unreadable => {
                 (ErrorReason::Unavailable, "Stripe's answer cannot be read.")
