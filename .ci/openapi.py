@@ -1,9 +1,10 @@
 """Tries what is documented for programs against a running system.
 
 schemathesis calls every operation of /api/openapi.json, as an instance and as an admin: no 5xx, and
-no status, body or header that the document does not tell of. Then the lines of docs/ADMIN.md are run
-as they stand there. `cargo xtask ci openapi` starts the system and says in the environment where it is:
-BASE_URL, ADMIN_EMAIL, ADMIN_PASSWORD, SCHEMATHESIS and BUF (the two programs).
+no status, body or header that the document does not tell of. Then the lines of docs/ADMIN.md and
+docs/SERVICES.md are run as they stand there. `cargo xtask ci openapi` starts the system and says in the
+environment where it is: BASE_URL, ADMIN_EMAIL, ADMIN_PASSWORD, ORG_SVC_URL with the reader's TLS_CA_FILE,
+TLS_CERT_FILE and TLS_KEY_FILE, SCHEMATHESIS and BUF (the two programs).
 """
 
 import datetime
@@ -47,10 +48,10 @@ def schemathesis(token, *tags):
     return subprocess.run(words, cwd=ROOT / "target").returncode == 0
 
 
-def document_lines(token, organization):
-    document = (ROOT / "docs/ADMIN.md").read_text()
+def document_lines(name, blocks_min, token, organization):
+    document = (ROOT / name).read_text()
     blocks = re.findall(r"^```sh\n(.*?)^```$", document, re.M | re.S)
-    assert len(blocks) >= 10, "docs/ADMIN.md has lost its lines"
+    assert len(blocks) >= blocks_min, f"{name} has lost its lines"
     buf = pathlib.Path(os.environ["BUF"]).resolve()
     environment = os.environ | {
         "PATH": f"{buf.parent}{os.pathsep}{os.environ['PATH']}",
@@ -67,10 +68,10 @@ def document_lines(token, organization):
             if done.returncode == 0:
                 break
             if time.monotonic() > deadline:
-                print(f"docs/ADMIN.md: this fails:\n{block}\n{done.stdout}{done.stderr}")
+                print(f"{name}: this fails:\n{block}\n{done.stdout}{done.stderr}")
                 return False
             time.sleep(1)
-    print(f"docs/ADMIN.md: {len(blocks)} blocks run as they stand", flush=True)
+    print(f"{name}: {len(blocks)} blocks run as they stand", flush=True)
     return True
 
 
@@ -88,7 +89,8 @@ def main():
     }
     post("/api/usage-report", report, INSTANCE_TOKEN)
     outcomes = [
-        document_lines(token, organization),
+        document_lines("docs/ADMIN.md", 25, token, organization),
+        document_lines("docs/SERVICES.md", 2, token, organization),
         schemathesis(INSTANCE_TOKEN, "instances", "stripe", "documents"),
         schemathesis(token, "admins", "better-auth"),
     ]

@@ -1,4 +1,5 @@
-//! How often instances may report: a token bucket for each source address and for each organization.
+//! How often instances may report: a token bucket for each source address, and one for each sender of an
+//! organization's reports, so that a stranger uses up no other sender's.
 //!
 //! A bucket holds what one minute allows and fills up again evenly, so a backlog of a month passes at
 //! once and a loop that has gone wild does not. The buckets are this process's own: of several
@@ -16,6 +17,8 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter, clock::Clock};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::domain::report_signature::{PublicKey, Signed};
+
 /// The most buckets of one kind: a million instances, and as many again.
 const KEYS_MAX: usize = 2_000_000;
 /// How often full buckets are forgotten.
@@ -26,8 +29,27 @@ const FORGET_INTERVAL: Duration = Duration::from_secs(60);
 pub struct ReportRates {
     /// From one source address, or one /64 of IPv6.
     pub per_address: Option<NonZeroU32>,
-    /// Of one organization, wherever they come from.
+    /// Of one organization, from one sender.
     pub per_organization: Option<NonZeroU32>,
+}
+
+/// Who sends an organization's reports, as far as can be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Sender {
+    /// The holder of the key that signed the report.
+    Key(PublicKey),
+    /// An address; `None` where it is hidden by a proxy.
+    Address(Option<IpAddr>),
+}
+
+impl Sender {
+    /// Who sent a report, given its verified signature.
+    pub(crate) fn of(signed: Option<Signed>, address: Option<IpAddr>) -> Self {
+        signed.map_or_else(
+            || Self::Address(address.map(client_of)),
+            |signed| Self::Key(signed.key),
+        )
+    }
 }
 
 /// The buckets. A clone is the same.
@@ -37,7 +59,7 @@ pub(crate) struct ReportLimits(Arc<Both>);
 #[derive(Debug)]
 struct Both {
     addresses: Option<Buckets<IpAddr>>,
-    organizations: Option<Buckets<Uuid>>,
+    organizations: Option<Buckets<(Uuid, Sender)>>,
 }
 
 impl ReportLimits {
@@ -64,14 +86,18 @@ impl ReportLimits {
             .map_err(|wait| too_many("This address sends too many reports.", wait))
     }
 
-    /// Takes a report of this organization, or says when it may come again.
+    /// Takes a report of this organization from this sender, or says when it may come again.
     ///
     /// # Errors
     /// RATE_LIMITED.
-    pub(crate) fn admit_organization(&self, organization: Uuid) -> Result<(), Fault> {
+    pub(crate) fn admit_organization(
+        &self,
+        organization: Uuid,
+        sender: Sender,
+    ) -> Result<(), Fault> {
         let admitted = self.0.organizations.as_ref();
         admitted
-            .map_or(Ok(()), |buckets| buckets.take(&organization))
+            .map_or(Ok(()), |buckets| buckets.take(&(organization, sender)))
             .map_err(|wait| too_many("There are too many reports of this organization.", wait))
     }
 
@@ -162,10 +188,22 @@ mod tests {
         assert!(limits.admit_address(address("203.0.113.10")).is_ok());
 
         let organization = Uuid::from_u128(1);
-        let all = admitted(100, || limits.admit_organization(organization));
+        let sender = |text| Sender::of(None, Some(address(text)));
+        let stranger = sender("203.0.113.9");
+        let admit = |id, sender| limits.admit_organization(id, sender);
+        let all = admitted(100, || admit(organization, stranger));
         // A second may have passed meanwhile, not half a minute.
         assert!((60..90).contains(&all), "{all}");
-        assert!(limits.admit_organization(Uuid::from_u128(2)).is_ok());
+        assert!(admit(Uuid::from_u128(2), stranger).is_ok());
+        // Another sender has a bucket of its own, and the holder of a key wherever it is.
+        assert!(admit(organization, sender("203.0.113.10")).is_ok());
+        let key = [7; 32];
+        let signed = Signed {
+            key,
+            replaces: None,
+        };
+        let holder = Sender::of(Some(signed), Some(address("203.0.113.9")));
+        assert!(admit(organization, holder).is_ok());
     }
 
     #[test]

@@ -255,9 +255,12 @@ fn signed_out() -> Fault {
 }
 
 fn client_address(peer: Peer, headers: &HeaderMap, proxies: &TrustedProxies) -> IpAddr {
-    let forwarded_for = headers.get_all(FORWARDED_FOR).iter();
-    let forwarded_for = forwarded_for.filter_map(|value| value.to_str().ok());
-    proxies.client_address(peer.0, forwarded_for)
+    // What a client wrote there itself may be no text: the proxy's entry stands to the right of it.
+    let values = headers.get_all(FORWARDED_FOR).iter();
+    let values: Vec<_> = values
+        .map(|value| String::from_utf8_lossy(value.as_bytes()))
+        .collect();
+    proxies.client_address(peer.0, values.iter().map(AsRef::as_ref))
 }
 
 /// Writes where a request came from to where all our services read it, over whatever the client

@@ -1,7 +1,8 @@
 //! Goal: how much somebody who has the shared token can have billed of an organization whose key is not
 //! pinned, if nobody looks for a month, is what docs/SECURITY.md says.
 //! Method: the whole system on a clock that the test moves. A stranger reports from elsewhere, minutes
-//! before the instance does and stamped ahead of it, the most that is not held. What Stripe was sent is
+//! before the instance does and stamped ahead of it, the most that is not held; and on its first day raises
+//! the day before. What Stripe was sent is
 //! added up, and compared with the document's table.
 
 #![expect(
@@ -44,9 +45,11 @@ struct Victim {
 }
 
 impl Victim {
-    async fn link(system: &System) -> Self {
+    /// Reports, and is linked an hour later, which is now.
+    async fn link(system: &System, now: DateTime<Utc>) -> Self {
+        system.set_time(now).await;
         let instance = Instance::of(system).at_address(HOME);
-        let at = three(-PEACE) - TimeDelta::hours(12);
+        let at = now - TimeDelta::hours(1);
         assert_eq!(instance.report(USERS, at).await.status, StatusCode::OK);
         let admin = Admin::sign_in(system).await;
         let mut terms = terms();
@@ -118,9 +121,25 @@ impl Victim {
         most
     }
 
-    /// The seat-days that were added in so many days from the stranger's first.
+    /// Raises the day before the first, which is billed; and one more before, which is held.
+    async fn is_robbed_of_yesterday(&mut self, system: &System) {
+        let stranger = self.instance.at_address(ELSEWHERE);
+        let most = 2 * USERS;
+        for (day, state) in [(-1, "sent"), (-2, "held")] {
+            let late = three(day) + TimeDelta::hours(20);
+            let forged = stranger.report(most, late).await;
+            assert_eq!(forged.status, StatusCode::OK, "{:?}", forged.json);
+            let admin = Admin::sign_in(system).await;
+            let (id, report) = (self.instance.organization, forged.text("/report_id"));
+            let row = admin.delivered(id, report, &[state]).await;
+            assert!(day == -1 || row["error"]["code"] == "count_jump", "{row}");
+        }
+        *self.counted.last_mut().unwrap() = most;
+    }
+
+    /// The seat-days that were added in so many days from the stranger's first, and on the day before.
     fn added(&self, system: &System, days: i64) -> i64 {
-        let period = three(0).date_naive()..three(days).date_naive();
+        let period = three(-1).date_naive()..three(days).date_naive();
         let billed = self.billed(system).into_iter();
         let within = billed.filter(|(day, _)| period.contains(day));
         within.map(|(_, users)| users - USERS).sum()
@@ -148,12 +167,12 @@ fn table() -> Vec<[i64; 3]> {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_stranger_adds_in_a_month_that_nobody_looks_is_what_the_document_says() {
     let system = System::start_at(three(-PEACE) - TimeDelta::hours(11)).await;
-    let mut old = Victim::link(&system).await;
-    let mut new = Victim::link(&system).await;
+    let mut old = Victim::link(&system, three(-PEACE) - TimeDelta::hours(11)).await;
     for day in -PEACE..0 {
         system.set_time(three(day)).await;
         old.is_billed_as_it_says(&system, day).await;
     }
+    let mut new = Victim::link(&system, three(0) - TimeDelta::hours(1)).await;
     for day in 0..MONTH {
         system.set_time(three(day)).await;
         let (of_old, of_new) = tokio::join!(old.is_robbed(day), new.is_robbed(day));
@@ -161,6 +180,10 @@ async fn what_a_stranger_adds_in_a_month_that_nobody_looks_is_what_the_document_
         system.set_time(three(day) + AHEAD).await;
         old.wait_for(&system, day, of_old).await;
         new.wait_for(&system, day, of_new).await;
+        if day == 0 {
+            // Its network is known by now.
+            old.is_robbed_of_yesterday(&system).await;
+        }
     }
 
     let rows = table();

@@ -310,6 +310,81 @@ async fn nobody_can_keep_a_key_from_being_confirmed() {
 }
 
 /// While org-svc is away reports wait in the spool, and their signatures with them.
+/// Who guesses the time and the count of a report can send it first, unsigned.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forged_twin_gives_way_to_the_signed_report() {
+    let mut scene = Scene::linked_days_ago(3).await;
+    let own = Key::new(1);
+    scene.signed(&own, 45, minutes_ago(60)).await;
+    let fingerprint = fingerprints(&scene.keys().await).remove(0).0;
+    assert_eq!(scene.pin(&fingerprint).await.status, StatusCode::OK);
+
+    let at = minutes_ago(50);
+    let forged = scene.unsigned(46, at).await;
+    scene.ends_as(&forged, "held").await;
+    let genuine = scene.signed(&own, 46, at).await;
+    assert_eq!(genuine.text("/report_id"), forged.text("/report_id"));
+    scene.ends_as(&genuine, "sent").await;
+
+    // Discarded by an admin, it still comes back by the signature of the key alone.
+    let at = minutes_ago(40);
+    let forged = scene.unsigned(47, at).await;
+    scene.ends_as(&forged, "held").await;
+    let id = scene.instance.organization;
+    let path = format!("/api/admin/organizations/{id}/held-reports/discard");
+    let body = json!({ "report_ids": [forged.text("/report_id")] });
+    assert_eq!(scene.admin.post(&path, &body).await.status, StatusCode::OK);
+    scene.unsigned(47, at).await;
+    scene.ends_as(&forged, "not_billed").await;
+    scene.signed(&own, 47, at).await;
+    scene.ends_as(&forged, "sent").await;
+
+    // In the spool, too.
+    scene.system.kill_service(Service::Org);
+    let at = minutes_ago(30);
+    let forged = scene.unsigned(48, at).await;
+    let genuine = scene.signed(&own, 48, at).await;
+    assert_eq!(genuine.text("/report_id"), forged.text("/report_id"));
+    scene.system.start_service(Service::Org);
+    eventually("org-svc answers", async || {
+        let answer = scene.admin.get("/api/admin/organizations").await;
+        (answer.status == StatusCode::OK).then_some(())
+    })
+    .await;
+    scene.ends_as(&genuine, "sent").await;
+}
+
+/// The key is confirmed while the organization is pending.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_pinned_before_the_link_protects_what_the_admin_sees() {
+    let system = System::start().await;
+    let admin = Admin::sign_in(&system).await;
+    let instance = Instance::of(&system);
+    let scene = Scene {
+        system,
+        admin,
+        instance,
+    };
+    let own = Key::new(1);
+    scene.signed(&own, 45, minutes_ago(60)).await;
+    let fingerprint = fingerprints(&scene.keys().await).remove(0).0;
+    assert_eq!(scene.pin(&fingerprint).await.status, StatusCode::OK);
+    let mut body = scene.instance.report_body(9_000, minutes_ago(50));
+    body["organization_name"] = json!("Forged");
+    body["instance_url"] = json!("forged.example");
+    let forged = scene.instance.post(Some(TOKEN), &body).await;
+    assert_eq!(forged.status, StatusCode::OK, "{:?}", forged.json);
+    let id = scene.instance.organization;
+    let listed = scene.admin.listed("pending", id).await.unwrap();
+    assert_eq!(listed["user_count"], 45, "{listed}");
+    assert_eq!(listed["name"], "Acme Corp", "{listed}");
+
+    let link = scene.admin.link(id, &terms()).await;
+    assert_eq!(link.status, StatusCode::OK, "{:?}", link.json);
+    let good = scene.signed(&own, 46, now()).await;
+    scene.ends_as(&good, "sent").await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_waits_in_the_spool_is_judged_by_its_signature_too() {
     let mut scene = Scene::linked_days_ago(3).await;

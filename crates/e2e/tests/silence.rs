@@ -202,6 +202,44 @@ async fn fm16_a_linked_organization_that_reports_from_another_url_is_held_and_sh
     assert_eq!(counted(&system), ["46", "47"]);
 }
 
+/// What hides behind the reason of a group stays held when the group is released.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_releases_only_what_its_own_reason_held() {
+    let system = System::start().await;
+    let admin = Admin::sign_in(&system).await;
+    let instance = linked_days_ago(&system, &admin, 3).await;
+    let id = instance.organization;
+    let from_elsewhere = async |users, at| {
+        let mut body = instance.report_body(users, at);
+        body["instance_url"] = json!(FORGED_URL);
+        taken(&instance.post(Some(TOKEN), &body).await)
+    };
+    let moved = from_elsewhere(46, yesterday(3)).await;
+    let forged = from_elsewhere(450_000, yesterday(4)).await;
+    for report in [&moved, &forged] {
+        let row = admin.delivered(id, report, &["held"]).await;
+        assert_eq!(row["error"]["code"], "other_url", "{row}");
+    }
+    let groups = admin.get("/api/admin/held-groups").await;
+    let group = &groups.json["groups"][0];
+    let decided = admin
+        .post(
+            "/api/admin/held-groups/decide",
+            &json!({
+                "reason": group["reason"],
+                "cause": group["cause"],
+                "decision": "release",
+                "received_until": group["last_received_at"],
+            }),
+        )
+        .await;
+    assert_eq!(decided.status, StatusCode::OK, "{:?}", decided.json);
+    admin.delivered(id, &moved, &["sent"]).await;
+    let row = admin.delivered(id, &forged, &["held"]).await;
+    assert_eq!(row["error"]["code"], "count_jump", "{row}");
+    assert_eq!(counted(&system), ["46"]);
+}
+
 /// Another rule's reports stay held.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rule_that_is_switched_off_releases_what_it_alone_held() {

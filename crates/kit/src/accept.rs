@@ -213,7 +213,7 @@ impl Acceptor {
         let of_client = open.by_client.get(&client).copied().unwrap_or(0);
         let reserve = if of_client == 0 { RESERVE } else { 0 };
         let is_full = open.total >= self.limits.total + reserve;
-        if is_full || of_client >= (self.limits.share)(client) {
+        if is_full || of_client >= (self.limits.share)(peer.to_canonical()) {
             return None;
         }
         open.total += 1;

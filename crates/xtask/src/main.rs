@@ -62,6 +62,9 @@ enum Task {
     Clock(clock::Options),
     /// Run every test, on a database server of its own.
     Test {
+        /// Only what a change usually breaks, in less than two minutes once it is built.
+        #[arg(long, conflicts_with = "arguments")]
+        quick: bool,
         /// Handed to `cargo test`: a filter, `-p PACKAGE`, and so on.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
@@ -79,8 +82,8 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Run the checks fmt, clippy, buf, k8s, deps, conformance, test, e2e and the others, or
-    /// those that are named.
+    /// Run the checks fmt, clippy, doc, buf, k8s, deps, deny, conformance, test, e2e and the others,
+    /// or those that are named.
     Ci {
         /// The checks to run.
         only: Vec<String>,
@@ -115,7 +118,11 @@ async fn run(task: Task) -> anyhow::Result<ExitCode> {
             up::up(&options, &mut stop).await
         }
         Task::Clock(options) => clock::clock(&options).await,
-        Task::Test { arguments } => test::test(&arguments, &mut stop).await,
+        Task::Test { quick: true, .. } => test::quick(&mut stop).await,
+        Task::Test {
+            quick: false,
+            arguments,
+        } => test::test(&arguments, &mut stop).await,
         Task::Chaos(options) => chaos::chaos(&options, &mut stop).await,
         Task::Attack(options) => attack::attack(&options, &mut stop).await,
         Task::BenchPages(options) => bench_pages::bench_pages(&options).await,

@@ -59,6 +59,11 @@ impl Ready {
     }
 }
 
+/// A service's gRPC, by the name that certificates are checked against.
+pub(crate) fn tls_url(address: &str) -> String {
+    format!("https://{}", address.replace("127.0.0.1", "localhost"))
+}
+
 /// Waits until the path on the port answers as it should.
 pub(crate) async fn wait_for(
     name: &str,

@@ -12,7 +12,7 @@ use crate::environment;
 use crate::layout;
 use crate::leftovers::Ledger;
 use crate::processes::{Processes, say};
-use crate::ready::{GrpcAddresses, Ready, TlsFiles, wait_for};
+use crate::ready::{self, GrpcAddresses, Ready, TlsFiles, wait_for};
 use crate::run::{self, Stopped};
 use crate::settings::{self, Settings};
 use crate::stop::StopSignals;
@@ -263,6 +263,18 @@ fn welcome(ready: &Ready) {
     say(&format!("e-mail     {}", ready.admin_email));
     say(&format!("password   {}", ready.admin_password));
     say(&format!("Stripe     {}", ready.stripe_api_base));
+    say("");
+    say(&format!("gRPC       http://{}", ready.grpc.gateway));
+    for (name, address) in [
+        ("org-svc", &ready.grpc.org),
+        ("ingest-svc", &ready.grpc.ingest),
+        ("stripe-svc", &ready.grpc.stripe),
+    ] {
+        say(&format!("{name:10} {}", ready::tls_url(address)));
+    }
+    if let Some(pki) = ready.tls.ca.parent() {
+        say(&format!("certs      {}", pki.display()));
+    }
     say("");
     say("ready; Ctrl-C stops everything");
 }

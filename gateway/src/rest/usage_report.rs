@@ -20,6 +20,7 @@ use crate::{
         report_signature::SignatureHeaders,
         time_text, words,
     },
+    limits::Sender,
     web::{BODY_BYTES_MAX, Peer, Web, read_body, text},
 };
 
@@ -124,15 +125,17 @@ pub(super) async fn report(
         Ok(draft) => draft.organization(),
         Err(_) => legible_organization(&body),
     };
-    if let Some(organization) = organization {
-        web.limits().admit_organization(organization)?;
-    }
     let now = web.app().clock().now();
     let read = draft.and_then(|draft| {
         let signed = signature_headers(&headers)?;
         let signed = signed.verify(&sent, draft.organization_id.as_deref(), now)?;
         Ok((draft, signed))
     });
+    if let Some(organization) = organization {
+        let signed = read.as_ref().ok().and_then(|(_, signed)| *signed);
+        let sender = Sender::of(signed, source);
+        web.limits().admit_organization(organization, sender)?;
+    }
     let (draft, signed) = match (read, organization) {
         (Ok(read), _) => read,
         (Err(problem), None) => return Err(problem.into()),

@@ -2,7 +2,7 @@
 //! stands still it leaps whenever everybody waits.
 
 use futures::future::join_all;
-use reqwest::StatusCode;
+use reqwest::{StatusCode, header::HeaderValue};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -58,10 +58,11 @@ async fn an_idle_connection_is_closed_later_than_an_ingress_would() {
 
 /// Sends so many reports of different organizations, as if from this address, and says how many were
 /// taken; the others were turned away in our own form.
-async fn report_from(world: &World, address: &str, count: u128) -> usize {
+async fn report_from(world: &World, address: impl Into<Vec<u8>>, count: u128) -> usize {
+    let address = HeaderValue::from_bytes(&address.into()).unwrap();
     let answers = join_all((1..=count).map(|n| {
         let request = world.post("/api/usage-report").bearer_auth(TOKEN);
-        let request = request.header("x-forwarded-for", address);
+        let request = request.header("x-forwarded-for", address.clone());
         Answer::of(request.json(&report_of(Uuid::from_u128(n))))
     }));
     let answers = answers.await;
@@ -92,6 +93,9 @@ async fn fm17_one_source_cannot_report_without_end_and_keeps_nobody_else_from_it
     // What fills up again while the others are sent, too.
     assert!((60..150).contains(&taken), "{taken}");
     assert_eq!(report_from(&world, "203.0.113.10", 50).await, 50);
+    // What it writes before the proxy's own entry does not hide it.
+    let hidden = report_from(&world, *b"\x80, 203.0.113.9", 60).await;
+    assert!(hidden < 30, "{hidden}");
     let network = report_from(&world, "2001:db8::1", 60).await;
     assert_eq!(network, 60);
     let same_network = report_from(&world, "2001:db8::2", 60).await;

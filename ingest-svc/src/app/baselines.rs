@@ -73,6 +73,8 @@ impl Baselines {
         other: Option<Hold>,
     ) {
         if standing.stripe_customer_id.is_none() {
+            // The key may be pinned before the link: then this is held once it could be sent.
+            new.hold = of_signature;
             return;
         }
         let known = self.moving.get(&new.report.organization_id);
@@ -86,13 +88,16 @@ impl Baselines {
             (None, judged, _) => judged,
         };
         match verdict {
-            // One that waits is held once it could be sent.
+            // One that waits is held once it could be sent. One that is not billed keeps the reason, so
+            // that nothing is compared with it.
             Verdict::Held(hold) => {
-                if new.state == DeliveryState::Queued {
+                if matches!(
+                    new.state,
+                    DeliveryState::Queued | DeliveryState::MissedInvoice
+                ) {
                     new.state = DeliveryState::Held;
                 }
-                new.hold = Some(hold)
-                    .filter(|_| matches!(new.state, DeliveryState::Held | DeliveryState::Waiting));
+                new.hold = Some(hold);
                 return;
             }
             Verdict::Low(low) => new.low = Some(low),

@@ -7,12 +7,13 @@ use chrono::{DateTime, Utc};
 use sea_orm::{DatabaseTransaction, TransactionTrait};
 use uuid::Uuid;
 
+use super::sources::Sources;
 use crate::{
     Parts,
     domain::{
         audit::Change,
         delivery::{self as rules, DeliveryState},
-        hold::{DISCARDED, Decision, Verdict},
+        hold::{DISCARDED, Decision, HoldRules, Verdict},
         report::{Content, Report},
         standing::Standing,
     },
@@ -87,9 +88,14 @@ pub(super) async fn decide_as(
             let message = "No organization with this id has reported.";
             Fault::new(ErrorReason::OrganizationNotFound, message)
         })?;
+    let group = match &selection {
+        Selection::Group(group) if decision == Decision::Released => Some(group.reason),
+        Selection::Group(_) | Selection::Reports(_) | Selection::All => None,
+    };
     let mut found = find(&txn, organization_id, selection, decision).await?;
-    if decider.author.admin_user_id.is_none() {
-        found = keep_held(parts, &txn, organization_id, found)
+    if let Some(reason) = group {
+        let rules = parts.hold_rules.without(reason);
+        found = keep_held(rules, &txn, organization_id, found)
             .await
             .map_err(db_fault)?;
     }
@@ -104,7 +110,7 @@ pub(super) async fn decide_as(
             .await
             .map_err(db_fault)?;
         if decision == Decision::Released {
-            send(&txn, organization_id, &open, &decided, now)
+            send(&txn, decider, organization_id, &open, &decided, now)
                 .await
                 .map_err(db_fault)?;
         }
@@ -182,10 +188,10 @@ async fn find(
     }
 }
 
-/// Leaves those held that another rule would hold, with that as their reason. Answers the others: a rule
-/// that is switched off releases what only it held.
+/// Leaves those held that one of these rules would hold, with that as their reason. Answers the others: who
+/// releases a group, or switches a rule off, has looked at one reason and releases what only that held.
 async fn keep_held(
-    parts: &Parts,
+    rules: HoldRules,
     txn: &DatabaseTransaction,
     organization_id: Uuid,
     found: Vec<Candidate>,
@@ -198,23 +204,27 @@ async fn keep_held(
     let Some(baseline) = known else {
         return Ok(found);
     };
-    let (mut held, mut left) = (Vec::new(), Vec::new());
-    for candidate in found {
-        let content = Content {
+    let report = |candidate: &Candidate| Report {
+        organization_id,
+        content: Content {
             organization_name: String::new(),
             instance_url: candidate.instance_url.clone(),
             user_count: candidate.user_count,
-        };
-        let report = Report {
-            organization_id,
-            content,
-            reported_at: candidate.reported_at,
-            signature: None,
-            source: None,
-        };
-        match parts.hold_rules.judge(&baseline, &report) {
-            Verdict::Held(hold) => held.push((candidate.id, hold)),
-            Verdict::Low(_) | Verdict::Expected => left.push(candidate),
+        },
+        reported_at: candidate.reported_at,
+        signature: None,
+        source: candidate.source,
+    };
+    let reports: Vec<_> = found.iter().map(report).collect();
+    let may_be_counted = |_| Some(DateTime::<Utc>::MAX_UTC);
+    let sources = Sources::load(txn, rules, reports.iter(), may_be_counted).await?;
+    let (mut held, mut left) = (Vec::new(), Vec::new());
+    for (candidate, report) in found.into_iter().zip(&reports) {
+        let received_at = candidate.received_at.unwrap_or(candidate.reported_at);
+        let of_source = sources.judge(report, received_at);
+        match (rules.judge(&baseline, report), of_source) {
+            (Verdict::Held(hold), _) | (_, Some(hold)) => held.push((candidate.id, hold)),
+            (Verdict::Low(_) | Verdict::Expected, None) => left.push(candidate),
         }
     }
     if !held.is_empty() {
@@ -266,17 +276,22 @@ async fn record(
     holds::record(txn, organization_id, &rows, decision, decider, now).await
 }
 
-/// Makes the networks of the released known, schedules what is queued now, drops what the day rule does not
+/// Makes the networks of what an admin released known, schedules what is queued now, drops what the day rule does not
 /// permit, and has the latest of the released set the baseline.
 async fn send(
     txn: &DatabaseTransaction,
+    decider: &Decider,
     organization_id: Uuid,
     open: &[&Candidate],
     decided: &[Decided],
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
-    let ids = open.iter().map(|report| report.id).collect();
-    sources::make_known(txn, organization_id, ids).await?;
+    // A rule that was switched off says nothing of where reports are expected from.
+    let is_confirmed = decider.author.admin_user_id.is_some();
+    if is_confirmed {
+        let ids = open.iter().map(|report| report.id).collect();
+        sources::make_known(txn, organization_id, ids).await?;
+    }
     delivery::drop_outdated(txn, vec![organization_id], now).await?;
     let due: Vec<_> = decided
         .iter()
@@ -295,7 +310,8 @@ async fn send(
     }
     // What an admin released is expected from now on.
     baselines::compute(txn, vec![organization_id]).await?;
-    match open.iter().max_by_key(|report| report.reported_at) {
+    let latest = open.iter().max_by_key(|report| report.reported_at);
+    match latest.filter(|_| is_confirmed) {
         Some(latest) => baselines::set_url(txn, organization_id, &latest.instance_url).await,
         None => Ok(()),
     }

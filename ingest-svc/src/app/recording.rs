@@ -66,7 +66,7 @@ impl Judges {
             locked.is_some_and(|locked| locked.standing.is_linked())
         });
         let last_counted = |id| baselines.last_counted(id);
-        let sources = Sources::load(txn, rules.new_network, linked, last_counted).await?;
+        let sources = Sources::load(txn, rules, linked, last_counted).await?;
         Ok(Self {
             baselines,
             keys,
@@ -80,7 +80,8 @@ impl Judges {
         let of_signature = self.keys.judge(&new.report);
         // What the pinned key signed is the organization's, wherever it comes from.
         let is_proved = self.keys.is_pinned(&new.report);
-        let of_source = self.sources.judge(&new.report).filter(|_| !is_proved);
+        let of_source = self.sources.judge(&new.report, new.received_at);
+        let of_source = of_source.filter(|_| !is_proved);
         self.baselines
             .compare(new, standing, of_signature, of_source);
         self.sources.follow(new, standing.is_linked());

@@ -24,6 +24,7 @@ use crate::{
         recording::{self, Judges},
     },
     domain::{
+        delivery::DeliveryState,
         notice::NewNotice,
         refusal::Refusal,
         report::{RawReport, Report},
@@ -34,7 +35,7 @@ use crate::{
     store::{
         conflicts, notices, refusals,
         reporting::{self, Latest, Locked},
-        reports::{self, NewReport},
+        reports::{self, Known, NewReport, Trust},
         signing_keys, sources,
         spool::{self, Spooled},
     },
@@ -99,8 +100,10 @@ struct Refused<'a> {
 struct Committed {
     /// The ids that this batch inserted.
     inserted: HashSet<Uuid>,
+    /// Those of them that nobody would have expected.
+    distrusted: HashSet<Uuid>,
     /// The reports that were there before, by key.
-    known: HashMap<Key, (Uuid, Report)>,
+    known: HashMap<Key, Known>,
     organizations: HashMap<Uuid, Organization>,
     /// The organizations whose reports were left out, and after how long to send them again.
     not_admitted: HashMap<Uuid, Duration>,
@@ -201,7 +204,7 @@ fn recorded_count(
     let recorded = if committed.inserted.contains(&candidate.id) {
         &candidate.report
     } else {
-        &committed.known.get(&key)?.1
+        &committed.known.get(&key)?.report
     };
     Some(recorded.content.user_count)
 }
@@ -294,6 +297,7 @@ async fn observe_recorded(
     let recorded: Vec<_> = candidates
         .values()
         .filter(|it| committed.inserted.contains(&it.id))
+        .filter(|it| !committed.distrusted.contains(&it.id))
         .map(|it| &it.report)
         .filter(|report| differing.contains(&report.organization_id))
         .collect();
@@ -331,10 +335,22 @@ async fn record(
             Some(new)
         })
         .collect();
+    let standings: HashMap<_, _> = locked
+        .iter()
+        .map(|(id, locked)| (*id, locked.standing.clone()))
+        .collect();
     let mut committed = insert(&txn, &new, candidates, locked, now).await?;
+    let claims = claims(&mut judges, valid, &new, &committed, &standings, now);
+    if !claims.is_empty() {
+        reports::take_over(&txn, &claims).await?;
+        recording::follow_up(&txn, claims.iter(), now).await?;
+    }
     keep_conflicts(parts, &txn, valid, candidates, &committed, now).await?;
     let inserted_ids = committed.inserted.clone();
-    let inserted = || new.iter().filter(|new| inserted_ids.contains(&new.id));
+    let inserted = || {
+        let inserted = new.iter().filter(|new| inserted_ids.contains(&new.id));
+        inserted.chain(&claims)
+    };
     judges.baselines.keep(&txn, inserted(), now).await?;
     let rules = judges.keys.keep(parts, &txn, inserted(), now).await?;
     committed.learn_keys(&txn, &rules, candidates, now).await?;
@@ -349,6 +365,52 @@ async fn record(
     Ok(committed)
 }
 
+/// The reports that repeat one that is held, or was discarded, and would not have been held themselves: the
+/// time and count of a report can be guessed, so somebody else may have sent it first. They take its place.
+/// What an admin discarded comes back only by the signature of the pinned key.
+fn claims(
+    judges: &mut Judges,
+    valid: &[&Report],
+    new: &[NewReport],
+    committed: &Committed,
+    standings: &HashMap<Uuid, Standing>,
+    now: DateTime<Utc>,
+) -> Vec<NewReport> {
+    let held_now = new
+        .iter()
+        .filter(|new| new.state == DeliveryState::Held && committed.inserted.contains(&new.id))
+        .map(|new| (key(&new.report), (new.id, &new.report, Trust::Held)));
+    let before = committed
+        .known
+        .iter()
+        .map(|(key, known)| (*key, (known.id, &known.report, known.trust)))
+        .filter(|(_, (_, _, trust))| *trust != Trust::Taken);
+    let mut open: HashMap<Key, _> = held_now.chain(before).collect();
+    let mut claims = Vec::new();
+    for report in valid.iter().copied() {
+        if open.is_empty() {
+            break;
+        }
+        let Some((id, recorded, trust)) = open.get(&key(report)).copied() else {
+            continue;
+        };
+        let Some(standing) = standings.get(&report.organization_id) else {
+            continue;
+        };
+        let may_claim = trust == Trust::Held || judges.keys.is_pinned(report);
+        if !may_claim || !recorded.content.is_repeated_by(&report.content) {
+            continue;
+        }
+        let mut again = recording::new_report(id, report.clone(), now, standing, now);
+        judges.judge(&mut again, standing);
+        if again.hold.is_none() && again.state == DeliveryState::Queued {
+            open.remove(&key(report));
+            claims.push(again);
+        }
+    }
+    claims
+}
+
 /// Inserts reports under the locks of their organizations and notes when their queues are due.
 async fn insert(
     txn: &DatabaseTransaction,
@@ -361,13 +423,17 @@ async fn insert(
     let recorded = new.iter().filter(|new| inserted.contains(&new.id));
     recording::follow_up(txn, recorded, now).await?;
     let known = find_known(txn, candidates, &inserted).await?;
-    Ok(Committed::new(inserted, known, locked))
+    let distrusted = new.iter().filter(|new| new.hold.is_some());
+    Ok(Committed {
+        distrusted: distrusted.map(|new| new.id).collect(),
+        ..Committed::new(inserted, known, locked)
+    })
 }
 
 impl Committed {
     fn new(
         inserted: HashSet<Uuid>,
-        known: HashMap<Key, (Uuid, Report)>,
+        known: HashMap<Key, Known>,
         locked: HashMap<Uuid, Locked>,
     ) -> Self {
         let organizations = locked
@@ -384,6 +450,7 @@ impl Committed {
             .collect();
         Self {
             inserted,
+            distrusted: HashSet::new(),
             known,
             organizations,
             not_admitted: HashMap::new(),
@@ -484,9 +551,30 @@ async fn spool_all(
     let inserted: HashSet<_> = spool::insert_new(&txn, &new).await?.into_iter().collect();
     let known = find_known(&txn, candidates, &inserted).await?;
     let committed = Committed::new(inserted, known, locked);
+    sign_spooled(&txn, valid, candidates, &committed).await?;
     keep_conflicts(parts, &txn, valid, candidates, &committed, now).await?;
     txn.commit().await?;
     Ok(committed)
+}
+
+/// What waits in the spool and was not signed with the pinned key becomes the report that is.
+async fn sign_spooled(
+    txn: &DatabaseTransaction,
+    valid: &[&Report],
+    candidates: &BTreeMap<Key, Candidate>,
+    committed: &Committed,
+) -> Result<(), DbErr> {
+    for report in valid.iter().copied() {
+        let organization = committed.organizations.get(&report.organization_id);
+        let candidate = candidates.get(&key(report));
+        let is_own = candidate.is_some_and(|it| {
+            committed.inserted.contains(&it.id) && it.report.signature == report.signature
+        });
+        if !is_own && organization.is_some_and(|it| it.is_holder(report)) {
+            spool::sign(txn, report).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Locks the organizations of a batch and answers how each stands.
@@ -528,7 +616,7 @@ async fn find_known(
     txn: &DatabaseTransaction,
     candidates: &BTreeMap<Key, Candidate>,
     inserted: &HashSet<Uuid>,
-) -> Result<HashMap<Key, (Uuid, Report)>, DbErr> {
+) -> Result<HashMap<Key, Known>, DbErr> {
     let keys: Vec<_> = candidates
         .iter()
         .filter(|(_, candidate)| !inserted.contains(&candidate.id))
@@ -540,7 +628,7 @@ async fn find_known(
     let known = reports::find_known(txn, keys).await?;
     Ok(known
         .into_iter()
-        .map(|known| (key(&known.report), (known.id, known.report)))
+        .map(|known| (key(&known.report), known))
         .collect())
 }
 
@@ -566,7 +654,7 @@ fn outcome(
     let inserted = committed.inserted.contains(&candidate.id);
     let (report_id, recorded) = match committed.known.get(&key) {
         _ if inserted => (candidate.id, &candidate.report),
-        Some((id, known)) => (*id, known),
+        Some(known) => (known.id, &known.report),
         None => return Err(Fault::internal("a report was neither inserted nor found")),
     };
     Ok(if inserted && is_first {

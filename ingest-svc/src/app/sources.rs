@@ -10,7 +10,8 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
-        hold::Hold,
+        delivery::DeliveryState,
+        hold::{Hold, HoldReason, HoldRules},
         report::Report,
         source::{self, Day, DayCount, day_of, network_of},
     },
@@ -24,7 +25,9 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct Sources {
     /// Whether reports are held for their network.
-    is_on: bool,
+    holds_networks: bool,
+    /// Whether late reports are held that raise a day's count.
+    holds_late: bool,
     days: HashMap<Day, DayCount>,
     /// The networks that reports counted from, of those that were looked up.
     known: HashSet<(Uuid, IpNet)>,
@@ -38,12 +41,13 @@ impl Sources {
     /// batch has another one. On an ordinary night there is none, and nothing is asked.
     pub(super) async fn load<'a>(
         txn: &DatabaseTransaction,
-        is_on: bool,
+        rules: HoldRules,
         linked: impl Iterator<Item = &'a Report>,
         last_counted: impl Fn(Uuid) -> Option<DateTime<Utc>>,
     ) -> Result<Self, StoreError> {
         let mut sources = Self {
-            is_on,
+            holds_networks: rules.is_on(HoldReason::NewNetwork),
+            holds_late: rules.is_on(HoldReason::CountJump),
             ..Self::default()
         };
         let mut days = HashSet::new();
@@ -82,19 +86,24 @@ impl Sources {
         }
     }
 
-    /// Holds a report of a linked organization that raises its day's count from a network that is not
-    /// known. The reports of an organization come here in the order of their times.
-    pub(super) fn judge(&self, report: &Report) -> Option<Hold> {
-        let day = self.days.get(&day_of(report)).filter(|_| self.is_on)?;
-        let network = network_of(report.source?);
+    /// Holds a report of a linked organization that raises its day's count late, or from a network that is
+    /// not known. The reports of an organization come here in the order of their times.
+    pub(super) fn judge(&self, report: &Report, received_at: DateTime<Utc>) -> Option<Hold> {
+        let day = *self.days.get(&day_of(report))?;
+        let late = source::judge_late(report, day, received_at);
+        if let Some(hold) = late.filter(|_| self.holds_late) {
+            return Some(hold);
+        }
+        let network = network_of(report.source.filter(|_| self.holds_networks)?);
         if self.is_known(report.organization_id, network) {
             return None;
         }
-        source::judge(report, *day, network)
+        source::judge(report, day, network)
     }
 
-    /// Takes note of what became of a report. The first one of a day makes its network a known one; a
-    /// further one does not, or a stranger would only have to repeat a count before raising it.
+    /// Takes note of what became of a report. The first one of a day that is billed makes its network a
+    /// known one; a further one does not, or a stranger would only have to repeat a count before raising it.
+    /// Neither does one of another time, which nobody would miss.
     pub(super) fn follow(&mut self, new: &mut NewReport, is_linked: bool) {
         if !is_linked {
             new.makes_network_known = true;
@@ -107,8 +116,11 @@ impl Sources {
         let day = day_of(report);
         let network = report.source.map(network_of);
         let earlier = self.days.get(&day);
+        let is_first = earlier.is_none()
+            && new.state == DeliveryState::Queued
+            && !source::is_late(report.reported_at, new.received_at);
         new.makes_network_known =
-            network.is_some_and(|network| earlier.is_none() || self.is_known(day.0, network));
+            network.is_some_and(|network| is_first || self.is_known(day.0, network));
         if earlier.is_none_or(|earlier| report.reported_at > earlier.reported_at) {
             let count = DayCount {
                 user_count: report.content.user_count,

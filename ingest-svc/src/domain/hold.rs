@@ -151,6 +151,30 @@ impl HoldRules {
         }
     }
 
+    /// The rules without the one for this reason.
+    pub(crate) fn without(self, reason: HoldReason) -> Self {
+        match reason {
+            HoldReason::CountJump => Self {
+                jump_factor: 0,
+                ..self
+            },
+            HoldReason::CountDrop => Self {
+                drop_factor: 0,
+                ..self
+            },
+            HoldReason::OtherUrl => Self {
+                other_url: false,
+                ..self
+            },
+            HoldReason::NewNetwork => Self {
+                new_network: false,
+                ..self
+            },
+            // What is confirmed for an organization holds these.
+            HoldReason::Unsigned | HoldReason::OtherKey => self,
+        }
+    }
+
     /// Compares a report with the baseline.
     pub(crate) fn judge(self, baseline: &Baseline, report: &Report) -> Verdict {
         let found = self

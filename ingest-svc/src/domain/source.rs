@@ -4,16 +4,20 @@
 //! gains nothing by repeating its count: so a further report of a day is held where it raises the day's
 //! count and comes from a network that is not known. An instance may move: the first report of a day is
 //! taken from anywhere, and makes its network a known one.
+//!
+//! An instance reports a day once, so a report that raises the count of a day that is long over is held,
+//! from wherever it comes. Else a stranger could raise every past day of an open invoice at once. A day
+//! without a report may be filled.
 
 use std::net::IpAddr;
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 use ipnet::IpNet;
 use serde_json::json;
 use uuid::Uuid;
 
 use super::{
-    hold::{Hold, HoldReason},
+    hold::{BASELINE, Hold, HoldReason, LIMIT},
     report::Report,
 };
 
@@ -48,12 +52,36 @@ pub(crate) struct DayCount {
     pub(crate) reported_at: DateTime<Utc>,
 }
 
+/// Whether a report came more than a day after its UTC day ended.
+pub(crate) fn is_late(reported_at: DateTime<Utc>, received_at: DateTime<Utc>) -> bool {
+    let over = reported_at.date_naive().checked_add_days(Days::new(2));
+    over.is_some_and(|day| received_at >= day.and_time(NaiveTime::MIN).and_utc())
+}
+
+/// Whether a report raises its day's count. An earlier one does not count for the day.
+fn is_raise(report: &Report, day: DayCount) -> bool {
+    report.reported_at > day.reported_at && report.content.user_count > day.user_count
+}
+
+/// Holds a late report that raises the count of its day.
+pub(crate) fn judge_late(
+    report: &Report,
+    day: DayCount,
+    received_at: DateTime<Utc>,
+) -> Option<Hold> {
+    let (before, now) = (day.user_count, report.content.user_count);
+    (is_late(report.reported_at, received_at) && is_raise(report, day)).then(|| Hold {
+        reason: HoldReason::CountJump,
+        message: format!("It raises the count of a day that is over from {before} to {now} users."),
+        compared_with: json!({ BASELINE: before, LIMIT: before }),
+        cause: "late".to_owned(),
+    })
+}
+
 /// Holds a further report of a day, from a network that is not known, where it raises the day's count.
 pub(crate) fn judge(report: &Report, day: DayCount, network: IpNet) -> Option<Hold> {
     let (before, now) = (day.user_count, report.content.user_count);
-    // An earlier one does not count for the day.
-    let is_raise = report.reported_at > day.reported_at && now > before;
-    is_raise.then(|| Hold {
+    is_raise(report, day).then(|| Hold {
         reason: HoldReason::NewNetwork,
         message: format!(
             "It raises the day's count from {before} to {now} and comes from {network}, from where no \
@@ -81,6 +109,14 @@ mod tests {
     }
 
     #[test]
+    fn a_report_is_late_once_the_next_day_is_over_too() {
+        let at = |text: &str| -> DateTime<Utc> { text.parse().unwrap() };
+        let received = at("2026-03-31T23:59:59Z");
+        assert!(!is_late(at("2026-03-30T00:00:00Z"), received));
+        assert!(is_late(at("2026-03-29T23:59:59Z"), received));
+    }
+
+    #[test]
     fn only_what_raises_the_days_count_is_held() {
         let at = |text: &str| -> DateTime<Utc> { text.parse().unwrap() };
         let day = DayCount {
@@ -105,6 +141,10 @@ mod tests {
                 source: None,
                 signature: None,
             };
+            let late = judge_late(&report, day, at("2026-04-02T00:00:00Z"));
+            assert_eq!(late.is_some(), is_held, "late: {user_count} {time}");
+            let in_time = judge_late(&report, day, at("2026-04-01T23:59:59Z"));
+            assert_eq!(in_time, None);
             let held = judge(&report, day, network);
             assert_eq!(held.is_some(), is_held, "{user_count} {time}");
             assert!(held.is_none_or(|it| it.reason == HoldReason::NewNetwork));

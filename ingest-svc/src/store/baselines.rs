@@ -25,7 +25,7 @@ use crate::domain::{
 /// could be sent; one that was discarded is not billed.
 macro_rules! counts {
     () => {
-        "(u.hold_reason IS NULL OR u.delivery_state NOT IN ('held', 'waiting', 'not_billed')
+        "(u.hold_reason IS NULL OR u.delivery_state NOT IN ('held', 'waiting', 'not_billed', 'too_late')
             OR EXISTS (SELECT 1 FROM hold_decisions h WHERE h.report_id = u.id AND h.decision = 'released'))"
     };
 }

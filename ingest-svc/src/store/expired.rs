@@ -47,7 +47,7 @@ pub(crate) async fn delete_reports(
     const DELETE: &str = "
         DELETE FROM usage_reports WHERE organization_id = ANY($1) AND stripe_meter_event_id IS NULL
             AND delivery_state IN ('waiting', 'not_billed', 'too_late', 'superseded')
-            AND hold_reason IS NULL";
+            AND (hold_reason IS NULL OR delivery_state = 'waiting')";
     let deleted = txn
         .execute_raw(sql(DELETE, [organizations.to_vec().into()]))
         .await?;

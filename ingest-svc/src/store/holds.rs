@@ -1,5 +1,7 @@
 //! Held reports in `usage_reports`, and `hold_decisions`: who said what of them.
 
+use std::net::IpAddr;
+
 use billing_kit_db::{
     StoreError,
     query::{column, composed},
@@ -7,7 +9,7 @@ use billing_kit_db::{
 use chrono::{DateTime, Utc};
 use sea_orm::{
     ConnectionTrait, EntityTrait, FromQueryResult, PaginatorTrait, QueryOrder, QuerySelect, Select,
-    raw_sql,
+    prelude::IpNetwork, raw_sql, sea_query::Expr,
 };
 use uuid::Uuid;
 
@@ -172,6 +174,9 @@ pub(crate) struct Candidate {
     pub(crate) user_count: i32,
     pub(crate) instance_url: String,
     pub(crate) reported_at: DateTime<Utc>,
+    pub(crate) received_at: Option<DateTime<Utc>>,
+    /// Where it came from, as long as that is kept.
+    pub(crate) source: Option<IpAddr>,
     /// What was said of it; none while it is held.
     pub(crate) decision: Option<Decision>,
 }
@@ -182,6 +187,8 @@ struct CandidateRow {
     user_count: i32,
     instance_url: String,
     reported_at: DateTime<Utc>,
+    received_at: Option<DateTime<Utc>>,
+    source_address: Option<IpNetwork>,
     decision: Option<String>,
 }
 
@@ -192,6 +199,8 @@ impl CandidateRow {
             user_count,
             instance_url,
             reported_at,
+            received_at,
+            source_address,
             decision,
         } = self;
         let decision = decision
@@ -204,6 +213,8 @@ impl CandidateRow {
             user_count,
             instance_url,
             reported_at,
+            received_at,
+            source: source_address.map(|network| network.ip()),
             decision,
         })
     }
@@ -218,7 +229,7 @@ pub(crate) async fn find(
 ) -> Result<Vec<Candidate>, StoreError> {
     let find = raw_sql!(
         Postgres,
-        "SELECT u.id, u.user_count, u.instance_url, u.reported_at, d.decision
+        "SELECT u.id, u.user_count, u.instance_url, u.reported_at, u.received_at, u.source_address, d.decision
         FROM usage_reports u LEFT JOIN hold_decisions d ON d.report_id = u.id
         WHERE u.id = ANY({reports}) AND u.organization_id = {organization_id}
             AND (u.delivery_state = 'held' OR d.decision IS NOT NULL)
@@ -246,31 +257,24 @@ async fn candidates(
     limit: u64,
     db: &impl ConnectionTrait,
 ) -> Result<Vec<Candidate>, StoreError> {
-    let rows: Vec<(Uuid, i32, String, DateTime<Utc>)> = query
+    let rows = query
         .select_only()
         .columns([
             Column::Id,
             Column::UserCount,
             Column::InstanceUrl,
             Column::ReportedAt,
+            Column::ReceivedAt,
+            Column::SourceAddress,
         ])
+        .expr_as(Expr::val(Option::<String>::None), "decision")
         .order_by_asc(Column::ReportedAt)
         .order_by_asc(Column::Id)
         .limit(limit)
-        .into_tuple()
+        .into_model::<CandidateRow>()
         .all(db)
         .await?;
-    let candidates = rows.into_iter().map(|row| {
-        let (id, user_count, instance_url, reported_at) = row;
-        Candidate {
-            id,
-            user_count,
-            instance_url,
-            reported_at,
-            decision: None,
-        }
-    });
-    Ok(candidates.collect())
+    rows.into_iter().map(CandidateRow::into_domain).collect()
 }
 
 /// The organization's earliest held reports of a group, under its lock.

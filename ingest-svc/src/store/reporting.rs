@@ -198,7 +198,8 @@ pub(crate) async fn lock_with_reports(
                 CASE WHEN is_new THEN excluded.baseline_instance_url ELSE r.baseline_instance_url END
                 FROM (SELECT coalesce(CASE WHEN excluded.standing_version > r.standing_version
                         THEN excluded.stripe_customer_id ELSE r.stripe_customer_id END IS NULL
-                    AND excluded.baseline_reported_at > coalesce(r.baseline_reported_at, '-infinity'), false)
+                    AND excluded.baseline_reported_at > coalesce(r.baseline_reported_at, '-infinity')
+                    AND (r.pinned_key IS NULL OR r.pinned_key = excluded.last_signing_key), false)
                     AS is_new) AS n),
             (day_user_counts, day_reported_at) = (SELECT
                 CASE WHEN l.is_new THEN NULL ELSE r.day_user_counts END,

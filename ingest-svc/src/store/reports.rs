@@ -30,7 +30,7 @@ pub(crate) struct NewReport {
     pub(crate) state: DeliveryState,
     /// When it is first to be sent; only for a queued one.
     pub(crate) first_attempt_at: DateTime<Utc>,
-    /// Why it is held, or will be when it could be sent; only for a held or waiting one.
+    /// Why it is held, will be when it could be sent, or would have been.
     pub(crate) hold: Option<Hold>,
     /// Whether its network is a known one of its organization by it.
     pub(crate) makes_network_known: bool,
@@ -137,6 +137,16 @@ pub(crate) async fn insert_new(
 pub(crate) struct Known {
     pub(crate) id: Uuid,
     pub(crate) report: Report,
+    pub(crate) trust: Trust,
+}
+
+/// Whether a recorded report counts, as far as a repetition of it is concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trust {
+    Taken,
+    Held,
+    /// An admin said that it never counts.
+    Discarded,
 }
 
 #[derive(Debug, FromQueryResult)]
@@ -147,6 +157,8 @@ struct KnownRow {
     instance_url: String,
     user_count: i32,
     reported_at: DateTime<Utc>,
+    is_held: bool,
+    is_discarded: bool,
 }
 
 /// The reports with these organizations and timestamps, from either table.
@@ -159,10 +171,13 @@ pub(crate) async fn find_known(
         Postgres,
         "WITH keys AS (SELECT organization_id, reported_at
             FROM unnest({ids}::uuid[], {times}::timestamptz[]) AS t (organization_id, reported_at))
-        SELECT id, organization_id, organization_name, instance_url, user_count, reported_at
+        SELECT id, organization_id, organization_name, instance_url, user_count, reported_at,
+            delivery_state = 'held' AS is_held,
+            error_code IS NOT DISTINCT FROM 'discarded' AS is_discarded
         FROM usage_reports JOIN keys USING (organization_id, reported_at) WHERE NOT adopted
         UNION ALL
-        SELECT id, organization_id, organization_name, instance_url, user_count, reported_at
+        SELECT id, organization_id, organization_name, instance_url, user_count, reported_at,
+            false, false
         FROM usage_report_spool JOIN keys USING (organization_id, reported_at)"
     );
     let rows = KnownRow::find_by_statement(find_known).all(db).await?;
@@ -176,9 +191,16 @@ pub(crate) async fn find_known(
                  instance_url,
                  user_count,
                  reported_at,
+                 is_held,
+                 is_discarded,
              }| {
                 Known {
                     id,
+                    trust: match (is_held, is_discarded) {
+                        (true, _) => Trust::Held,
+                        (false, true) => Trust::Discarded,
+                        (false, false) => Trust::Taken,
+                    },
                     report: Report {
                         organization_id,
                         content: Content {
@@ -195,6 +217,32 @@ pub(crate) async fn find_known(
             },
         )
         .collect())
+}
+
+/// Has repetitions take the place of reports that were held, or discarded, under the locks of their
+/// organizations: the same count and time, from a sender that is expected.
+pub(crate) async fn take_over(
+    db: &impl ConnectionTrait,
+    reports: &[NewReport],
+) -> Result<(), StoreError> {
+    for report in reports {
+        let Report { content, .. } = &report.report;
+        let (id, name, url) = (report.id, &content.organization_name, &content.instance_url);
+        let address = address_text(&report.report);
+        let (state, first_attempt_at) = (report.state.as_str(), report.first_attempt_at);
+        let is_low = report.low.is_some();
+        let take_over = raw_sql!(
+            Postgres,
+            "UPDATE usage_reports SET organization_name = {name}, instance_url = {url},
+                source_address = nullif({address}, '')::inet, delivery_state = {state},
+                next_attempt_at = CASE WHEN {state} = 'queued' THEN {first_attempt_at}::timestamptz END,
+                settled_at = NULL, hold_reason = NULL, hold_cause = NULL, compared_with = NULL,
+                error_code = NULL, error_message = NULL, count_low = {is_low}
+            WHERE id = {id} AND (delivery_state = 'held' OR error_code = 'discarded')"
+        );
+        db.execute_raw(take_over).await?;
+    }
+    Ok(())
 }
 
 /// A report as an admin sees it.
@@ -314,12 +362,14 @@ fn counts(row: &Model, state: DeliveryState) -> bool {
         return true;
     };
     let may_be_held = match state {
-        DeliveryState::Held | DeliveryState::Waiting | DeliveryState::NotBilled => true,
+        DeliveryState::Held
+        | DeliveryState::Waiting
+        | DeliveryState::NotBilled
+        | DeliveryState::TooLate => true,
         DeliveryState::Queued
         | DeliveryState::Sent
         | DeliveryState::Superseded
         | DeliveryState::Refused
-        | DeliveryState::TooLate
         | DeliveryState::MissedInvoice => false,
     };
     let code = row.error_code.as_deref();

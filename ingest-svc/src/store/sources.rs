@@ -61,7 +61,7 @@ pub(crate) async fn find(
                 AND u.reported_at >= date_trunc('day', a.asked_at, 'UTC')
                 AND u.reported_at < date_trunc('day', a.asked_at, 'UTC') + interval '1 day'
                 AND u.delivery_state <> 'held'
-                AND NOT (u.delivery_state = 'waiting' AND u.hold_reason IS NOT NULL)
+                AND NOT (u.delivery_state IN ('waiting', 'not_billed', 'too_late') AND u.hold_reason IS NOT NULL)
                 AND u.error_code IS DISTINCT FROM 'discarded'
             ORDER BY u.reported_at DESC LIMIT 1) d ON true"
     );

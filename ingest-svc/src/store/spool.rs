@@ -113,6 +113,29 @@ pub(crate) async fn insert_new(
     Ok(rows.into_iter().map(|row| row.id).collect())
 }
 
+/// Has a report take the place of a waiting one of the same organization, time and count that was not signed
+/// with its key, under the lock of its organization.
+pub(crate) async fn sign(db: &impl ConnectionTrait, report: &Report) -> Result<(), StoreError> {
+    let (organization_id, reported_at) = (report.organization_id, report.reported_at);
+    let content = &report.content;
+    let (name, url) = (&content.organization_name, &content.instance_url);
+    let user_count = content.user_count;
+    let address = address_text(report);
+    let key = hex(report.signature.map(|it| it.key));
+    let replaced_key = hex(report.signature.and_then(|it| it.replaces));
+    let sign = raw_sql!(
+        Postgres,
+        "UPDATE usage_report_spool SET organization_name = {name}, instance_url = {url},
+            source_address = nullif({address}, '')::inet,
+            signing_key = decode(nullif({key}, ''), 'hex'),
+            replaced_signing_key = decode(nullif({replaced_key}, ''), 'hex')
+        WHERE organization_id = {organization_id} AND reported_at = {reported_at} AND user_count = {user_count}
+            AND signing_key IS DISTINCT FROM decode(nullif({key}, ''), 'hex')"
+    );
+    db.execute_raw(sign).await?;
+    Ok(())
+}
+
 /// The reports that wait longest, but for those that were put aside.
 pub(crate) async fn oldest(
     db: &impl ConnectionTrait,

@@ -81,11 +81,17 @@ pub(crate) async fn count(
         .one(db)
         .await
         .map_err(db_fault)?;
-    let network = if room.is_some_and(|room| room.has_room) {
-        &*network
-    } else {
-        ""
-    };
+    let has_room = room.is_some_and(|room| room.has_room);
+    let network = if has_room { &*network } else { "" };
+    if !has_room {
+        let counted = db
+            .execute_raw(statement(COUNT_ANOTHER, values(network)))
+            .await
+            .map_err(db_fault)?;
+        if counted.rows_affected() > 0 {
+            return Ok(false);
+        }
+    }
     let values = values(network).into_iter().chain([id.into()]);
     db.execute_raw(statement(INSERT, values))
         .await

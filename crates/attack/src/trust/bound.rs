@@ -2,7 +2,7 @@
 //!
 //! The attacker reports once a UTC day, at the highest count that is not held, before the instance
 //! does, stamped up to five minutes ahead: so the instance's own report is the older one of its day.
-//! Nobody looks for all these days. No key is pinned.
+//! On the first day the attacker raises the day before as well. Nobody looks for all these days. No key is pinned.
 
 /// A report above so many times the baseline is held,
 const FACTOR: u64 = 2;
@@ -18,9 +18,31 @@ pub(super) fn limit(baseline: u64) -> u64 {
     (FACTOR * baseline).max(baseline + SEATS)
 }
 
-/// The forged count of each day, for an organization that reported `users` on so many days before.
-pub(super) fn creep(users: u64, days_before: usize, days: usize) -> Vec<u64> {
+/// The forged counts of an organization.
+#[derive(Debug)]
+pub(super) struct Creep {
+    users: u64,
+    /// What the day before the first is raised to; `None` where it was not billed.
+    yesterday: Option<u64>,
+    days: Vec<u64>,
+}
+
+impl Creep {
+    /// The seat-days that are added in so many days.
+    pub(super) fn added(&self, days: usize) -> u64 {
+        let forged = self.yesterday.iter().chain(self.days.iter().take(days));
+        forged.map(|count| count - self.users).sum()
+    }
+}
+
+/// The forged count of each day, for an organization that reported `users` on so many days before. On the
+/// first day the one before is raised, too; older ones are held.
+pub(super) fn creep(users: u64, days_before: usize, days: usize) -> Creep {
     let mut counted = vec![users; days_before];
+    let yesterday = counted.last_mut().map(|count| {
+        *count = limit(users);
+        *count
+    });
     let mut forged = Vec::with_capacity(days);
     for _ in 0..days {
         let baseline = if counted.len() < LINK_DAYS {
@@ -36,12 +58,11 @@ pub(super) fn creep(users: u64, days_before: usize, days: usize) -> Vec<u64> {
         forged.push(count);
         counted.push(count);
     }
-    forged
-}
-
-/// The seat-days that these forged counts add.
-pub(super) fn added(users: u64, forged: &[u64]) -> u64 {
-    forged.iter().map(|count| count - users).sum()
+    Creep {
+        users,
+        yesterday,
+        days: forged,
+    }
 }
 
 #[cfg(test)]
@@ -52,15 +73,17 @@ mod tests {
     fn the_median_lets_the_limit_double_every_four_days() {
         assert_eq!(limit(45), 90);
         assert_eq!(limit(5), 25);
-        let forged = creep(45, 7, 9);
-        assert_eq!(forged, [90, 90, 90, 90, 180, 180, 180, 180, 360]);
-        assert_eq!(added(45, &forged[..1]), 45);
-        assert_eq!(added(45, &forged[..4]), 180);
-        assert_eq!(added(45, &forged[..8]), 720);
+        let creep = creep(45, 7, 9);
+        assert_eq!(creep.days, [90, 90, 90, 180, 180, 180, 180, 360, 360]);
+        for (days, added) in [(1, 90), (4, 315), (7, 720)] {
+            assert_eq!(creep.added(days), added, "{days} days");
+        }
     }
 
     #[test]
     fn after_a_link_the_count_that_the_admin_saw_rules_for_three_days() {
-        assert_eq!(creep(45, 0, 5), [90, 90, 90, 180, 180]);
+        let creep = creep(45, 0, 5);
+        assert_eq!(creep.days, [90, 90, 90, 180, 180]);
+        assert_eq!(creep.added(1), 45);
     }
 }

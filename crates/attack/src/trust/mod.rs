@@ -98,15 +98,14 @@ pub(crate) async fn run(target: &Target) -> Result<Verdict> {
         renamed,
         admitted,
     } = &score;
-    let day = bound::creep(USERS, 7, 1);
     let week = bound::creep(USERS, 7, 7);
     Ok(Verdict {
         line: format!(
             "{scenes} scenes, {forged} forged reports: billed {billed}, shown {shown}, lost {lost}, \
-             renamed {renamed}, admitted {admitted}; possible without a key: {} seats on one day, {} \
-             seat-days in a week",
-            bound::added(USERS, &day),
-            bound::added(USERS, &week),
+             renamed {renamed}, admitted {admitted}; possible without a key: {} seat-days \
+             in one day, {} in a week",
+            week.added(1),
+            week.added(7),
         ),
         held: !score.has_harm(),
     })
@@ -291,11 +290,8 @@ fn remains() {
         "what remains possible of an organization with {USERS} users and no pinned key, if nobody looks:"
     ));
     for (what, days_before) in [("linked long ago", 7), ("just linked", 0)] {
-        let forged = bound::creep(USERS, days_before, MONTH);
-        let within = |days: usize| {
-            let first: Vec<_> = forged.iter().take(days).copied().collect();
-            bound::added(USERS, &first)
-        };
+        let creep = bound::creep(USERS, days_before, MONTH);
+        let within = |days| creep.added(days);
         say(&format!(
             "  {what}: {} seat-days on 1 day, {} in 4, {} in 7, {} in 14, {} in {MONTH}",
             within(1),

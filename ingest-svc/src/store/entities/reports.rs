@@ -34,6 +34,7 @@ pub(crate) struct Model {
     pub(crate) count_low: bool,
     pub(crate) compared_with: Option<Json>,
     pub(crate) hold_cause: Option<String>,
+    pub(crate) source_address: Option<IpNetwork>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
