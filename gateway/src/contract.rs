@@ -330,15 +330,15 @@ mod tests {
             fields.map(|field| field.name.as_str()).collect()
         };
         assert_eq!(
-            names("billing.admin.v1.ListApiKeysRequest"),
+            names("billing.common.v1.ListApiKeysRequest"),
             ["limit", "cursor"]
         );
         assert_eq!(
-            names("billing.admin.v1.ListApiKeysResponse"),
+            names("billing.common.v1.ListApiKeysResponse"),
             ["api_keys", "next_cursor"]
         );
         assert_eq!(
-            names("billing.admin.v1.ApiKey")[4..7],
+            names("billing.common.v1.ApiKey")[4..7],
             ["admin_user_id", "created_at", "expires_at"]
         );
     }
@@ -351,7 +351,7 @@ mod tests {
             words(field.descriptor.kind().as_enum().unwrap())
         };
         assert_eq!(
-            of("billing.admin.v1.ApiKey", "access"),
+            of("billing.common.v1.ApiKey", "access"),
             ["read_only", "full"]
         );
         let update = "billing.admin.v1.UpdateSubscriptionRequest";
