@@ -1,8 +1,8 @@
-//! The contract `billing.admin.v1` as it describes itself: its methods and messages, and the options of
-//! ours that say how REST serves them.
+//! The descriptors of `billing.admin.v1`: its methods and messages, and our own options that state how
+//! REST serves them.
 //!
-//! Architecture invariant: what an admin can do, who may do it, and where REST serves it is written in
-//! the proto files and nowhere else.
+//! Architecture invariant: the proto files alone define what an admin can do, who may do it, and where
+//! REST serves it.
 
 use std::{collections::HashMap, sync::LazyLock};
 
@@ -21,7 +21,7 @@ const SERVICE: &str = "billing.admin.v1.AdminService";
 const METHOD_OPTION: &str = "billing.common.v1.rest";
 const FIELD_OPTION: &str = "billing.common.v1.json";
 
-/// The fields that every list has, and their names in REST.
+/// The paging fields of every list, and their names in REST.
 const PAGE_NAMES: [(&str, &str); 3] = [
     (PAGE_SIZE, "limit"),
     ("page_token", "cursor"),
@@ -48,7 +48,7 @@ struct Contract {
 impl Contract {
     #[expect(
         clippy::expect_used,
-        reason = "the descriptors are a constant, and every test of the gateway reads them"
+        reason = "the descriptors are a constant that every test of the gateway reads"
     )]
     fn read() -> Self {
         let pool = DescriptorPool::decode(DESCRIPTOR_SET).expect("the contracts' descriptors");
@@ -104,7 +104,7 @@ impl Method {
         format!("/{SERVICE}/{}", self.name())
     }
 
-    /// Its HTTP method and path; `None` where REST has no route that is made from the contract.
+    /// Its HTTP method and path; `None` for a method without a generated route.
     pub(crate) fn route(&self) -> Option<(http::Method, &str)> {
         let Rest {
             get, post, patch, ..
@@ -148,7 +148,7 @@ impl Method {
         fields.get(in_path..).unwrap_or_default()
     }
 
-    /// What the contract says of it.
+    /// Its comment in the proto file, on one line.
     pub(crate) fn comment(&self) -> String {
         let file = self.descriptor.parent_service().parent_file();
         comment(&file, self.descriptor.path())
@@ -193,7 +193,7 @@ impl Shape {
     #[expect(
         clippy::wildcard_enum_match_arm,
         clippy::panic,
-        reason = "the contracts are a constant, and have fields of these types alone"
+        reason = "the descriptors are a constant with fields of these types only"
     )]
     fn of(field: &FieldDescriptor) -> Self {
         match field.kind() {
@@ -226,7 +226,7 @@ impl Field {
         }
     }
 
-    /// What the contract says of it.
+    /// Its comment in the proto file, on one line.
     pub(crate) fn comment(&self) -> String {
         comment(
             &self.descriptor.parent_message().parent_file(),
@@ -330,15 +330,15 @@ mod tests {
             fields.map(|field| field.name.as_str()).collect()
         };
         assert_eq!(
-            names("billing.admin.v1.ListApiKeysRequest"),
+            names("billing.common.v1.ListApiKeysRequest"),
             ["limit", "cursor"]
         );
         assert_eq!(
-            names("billing.admin.v1.ListApiKeysResponse"),
+            names("billing.common.v1.ListApiKeysResponse"),
             ["api_keys", "next_cursor"]
         );
         assert_eq!(
-            names("billing.admin.v1.ApiKey")[4..7],
+            names("billing.common.v1.ApiKey")[4..7],
             ["admin_user_id", "created_at", "expires_at"]
         );
     }
@@ -351,7 +351,7 @@ mod tests {
             words(field.descriptor.kind().as_enum().unwrap())
         };
         assert_eq!(
-            of("billing.admin.v1.ApiKey", "access"),
+            of("billing.common.v1.ApiKey", "access"),
             ["read_only", "full"]
         );
         let update = "billing.admin.v1.UpdateSubscriptionRequest";

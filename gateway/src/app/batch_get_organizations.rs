@@ -3,11 +3,11 @@
 use std::collections::{BTreeSet, HashMap};
 
 use billing_kit::Fault;
+use billing_proto::admin::v1::Organization;
 use billing_proto::org::v1::{BatchGetOrganizationsRequest, BatchGetOrganizationsResponse};
-use uuid::Uuid;
 
 use super::{Admin, App, translate};
-use crate::{domain::organization::Organization, upstream::internal_fault};
+use crate::upstream::internal_fault;
 
 impl App {
     /// The organizations of these ids, at most 500; one that there is none of is left out.
@@ -18,7 +18,7 @@ impl App {
         &self,
         admin: &Admin,
         organization_ids: Vec<String>,
-    ) -> Result<HashMap<Uuid, Organization>, Fault> {
+    ) -> Result<HashMap<String, Organization>, Fault> {
         if organization_ids.is_empty() {
             return Ok(HashMap::new());
         }
@@ -27,13 +27,8 @@ impl App {
         let answer = organizations.batch_get_organizations(request).await;
         let BatchGetOrganizationsResponse { organizations } =
             answer.map_err(internal_fault)?.into_inner();
-        organizations
-            .into_iter()
-            .map(|message| {
-                let organization = translate::organization(message)?;
-                Ok((organization.id, organization))
-            })
-            .collect()
+        let organizations = organizations.into_iter().map(translate::organization);
+        Ok(organizations.map(|it| (it.id.clone(), it)).collect())
     }
 
     /// What the organizations of these ids are called, by id.
@@ -49,6 +44,6 @@ impl App {
         let ids = ids.into_iter().collect();
         let known = self.batch_get_organizations(admin, ids).await?;
         let named = known.into_values();
-        Ok(named.map(|it| (it.id.to_string(), it.name)).collect())
+        Ok(named.map(|it| (it.id, it.name)).collect())
     }
 }

@@ -2,12 +2,13 @@
 
 use billing_kit::Fault;
 use billing_proto::{
+    admin::v1 as admin,
     common::v1::CancelMode,
     org::v1::{CancelSubscriptionRequest, CancelSubscriptionResponse},
 };
 use uuid::Uuid;
 
-use super::{Admin, App, Change, translate};
+use super::{Admin, App, translate};
 use crate::upstream::internal_fault;
 
 impl App {
@@ -22,7 +23,7 @@ impl App {
         admin: &Admin,
         id: Uuid,
         mode: CancelMode,
-    ) -> Result<Change, Fault> {
+    ) -> Result<admin::CancelSubscriptionResponse, Fault> {
         let request = admin.request(CancelSubscriptionRequest {
             organization_id: id.to_string(),
             mode: mode.into(),
@@ -38,9 +39,9 @@ impl App {
             .await
             .map_err(internal_fault)?
             .into_inner();
-        Ok(Change {
-            organization: translate::organization(organization.unwrap_or_default())?,
-            operation: operation.map(translate::link_operation).transpose()?,
+        Ok(admin::CancelSubscriptionResponse {
+            organization: organization.map(translate::organization),
+            operation: operation.map(translate::link_operation),
         })
     }
 }

@@ -8,7 +8,7 @@ use billing_proto::{
 use uuid::Uuid;
 
 use super::{Admin, App};
-use crate::upstream::internal_fault;
+use crate::{domain::words::filled, upstream::internal_fault};
 
 impl App {
     /// Makes a link for an organization's customer. It is a secret of the customer's, and ends by
@@ -23,7 +23,7 @@ impl App {
         id: Uuid,
     ) -> Result<String, Fault> {
         let organization = self.get_organization(admin, id).await?;
-        let stripe_customer_id = organization.stripe_customer_id.ok_or_else(|| {
+        let stripe_customer_id = filled(organization.stripe_customer_id).ok_or_else(|| {
             Fault::new(
                 ErrorReason::LinkConflict,
                 "The organization is not linked: it has no customer in Stripe.",

@@ -1,11 +1,14 @@
 //! Gets one organization.
 
 use billing_kit::Fault;
-use billing_proto::org::v1::{self as org, GetOrganizationRequest};
+use billing_proto::{
+    admin::v1::Organization,
+    org::v1::{self as org, GetOrganizationRequest},
+};
 use uuid::Uuid;
 
 use super::{Admin, App, translate};
-use crate::{domain::organization::Organization, upstream::internal_fault};
+use crate::upstream::internal_fault;
 
 impl App {
     /// Gets one organization, with what is known of its reporting.
@@ -28,7 +31,7 @@ impl App {
             .await
             .map_err(internal_fault)?
             .into_inner();
-        let mut organization = translate::organization(organization.unwrap_or_default())?;
+        let mut organization = translate::organization(organization.unwrap_or_default());
         self.add_reporting(admin, std::slice::from_mut(&mut organization))
             .await?;
         Ok(organization)

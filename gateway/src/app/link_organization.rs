@@ -1,26 +1,14 @@
 //! Links an organization to Stripe.
 
 use billing_kit::Fault;
-use billing_proto::org::v1::{self as org, LinkOrganizationRequest};
+use billing_proto::{
+    admin::v1 as admin,
+    org::v1::{self as org, LinkOrganizationRequest},
+};
 use uuid::Uuid;
 
 use super::{Admin, App, translate};
-use crate::{
-    domain::{
-        link_terms::LinkTerms,
-        organization::{LinkOperation, Organization},
-    },
-    upstream::internal_fault,
-};
-
-/// What became of a link so far.
-#[derive(Debug, Clone)]
-pub(crate) struct Link {
-    /// The organization as it stands now.
-    pub organization: Organization,
-    /// The operation: succeeded, or running when it goes on in the background.
-    pub operation: LinkOperation,
-}
+use crate::{domain::link_terms::LinkTerms, upstream::internal_fault};
 
 impl App {
     /// Links an organization on these terms, or finds it linked on them already.
@@ -33,7 +21,7 @@ impl App {
         admin: &Admin,
         id: Uuid,
         terms: &LinkTerms,
-    ) -> Result<Link, Fault> {
+    ) -> Result<admin::LinkOrganizationResponse, Fault> {
         let request = admin.request(LinkOrganizationRequest {
             organization_id: id.to_string(),
             terms: Some(org::LinkTerms {
@@ -55,9 +43,9 @@ impl App {
             .await
             .map_err(internal_fault)?
             .into_inner();
-        Ok(Link {
-            organization: translate::organization(organization.unwrap_or_default())?,
-            operation: translate::link_operation(operation.unwrap_or_default())?,
+        Ok(admin::LinkOrganizationResponse {
+            organization: organization.map(translate::organization),
+            operation: operation.map(translate::link_operation),
         })
     }
 }

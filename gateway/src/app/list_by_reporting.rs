@@ -3,13 +3,12 @@
 
 use billing_kit::Fault;
 use billing_proto::{
-    common::v1::{self as common, LinkFilter},
+    common::v1::{LinkFilter, ReportingState},
     ingest::v1::{ListReportingRequest, ListReportingResponse},
 };
-use uuid::Uuid;
 
 use super::{Admin, App, ListPage, PageRequest};
-use crate::{domain::reporting::ReportingState, upstream::internal_fault};
+use crate::upstream::internal_fault;
 
 impl App {
     /// A page of the organizations in a state, those first that have been silent longest. The pages
@@ -40,7 +39,7 @@ impl App {
             LinkFilter::Unspecified | LinkFilter::Linked => {}
         }
         let request = admin.request(ListReportingRequest {
-            reporting_state: state_to_wire(state).into(),
+            reporting_state: state.into(),
             page_size,
             page_token,
         });
@@ -58,20 +57,12 @@ impl App {
         let mut known = self.batch_get_organizations(admin, ids.clone()).await?;
         let organizations = ids
             .iter()
-            .filter_map(|id| known.remove(&Uuid::try_parse(id).ok()?))
+            .filter_map(|id| known.remove(id))
             .filter(|organization| filter.picks(organization))
             .collect();
         Ok(ListPage {
             organizations,
             next_page_token: (!next_page_token.is_empty()).then_some(next_page_token),
         })
-    }
-}
-
-fn state_to_wire(state: ReportingState) -> common::ReportingState {
-    match state {
-        ReportingState::OnTime => common::ReportingState::OnTime,
-        ReportingState::Late => common::ReportingState::Late,
-        ReportingState::Silent => common::ReportingState::Silent,
     }
 }

@@ -3,11 +3,14 @@
 use std::collections::BTreeSet;
 
 use billing_kit::{Fault, proto_time};
-use billing_proto::common::v1::{HeldReport, ListHeldReportsRequest, ListHeldReportsResponse};
+use billing_proto::{
+    admin::v1::Organization,
+    common::v1::{HeldReport, ListHeldReportsRequest, ListHeldReportsResponse},
+};
 
 use super::{Admin, App};
 use crate::{
-    domain::{organization::Organization, reporting::hold_deadline, time_text},
+    domain::{reporting::hold_deadline, time_text},
     upstream::internal_fault,
 };
 
@@ -30,8 +33,7 @@ impl App {
             .batch_get_organizations(admin, ids.into_iter().collect())
             .await?;
         for report in &mut listed.reports {
-            let id = report.organization_id.parse();
-            if let Some(organization) = id.ok().and_then(|id| organizations.get(&id)) {
+            if let Some(organization) = organizations.get(&report.organization_id) {
                 add_organization(report, organization);
             }
         }

@@ -8,7 +8,7 @@ use billing_proto::{
 use uuid::Uuid;
 
 use super::{Admin, App};
-use crate::upstream::internal_fault;
+use crate::{domain::organization::is_linked, upstream::internal_fault};
 
 /// A page of invoices, the newest first.
 #[derive(Debug, Clone, Default)]
@@ -35,12 +35,12 @@ impl App {
         page_token: String,
     ) -> Result<InvoicePage, Fault> {
         let organization = self.get_organization(admin, id).await?;
-        let Some(stripe_customer_id) = organization.stripe_customer_id else {
+        if !is_linked(&organization) {
             return Ok(InvoicePage::default());
-        };
+        }
         let request = admin.request(ListInvoicesRequest {
-            stripe_customer_id,
-            stripe_subscription_id: organization.stripe_subscription_id.unwrap_or_default(),
+            stripe_customer_id: organization.stripe_customer_id,
+            stripe_subscription_id: organization.stripe_subscription_id,
             page_size,
             page_token,
         });

@@ -4,34 +4,24 @@ use std::collections::HashMap;
 
 use billing_kit::Fault;
 use billing_proto::{
+    admin::v1::Organization,
     common::v1::{ErrorReason, LinkFilter, OrganizationOrder as OrderMessage},
-    ingest::v1::{BatchGetReportingRequest, BatchGetReportingResponse},
+    ingest::v1::{BatchGetReportingRequest, BatchGetReportingResponse, Reporting},
     org::v1::{CountOrganizationsRequest, ListOrganizationsRequest, ListOrganizationsResponse},
 };
 use futures::TryFutureExt;
-use uuid::Uuid;
 
 use super::{Admin, App, translate};
 use crate::{
     domain::{
-        organization::{Organization, Reporting, Summary},
+        organization::Summary,
         organization_filter::{OrganizationFilter, OrganizationOrder},
-        reporting::Watch,
     },
     upstream::{internal_fault, rename_field},
 };
 
 /// How many organizations are asked about in one request, as ingest-svc's contract says.
 const REPORTING_BATCH_MAX: usize = 1_000;
-
-/// What ingest-svc knows of an organization.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Known {
-    /// Its latest report.
-    pub reporting: Option<Reporting>,
-    /// What is to be watched of it.
-    pub watch: Watch,
-}
 
 /// One page of one list.
 #[derive(Debug, Clone)]
@@ -231,10 +221,8 @@ impl App {
             .await
             .map_err(internal_fault)?
             .into_inner();
-        let organizations = organizations
-            .into_iter()
-            .map(translate::organization)
-            .collect::<Result<_, _>>()?;
+        let organizations = organizations.into_iter().map(translate::organization);
+        let organizations = organizations.collect();
         Ok(ListPage {
             organizations,
             next_page_token: (!next_page_token.is_empty()).then_some(next_page_token),
@@ -266,8 +254,8 @@ impl App {
         organizations: &mut [Organization],
     ) -> Result<bool, Fault> {
         for batch in organizations.chunks_mut(REPORTING_BATCH_MAX) {
-            let ids = batch.iter().map(|o| o.id.to_string()).collect();
-            let known = match self.batch_get_reporting(admin, ids).await {
+            let ids = batch.iter().map(|o| o.id.clone()).collect();
+            let mut known = match self.batch_get_reporting(admin, ids).await {
                 Ok(known) => known,
                 Err(fault) if is_away(&fault) => {
                     fault.log();
@@ -276,9 +264,9 @@ impl App {
                 Err(fault) => return Err(fault),
             };
             for organization in batch {
-                let known = known.get(&organization.id).copied().unwrap_or_default();
-                organization.reporting = known.reporting;
-                organization.watch = known.watch;
+                if let Some(known) = known.remove(&organization.id) {
+                    translate::add_reporting(organization, known);
+                }
             }
         }
         Ok(true)
@@ -288,7 +276,7 @@ impl App {
         &self,
         admin: &Admin,
         organization_ids: Vec<String>,
-    ) -> Result<HashMap<Uuid, Known>, Fault> {
+    ) -> Result<HashMap<String, Reporting>, Fault> {
         let request = admin.request(BatchGetReportingRequest { organization_ids });
         let BatchGetReportingResponse { reporting } = self
             .upstream
@@ -298,7 +286,8 @@ impl App {
             .await
             .map_err(internal_fault)?
             .into_inner();
-        reporting.into_iter().map(translate::reporting).collect()
+        let by_id = reporting.into_iter();
+        Ok(by_id.map(|it| (it.organization_id.clone(), it)).collect())
     }
 }
 

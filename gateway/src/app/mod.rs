@@ -37,12 +37,10 @@ use crate::{upstream::Upstream, worker::report_queue::ReportQueue};
 pub(crate) use authenticate_admin::Admin;
 pub(crate) use change_password::{NewPassword, PasswordChange};
 pub(crate) use get_session::{CurrentSession, Session, User};
-pub(crate) use link_organization::Link;
 pub(crate) use list_invoices::InvoicePage;
 pub(crate) use list_organizations::{ListPage, Overview, OverviewRequest, PageRequest, is_away};
 pub(crate) use report_usage::Recorded;
 pub(crate) use sign_in::{Credentials, SignInClient, SignedIn};
-pub(crate) use update_subscription::Change;
 
 /// What every verb needs.
 #[derive(Debug, Clone)]

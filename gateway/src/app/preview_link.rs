@@ -35,7 +35,7 @@ impl App {
             deployment_type: terms.deployment_type().into(),
             plan_type: terms.plan_type().into(),
             trial_days: terms.trial_days(),
-            seat_count: organization.reporting.map(|known| known.user_count),
+            seat_count: organization.user_count,
         });
         let PreviewSubscriptionResponse { outcome } = self
             .upstream

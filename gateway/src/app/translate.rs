@@ -3,34 +3,29 @@
 //! A message that lacks what its contract promises is a fault of ours, and named in the log.
 
 use billing_kit::{Fault, proto_time};
-use billing_proto::{common::v1 as common, ingest::v1 as ingest, org::v1 as org};
+use billing_proto::{
+    admin::v1::{LinkOperation, Organization},
+    common::v1::ReportingState,
+    ingest::v1 as ingest,
+    org::v1 as org,
+};
 use chrono::{DateTime, Utc};
 use prost_types::Timestamp;
-use uuid::Uuid;
 
-use super::{Session, User, list_organizations::Known};
-use crate::domain::{
-    organization::{
-        CollectionPause, LinkKind, LinkOperation, LinkState, Organization, Reporting, Summary,
-        Trouble,
-    },
-    reporting::{ReportingState, Watch},
-    session_cookie::SessionToken,
-};
+use super::{Session, User};
+use crate::domain::{organization::Summary, session_cookie::SessionToken};
 
-pub(super) fn organization(message: org::Organization) -> Result<Organization, Fault> {
-    let deployment_type = message.deployment_type();
-    let plan_type = message.plan_type();
-    let subscription_status = message.subscription_status();
+/// An organization as org-svc knows it; ingest-svc knows the rest.
+pub(super) fn organization(message: org::Organization) -> Organization {
     let org::Organization {
-        id: organization_id,
+        id,
         name,
         instance_url,
         stripe_customer_id,
         stripe_subscription_id,
-        deployment_type: _,
-        plan_type: _,
-        subscription_status: _,
+        deployment_type,
+        plan_type,
+        subscription_status,
         trial_end_time,
         admin_email,
         create_time,
@@ -48,45 +43,75 @@ pub(super) fn organization(message: org::Organization) -> Result<Organization, F
         source_network,
         ignore_time,
     } = message;
-    Ok(Organization {
-        id: id(&organization_id)?,
+    Organization {
+        id,
         name,
-        instance_url: filled(instance_url),
-        stripe_customer_id: filled(stripe_customer_id),
-        stripe_subscription_id: filled(stripe_subscription_id),
+        instance_url,
+        stripe_customer_id,
+        stripe_subscription_id,
         deployment_type,
         plan_type,
         subscription_status,
-        trial_end: optional_time(trial_end_time),
-        admin_email: filled(admin_email),
-        created_at: time(create_time, "create_time")?,
-        reported_name: filled(reported_name),
-        reported_instance_url: filled(reported_instance_url),
-        billing_problem: filled(billing_problem),
-        link_operation: operation.map(link_operation).transpose()?,
-        cancel_at: optional_time(cancel_time),
-        current_period_start: optional_time(current_period_start_time),
-        current_period_end: optional_time(current_period_end_time),
-        collection_pause: collection_pause.map(pause).transpose()?,
-        reporting: None,
-        watch: Watch::default(),
-        source_network: filled(source_network),
-        ignored_at: optional_time(ignore_time),
-    })
+        trial_end_time,
+        admin_email,
+        create_time,
+        user_count: None,
+        last_report_time: None,
+        reported_name,
+        reported_instance_url,
+        billing_problem,
+        link_operation: operation.map(link_operation),
+        cancel_time,
+        current_period_start_time,
+        current_period_end_time,
+        collection_pause,
+        reporting_state: ReportingState::Unspecified.into(),
+        report_due_time: None,
+        held_report_count: 0,
+        source_network,
+        ignore_time,
+    }
 }
 
-fn pause(message: common::CollectionPause) -> Result<CollectionPause, Fault> {
-    let behavior = message.behavior();
-    let common::CollectionPause {
-        behavior: _,
-        first_seen_time,
-        resume_time,
+pub(super) fn link_operation(message: org::LinkOperation) -> LinkOperation {
+    let org::LinkOperation {
+        id,
+        state,
+        // The organization's own facts tell of these.
+        terms: _,
+        create_time,
+        admin_user_id: _,
+        error_code,
+        error_message,
+        kind,
+        cancel_mode,
     } = message;
-    Ok(CollectionPause {
-        behavior,
-        since: time(first_seen_time, "first_seen_time")?,
-        resumes_at: optional_time(resume_time),
-    })
+    LinkOperation {
+        id,
+        state,
+        create_time,
+        error_code,
+        error_message,
+        kind,
+        cancel_mode,
+    }
+}
+
+/// Adds what ingest-svc knows of it.
+pub(super) fn add_reporting(organization: &mut Organization, known: ingest::Reporting) {
+    let ingest::Reporting {
+        organization_id: _,
+        user_count,
+        last_report_time,
+        reporting_state,
+        due_time,
+        held_report_count,
+    } = known;
+    organization.user_count = last_report_time.map(|_| user_count);
+    organization.last_report_time = last_report_time;
+    organization.reporting_state = reporting_state;
+    organization.report_due_time = due_time;
+    organization.held_report_count = held_report_count;
 }
 
 pub(super) fn summary(message: org::CountOrganizationsResponse) -> Result<Summary, Fault> {
@@ -111,71 +136,6 @@ pub(super) fn summary(message: org::CountOrganizationsResponse) -> Result<Summar
         collection_paused: collection_paused_count,
         counted_at: time(count_time, "count_time")?,
     })
-}
-
-pub(super) fn link_operation(message: org::LinkOperation) -> Result<LinkOperation, Fault> {
-    let state = match message.state() {
-        common::LinkOperationState::Running => LinkState::Running,
-        common::LinkOperationState::Succeeded => LinkState::Succeeded,
-        common::LinkOperationState::Refused => LinkState::Refused,
-        common::LinkOperationState::Unspecified => return Err(lacking("state")),
-    };
-    let kind = match message.kind() {
-        common::LinkOperationKind::Link => LinkKind::Link,
-        common::LinkOperationKind::Update => LinkKind::Update,
-        common::LinkOperationKind::Cancel => LinkKind::Cancel(message.cancel_mode()),
-        common::LinkOperationKind::Unspecified => return Err(lacking("kind")),
-    };
-    let org::LinkOperation {
-        id: operation_id,
-        state: _,
-        // The organization's own facts tell of these.
-        terms: _,
-        create_time,
-        admin_user_id: _,
-        error_code,
-        error_message,
-        kind: _,
-        cancel_mode: _,
-    } = message;
-    Ok(LinkOperation {
-        id: id(&operation_id)?,
-        kind,
-        state,
-        created_at: time(create_time, "create_time")?,
-        error: Trouble::from_wire(error_code, error_message),
-    })
-}
-
-pub(super) fn reporting(message: ingest::Reporting) -> Result<(Uuid, Known), Fault> {
-    let state = reporting_state(message.reporting_state());
-    let ingest::Reporting {
-        organization_id,
-        user_count,
-        last_report_time,
-        reporting_state: _,
-        due_time,
-        held_report_count,
-    } = message;
-    let reporting = optional_time(last_report_time).map(|last_report_at| Reporting {
-        user_count,
-        last_report_at,
-    });
-    let watch = Watch {
-        state,
-        due_at: optional_time(due_time),
-        held_count: held_report_count,
-    };
-    Ok((id(&organization_id)?, Known { reporting, watch }))
-}
-
-fn reporting_state(state: common::ReportingState) -> Option<ReportingState> {
-    match state {
-        common::ReportingState::Unspecified => None,
-        common::ReportingState::OnTime => Some(ReportingState::OnTime),
-        common::ReportingState::Late => Some(ReportingState::Late),
-        common::ReportingState::Silent => Some(ReportingState::Silent),
-    }
 }
 
 pub(super) fn session(message: org::Session) -> Result<Session, Fault> {
@@ -223,14 +183,6 @@ pub(super) fn user(message: org::User) -> Result<User, Fault> {
         created_at: time(create_time, "create_time")?,
         updated_at: time(update_time, "update_time")?,
     })
-}
-
-pub(super) fn id(text: &str) -> Result<Uuid, Fault> {
-    Uuid::parse_str(text).map_err(Fault::internal)
-}
-
-pub(super) fn filled(text: String) -> Option<String> {
-    (!text.is_empty()).then_some(text)
 }
 
 pub(super) fn optional_time(time: Option<Timestamp>) -> Option<DateTime<Utc>> {

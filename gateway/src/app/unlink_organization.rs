@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use billing_kit::Fault;
 use billing_proto::{
+    admin::v1::Organization,
     common::v1::ErrorReason,
     ingest::v1::{GetDeliveryRequest, GetDeliveryResponse},
     org::v1::{UnlinkOrganizationRequest, UnlinkOrganizationResponse},
@@ -11,7 +12,7 @@ use billing_proto::{
 use uuid::Uuid;
 
 use super::{Admin, App, translate};
-use crate::{domain::organization::Organization, upstream::internal_fault};
+use crate::{domain::organization::can_be_unlinked, upstream::internal_fault};
 
 /// How often it is looked whether everything is delivered, and how long after each look: an admin waits
 /// for two seconds at most.
@@ -38,7 +39,7 @@ impl App {
             };
             // ingest-svc hears of an end within moments, and delivers what is left at once.
             let organization = self.get_organization(admin, id).await?;
-            if !organization.can_be_unlinked() {
+            if !can_be_unlinked(&organization) {
                 return Err(fault);
             }
             tokio::time::sleep(DELIVERY_PAUSE).await;
@@ -65,7 +66,7 @@ impl App {
             .await
             .map_err(internal_fault)?
             .into_inner();
-        translate::organization(organization.unwrap_or_default())
+        Ok(translate::organization(organization.unwrap_or_default()))
     }
 
     /// The standing under which none of its reports is left to deliver, if none is.

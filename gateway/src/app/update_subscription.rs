@@ -1,27 +1,14 @@
 //! Changes what an organization is billed on.
 
 use billing_kit::Fault;
-use billing_proto::org::v1::{UpdateSubscriptionRequest, UpdateSubscriptionResponse};
+use billing_proto::{
+    admin::v1 as admin,
+    org::v1::{UpdateSubscriptionRequest, UpdateSubscriptionResponse},
+};
 use uuid::Uuid;
 
 use super::{Admin, App, translate};
-use crate::{
-    domain::{
-        organization::{LinkOperation, Organization},
-        subscription_change::SubscriptionUpdate,
-    },
-    upstream::internal_fault,
-};
-
-/// What became of a change so far.
-#[derive(Debug, Clone)]
-pub(crate) struct Change {
-    /// The organization as it stands now.
-    pub organization: Organization,
-    /// The operation: succeeded, or running when it goes on in the background; `None` where there was
-    /// nothing to change.
-    pub operation: Option<LinkOperation>,
-}
+use crate::{domain::subscription_change::SubscriptionUpdate, upstream::internal_fault};
 
 impl App {
     /// Changes an organization's address, deployment type or plan.
@@ -34,7 +21,7 @@ impl App {
         admin: &Admin,
         id: Uuid,
         update: &SubscriptionUpdate,
-    ) -> Result<Change, Fault> {
+    ) -> Result<admin::UpdateSubscriptionResponse, Fault> {
         let request = admin.request(UpdateSubscriptionRequest {
             organization_id: id.to_string(),
             admin_email: update.admin_email().map(str::to_owned),
@@ -52,9 +39,9 @@ impl App {
             .await
             .map_err(internal_fault)?
             .into_inner();
-        Ok(Change {
-            organization: translate::organization(organization.unwrap_or_default())?,
-            operation: operation.map(translate::link_operation).transpose()?,
+        Ok(admin::UpdateSubscriptionResponse {
+            organization: organization.map(translate::organization),
+            operation: operation.map(translate::link_operation),
         })
     }
 }

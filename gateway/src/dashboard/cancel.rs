@@ -10,8 +10,8 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use billing_kit::{Fault, Violation};
+use billing_proto::admin::v1::Organization;
 use http::{HeaderMap, StatusCode};
-use uuid::Uuid;
 
 use super::{
     form,
@@ -21,11 +21,7 @@ use super::{
 };
 use crate::{
     app::Admin,
-    domain::{
-        organization::{LinkState, Organization},
-        subscription_change::MODE,
-        words,
-    },
+    domain::{organization::is_running, subscription_change::MODE, words},
     rest::query::organization_id,
     web::Web,
 };
@@ -34,7 +30,7 @@ use crate::{
 #[template(path = "cancel.html")]
 struct CancelPage<'a> {
     ui: Frame<'a>,
-    id: Uuid,
+    id: String,
     title: String,
     /// When the period ends, where that is known.
     period_end: Option<Moment>,
@@ -78,9 +74,10 @@ pub(super) async fn cancel(
     };
     let fault = match canceled {
         Ok(change) => {
-            let notice = match change.operation.map(|operation| operation.state) {
-                Some(LinkState::Running) => "canceling",
-                Some(LinkState::Succeeded | LinkState::Refused) | None => "canceled",
+            let notice = if is_running(change.operation.as_ref()) {
+                "canceling"
+            } else {
+                "canceled"
             };
             let to = format!("/organizations/{id}?notice={notice}");
             return Ok(Redirect::to(&to).into_response());
@@ -104,10 +101,10 @@ fn shown<'a>(
 ) -> CancelPage<'a> {
     CancelPage {
         ui: ui.frame(&admin.email, Section::Billed),
-        id: organization.id,
+        id: organization.id.clone(),
         title: ui.about(ui.t.end_title, &organization.name),
-        period_end: organization.current_period_end.map(|end| ui.minute(end)),
-        held: organization.watch.held_count,
+        period_end: ui.minute_of(organization.current_period_end_time),
+        held: organization.held_report_count,
         error,
         is_wrong,
     }
@@ -116,6 +113,7 @@ fn shown<'a>(
 #[cfg(test)]
 mod tests {
     use chrono::DateTime;
+    use uuid::Uuid;
 
     use super::*;
     use crate::dashboard::{row::tests::ATTACK, ui::tests::readers};
@@ -126,7 +124,7 @@ mod tests {
             let end = ui.minute(DateTime::from_timestamp(1_730_419_200, 0).unwrap());
             let html = CancelPage {
                 ui: ui.frame("a@b.de", Section::Billed),
-                id: Uuid::from_u128(7),
+                id: Uuid::from_u128(7).to_string(),
                 title: ui.about(ui.t.end_title, ATTACK),
                 period_end: Some(end.clone()),
                 held: 2,

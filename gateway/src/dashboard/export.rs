@@ -8,6 +8,7 @@ use axum::{
     response::Response,
 };
 use billing_kit::Fault;
+use billing_proto::admin::v1::Organization;
 use http::HeaderMap;
 
 use super::{
@@ -19,7 +20,7 @@ use super::{
 };
 use crate::{
     app::{Admin, ListPage},
-    domain::{organization::Organization, time_text, words},
+    domain::{time_text, words},
     rest::query::Query,
     web::Web,
 };
@@ -137,29 +138,24 @@ fn head(ui: &Ui) -> String {
 
 /// The contract's own words, so that a file means the same in both languages; times are UTC's.
 fn row(language: Language, organization: &Organization) -> String {
-    let reporting = organization.reporting;
-    let time = |time: Option<_>| time.map(time_text::short).unwrap_or_default();
-    let users = reporting.map_or_else(String::new, |known| known.user_count.to_string());
-    let text = |text: &'_ Option<String>| text.clone().unwrap_or_default();
+    let time = |time| time_text::known(time).map_or_else(String::new, time_text::short);
+    let users = organization.user_count;
+    let word = |word: Option<&str>| word.unwrap_or_default().to_owned();
     let cells = [
-        organization.id.to_string(),
+        organization.id.clone(),
         organization.name.clone(),
-        text(&organization.instance_url),
-        users,
-        time(reporting.map(|known| known.last_report_at)),
-        time(Some(organization.created_at)),
-        words::status(organization.subscription_status).to_owned(),
-        words::plan_type(organization.plan_type)
-            .unwrap_or_default()
-            .to_owned(),
-        words::deployment_type(organization.deployment_type)
-            .unwrap_or_default()
-            .to_owned(),
-        text(&organization.admin_email),
-        time(organization.trial_end),
-        text(&organization.stripe_customer_id),
-        text(&organization.stripe_subscription_id),
-        text(&organization.billing_problem),
+        organization.instance_url.clone(),
+        users.map_or_else(String::new, |count| count.to_string()),
+        time(organization.last_report_time),
+        time(organization.create_time),
+        words::status(organization.subscription_status()).to_owned(),
+        word(words::plan_type(organization.plan_type())),
+        word(words::deployment_type(organization.deployment_type())),
+        organization.admin_email.clone(),
+        time(organization.trial_end_time),
+        organization.stripe_customer_id.clone(),
+        organization.stripe_subscription_id.clone(),
+        organization.billing_problem.clone(),
     ];
     file::row(language, cells.iter().map(String::as_str))
 }

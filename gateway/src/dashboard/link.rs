@@ -11,11 +11,13 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use billing_kit::{Fault, Violation, proto_time};
-use billing_proto::common::v1::{PriceUnit, SimilarCustomer, SubscriptionPreview};
+use billing_proto::{
+    admin::v1::Organization,
+    common::v1::{PriceUnit, SimilarCustomer, SubscriptionPreview},
+};
 use http::{HeaderMap, StatusCode};
 use prost_types::Timestamp;
 use serde_json::{Map, Value};
-use uuid::Uuid;
 
 use super::{
     form, money,
@@ -29,7 +31,7 @@ use crate::{
         link_terms::{
             ADMIN_EMAIL, ADOPT_CUSTOMER_ID, DEPLOYMENT_TYPE, LinkTerms, PLAN_TYPE, TRIAL_DAYS,
         },
-        organization::{LinkState, Organization},
+        organization::is_running,
         words,
     },
     rest::query::{Query, organization_id},
@@ -40,7 +42,7 @@ use crate::{
 #[template(path = "link.html")]
 struct LinkPage<'a> {
     ui: Frame<'a>,
-    id: Uuid,
+    id: String,
     title: String,
     instance_url: &'a str,
     error: Option<Refusal>,
@@ -53,7 +55,7 @@ struct LinkPage<'a> {
 #[template(path = "preview.html")]
 struct PreviewPage<'a> {
     ui: Frame<'a>,
-    id: Uuid,
+    id: String,
     title: String,
     facts: Vec<(&'static str, String)>,
     /// The customer of an earlier attempt, which is used where none is adopted.
@@ -159,7 +161,7 @@ pub(super) async fn form(
 /// What a form came to.
 enum Done {
     Previewed(Box<SubscriptionPreview>),
-    Linked(LinkState),
+    Linked { is_running: bool },
 }
 
 /// Shows what would be made, or links and goes back to the overview; or shows the form again, with what is wrong.
@@ -182,7 +184,9 @@ pub(super) async fn link(
         }
         Ok(terms) => {
             let linked = app.link_organization(&admin, id, &terms).await;
-            linked.map(|link| Done::Linked(link.operation.state))
+            linked.map(|link| Done::Linked {
+                is_running: is_running(link.operation.as_ref()),
+            })
         }
         Err(violations) => Err(Fault::invalid(violations)),
     };
@@ -192,11 +196,8 @@ pub(super) async fn link(
             let asked = preview_page(&ui, &admin, &organization, *preview, form);
             return Ok(page(StatusCode::OK, &asked));
         }
-        Ok(Done::Linked(state)) => {
-            let notice = match state {
-                LinkState::Running => "linking",
-                LinkState::Succeeded | LinkState::Refused => "linked",
-            };
+        Ok(Done::Linked { is_running }) => {
+            let notice = if is_running { "linking" } else { "linked" };
             let to = format!("/?notice={notice}&organization={id}");
             return Ok(Redirect::to(&to).into_response());
         }
@@ -219,7 +220,7 @@ fn preview_page<'a>(
 ) -> PreviewPage<'a> {
     PreviewPage {
         ui: ui.frame(&admin.email, Section::Pending),
-        id: organization.id,
+        id: organization.id.clone(),
         title: ui.about(ui.t.preview_title, &organization.name),
         facts: preview_facts(ui, &preview, &form),
         reused: preview.reused_customer_id,
@@ -284,9 +285,9 @@ fn shown<'a>(
 ) -> LinkPage<'a> {
     LinkPage {
         ui: ui.frame(&admin.email, Section::Pending),
-        id: organization.id,
+        id: organization.id.clone(),
         title: ui.about(ui.t.link_title, &organization.name),
-        instance_url: organization.instance_url.as_deref().unwrap_or_default(),
+        instance_url: &organization.instance_url,
         error,
         deployment_types: deployment_types(ui, &form.deployment_type),
         plan_types: plan_types(ui, &form.plan_type),
@@ -296,6 +297,8 @@ fn shown<'a>(
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
     use crate::dashboard::{row::tests::ATTACK, ui::tests::readers};
 
@@ -310,7 +313,7 @@ mod tests {
             assert_eq!(named, ["plan_type", "trial_days", "admin_email"]);
             let html = LinkPage {
                 ui: ui.frame("a@b.de", Section::Pending),
-                id: Uuid::from_u128(7),
+                id: Uuid::from_u128(7).to_string(),
                 title: ui.about(ui.t.link_title, ATTACK),
                 instance_url: "x.y",
                 error: Some(Refusal {

@@ -10,7 +10,7 @@ use axum::{
 };
 use billing_kit::{Fault, Violation};
 use billing_proto::common::v1::{
-    LinkFilter, ListPendingGroupsRequest, PendingGroup, SubscriptionStatus,
+    LinkFilter, ListPendingGroupsRequest, PendingGroup, ReportingState, SubscriptionStatus,
 };
 use http::{HeaderMap, StatusCode};
 
@@ -27,7 +27,6 @@ use crate::{
         organization_filter::{
             OrganizationFilter, OrganizationOrder, PAGE_SIZE_DEFAULT, parse_filter, parse_order,
         },
-        reporting::ReportingState,
         time_text, words,
     },
     grpc::answered,
@@ -192,6 +191,7 @@ impl Asked {
             .iter()
             .filter_map(|deployment| words::deployment_type(*deployment));
         let deployments: Vec<_> = deployments.collect();
+        let reporting = reporting_state.and_then(words::reporting_state);
         let sort = if order == OrganizationOrder::default() {
             ""
         } else {
@@ -204,7 +204,7 @@ impl Asked {
                 ("status", &statuses.join(",")),
                 ("plan", &plans.join(",")),
                 ("deployment", &deployments.join(",")),
-                (REPORTING, reporting_state.map_or("", ReportingState::word)),
+                (REPORTING, &reporting.unwrap_or_default()),
                 (COLLECTION, if *collection_paused { PAUSED } else { "" }),
                 (NETWORK, source_network),
                 ("sort", sort),
@@ -556,13 +556,14 @@ fn status_select(ui: &Ui, asked: &Asked) -> Select {
 
 /// The filter by how the instances report.
 fn reporting_select(ui: &Ui, asked: &Asked) -> Select {
-    let states = [
-        (ReportingState::Late, ui.t.late),
-        (ReportingState::Silent, ui.t.silent),
-    ];
-    let states = states.map(|(state, label)| Choice {
-        value: state.word(),
-        label,
+    let states = LOOKED_FOR.map(|(value, state)| Choice {
+        value,
+        label: match state {
+            ReportingState::Silent => ui.t.silent,
+            ReportingState::Late | ReportingState::OnTime | ReportingState::Unspecified => {
+                ui.t.late
+            }
+        },
         selected: asked.filter.reporting_state == Some(state),
     });
     select(ui, REPORTING, ui.t.reporting, states)
@@ -585,10 +586,17 @@ fn parse_collection(text: &str, violations: &mut Vec<Violation>) -> bool {
     text == PAUSED
 }
 
-/// The state of a word; late and silent ones are looked for, those in order are not.
+/// Late and silent ones are looked for, those in order are not.
+const LOOKED_FOR: [(&str, ReportingState); 2] = [
+    ("late", ReportingState::Late),
+    ("silent", ReportingState::Silent),
+];
+
+/// The state of a word.
 fn parse_reporting(text: &str, violations: &mut Vec<Violation>) -> Option<ReportingState> {
-    let states = [ReportingState::Late, ReportingState::Silent];
-    let found = states.into_iter().find(|state| state.word() == text);
+    let mut states = LOOKED_FOR.into_iter();
+    let found = states.find(|(word, _)| *word == text);
+    let found = found.map(|(_, state)| state);
     if found.is_none() && !text.is_empty() {
         violations.push(Violation::new(REPORTING, "It must be late or silent."));
     }

@@ -12,9 +12,12 @@ use axum::{
     response::Response,
 };
 use billing_kit::Fault;
-use billing_proto::common::v1::{
-    CollectionPauseBehavior, DeliveryState, ErrorReason, GetIntakeRequest, ListUsageReportsRequest,
-    ListUsageReportsResponse, RecordedReport,
+use billing_proto::{
+    admin::v1::Organization,
+    common::v1::{
+        CollectionPauseBehavior, DeliveryState, ErrorReason, GetIntakeRequest, LinkOperationKind,
+        LinkOperationState, ListUsageReportsRequest, ListUsageReportsResponse, RecordedReport,
+    },
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use http::{HeaderMap, StatusCode};
@@ -32,7 +35,7 @@ use super::{
 use crate::{
     app::Admin,
     domain::{
-        organization::{LinkKind, LinkState, Organization},
+        organization::{can_be_unlinked, is_linked, is_running},
         organization_filter::{PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX},
         reporting::parse_hold_reason,
         time_text,
@@ -199,13 +202,13 @@ pub(super) async fn organization(
         list,
         id,
         name: &organization.name,
-        status: ui.t.status_word(organization.subscription_status),
-        status_class: labels::status_class(organization.subscription_status),
+        status: ui.t.status_word(organization.subscription_status()),
+        status_class: labels::status_class(organization.subscription_status()),
         can_link: can_link(&organization),
         ignoring: ignoring(&ui, &organization),
         can_change: can_change(&organization),
-        can_unlink: organization.can_be_unlinked(),
-        is_linked: organization.is_linked(),
+        can_unlink: can_be_unlinked(&organization),
+        is_linked: is_linked(&organization),
         notice: query.get("notice").and_then(|word| notice(&ui, word)),
         running: running(&ui, &organization),
         held: held_count(&ui, &organization),
@@ -279,22 +282,22 @@ fn notice(ui: &Ui, word: &str) -> Option<&'static str> {
 
 fn running(ui: &Ui, organization: &Organization) -> Option<(&'static str, Moment)> {
     let operation = organization.link_operation.as_ref();
-    let operation = operation.filter(|operation| operation.state == LinkState::Running)?;
-    let text = match operation.kind {
-        LinkKind::Link => ui.t.running_link,
-        LinkKind::Update => ui.t.running_update,
-        LinkKind::Cancel(_) => ui.t.running_cancel,
+    let operation = operation.filter(|operation| is_running(Some(operation)))?;
+    let text = match operation.kind() {
+        LinkOperationKind::Link | LinkOperationKind::Unspecified => ui.t.running_link,
+        LinkOperationKind::Update => ui.t.running_update,
+        LinkOperationKind::Cancel => ui.t.running_cancel,
     };
-    Some((text, ui.minute(operation.created_at)))
+    Some((text, ui.promised_minute(operation.create_time)))
 }
 
 fn held_count(ui: &Ui, organization: &Organization) -> Option<String> {
-    let count = organization.watch.held_count;
+    let count = organization.held_report_count;
     (count > 0).then(|| ui.number(&count))
 }
 
 fn list_of(ui: &Ui, organization: &Organization) -> (Section, ListLink) {
-    let (section, href, text) = if organization.is_linked() {
+    let (section, href, text) = if is_linked(organization) {
         (Section::Billed, list::BILLED, ui.t.billed_title)
     } else {
         (Section::Pending, list::PENDING, ui.t.pending_title)
@@ -304,14 +307,12 @@ fn list_of(ui: &Ui, organization: &Organization) -> (Section, ListLink) {
 
 /// Whether a link may be started: it is not linked, and none is on its way.
 pub(super) fn can_link(organization: &Organization) -> bool {
-    let operation = organization.link_operation.as_ref();
-    let is_linking = operation.is_some_and(|operation| operation.state == LinkState::Running);
-    !organization.is_linked() && !is_linking
+    !is_linked(organization) && !is_running(organization.link_operation.as_ref())
 }
 
 /// What may be done about a pending one in the lists.
 fn ignoring(ui: &Ui, organization: &Organization) -> Option<(&'static str, &'static str)> {
-    match organization.ignored_at {
+    match organization.ignore_time {
         _ if !can_link(organization) => None,
         None => Some((ignore::IGNORE, ui.t.ignore)),
         Some(_) => Some((ignore::RESTORE, ui.t.restore)),
@@ -320,37 +321,36 @@ fn ignoring(ui: &Ui, organization: &Organization) -> Option<(&'static str, &'sta
 
 /// Whether its subscription may be changed or canceled: it goes on, and nothing is under way.
 pub(super) fn can_change(organization: &Organization) -> bool {
-    let operation = organization.link_operation.as_ref();
-    let is_busy = operation.is_some_and(|operation| operation.state == LinkState::Running);
-    organization.is_linked() && !is_busy && !organization.can_be_unlinked()
+    let is_busy = is_running(organization.link_operation.as_ref());
+    is_linked(organization) && !is_busy && !can_be_unlinked(organization)
 }
 
 fn collection_paused(ui: &Ui, organization: &Organization) -> Option<(&'static str, Moment)> {
     let pause = organization.collection_pause?;
-    let text = match pause.behavior {
+    let text = match pause.behavior() {
         CollectionPauseBehavior::Unspecified => ui.t.collection_paused_otherwise,
         CollectionPauseBehavior::Void => ui.t.collection_paused_void,
         CollectionPauseBehavior::KeepAsDraft => ui.t.collection_paused_draft,
         CollectionPauseBehavior::MarkUncollectible => ui.t.collection_paused_uncollectible,
     };
-    Some((text, ui.minute(pause.since)))
+    Some((text, ui.promised_minute(pause.first_seen_time)))
 }
 
 fn problems(ui: &Ui, organization: &Organization) -> Vec<Problem> {
     let operation = organization.link_operation.as_ref();
     let operation = operation
-        .filter(|operation| operation.state != LinkState::Succeeded)
-        .and_then(|operation| Some((operation, operation.error.as_ref()?)))
-        .map(|(operation, error)| Problem {
-            label: match (operation.state, operation.kind) {
-                (LinkState::Running | LinkState::Succeeded, _) => ui.t.problem_of_link,
-                (LinkState::Refused, LinkKind::Link) => ui.t.refused_link,
-                (LinkState::Refused, LinkKind::Update) => ui.t.refused_update,
-                (LinkState::Refused, LinkKind::Cancel(_)) => ui.t.refused_cancel,
-            },
-            text: format!("{} ({})", error.message, error.code),
+        .filter(|operation| operation.state() != LinkOperationState::Succeeded)
+        .and_then(|operation| {
+            let text = said(&operation.error_code, &operation.error_message)?;
+            let label = match (operation.state(), operation.kind()) {
+                (LinkOperationState::Refused, LinkOperationKind::Link) => ui.t.refused_link,
+                (LinkOperationState::Refused, LinkOperationKind::Update) => ui.t.refused_update,
+                (LinkOperationState::Refused, LinkOperationKind::Cancel) => ui.t.refused_cancel,
+                _ => ui.t.problem_of_link,
+            };
+            Some(Problem { label, text })
         });
-    let billing = organization.billing_problem.clone().map(|text| Problem {
+    let billing = filled(organization.billing_problem.clone()).map(|text| Problem {
         label: ui.t.billing_problem,
         text,
     });
@@ -359,46 +359,45 @@ fn problems(ui: &Ui, organization: &Organization) -> Vec<Problem> {
 
 fn facts(ui: &Ui, organization: &Organization) -> Vec<Fact> {
     let t = ui.t;
-    let time = |time: Option<_>| time.map(|time| Value::Time(ui.minute(time)));
-    let text = |text: Option<String>| text.map(Value::Text);
-    let id = |id: Option<String>| id.map(Value::Id);
-    let stripe = |kind: &str, id: &Option<String>| {
-        id.clone().map(|id| Value::Stripe {
+    let time = |time| ui.minute_of(time).map(Value::Time);
+    let text = |text: &String| filled(text.clone()).map(Value::Text);
+    let stripe = |kind: &str, id: &String| {
+        filled(id.clone()).map(|id| Value::Stripe {
             href: format!("{STRIPE_DASHBOARD}/{kind}/{id}"),
             id,
         })
     };
-    let reporting = organization.reporting;
-    let plan = t.plan_word(organization.plan_type);
-    let deployment = t.deployment_word(organization.deployment_type);
+    let word = |word: &str| Some(Value::Text(word.to_owned()));
+    let users = organization.user_count.map(|count| ui.number(&count));
     let operation = organization.link_operation.as_ref().map(|operation| {
-        let state = t.operation_word(operation.state);
-        format!("{state}, {}", ui.minute(operation.created_at).text)
+        let state = t.operation_word(operation.state());
+        format!(
+            "{state}, {}",
+            ui.promised_minute(operation.create_time).text
+        )
     });
+    let pause = organization.collection_pause;
     let facts = [
-        (t.id, id(Some(organization.id.to_string()))),
-        (t.instance, text(organization.instance_url.clone())),
-        (t.source_network, text(organization.source_network.clone())),
-        (t.ignored_since, time(organization.ignored_at)),
+        (t.id, Some(Value::Id(organization.id.clone()))),
+        (t.instance, text(&organization.instance_url)),
+        (t.source_network, text(&organization.source_network)),
+        (t.ignored_since, time(organization.ignore_time)),
+        (t.users, users.map(Value::Text)),
+        (t.last_report, time(organization.last_report_time)),
+        (t.first_report, time(organization.create_time)),
+        (t.invoice_email, text(&organization.admin_email)),
         (
-            t.users,
-            text(reporting.map(|known| ui.number(&known.user_count))),
+            t.deployment,
+            word(t.deployment_word(organization.deployment_type())),
         ),
-        (
-            t.last_report,
-            time(reporting.map(|known| known.last_report_at)),
-        ),
-        (t.first_report, time(Some(organization.created_at))),
-        (t.invoice_email, text(organization.admin_email.clone())),
-        (t.deployment, text(Some(deployment.to_owned()))),
-        (t.plan, text(Some(plan.to_owned()))),
-        (t.trial_end, time(organization.trial_end)),
-        (t.period_start, time(organization.current_period_start)),
-        (t.period_end, time(organization.current_period_end)),
-        (t.subscription_end, time(organization.cancel_at)),
+        (t.plan, word(t.plan_word(organization.plan_type()))),
+        (t.trial_end, time(organization.trial_end_time)),
+        (t.period_start, time(organization.current_period_start_time)),
+        (t.period_end, time(organization.current_period_end_time)),
+        (t.subscription_end, time(organization.cancel_time)),
         (
             t.collection_resumes,
-            time(organization.collection_pause.and_then(|it| it.resumes_at)),
+            time(pause.and_then(|it| it.resume_time)),
         ),
         (
             t.stripe_customer,
@@ -408,12 +407,12 @@ fn facts(ui: &Ui, organization: &Organization) -> Vec<Fact> {
             t.stripe_subscription,
             stripe("subscriptions", &organization.stripe_subscription_id),
         ),
-        (t.reported_name, text(organization.reported_name.clone())),
+        (t.reported_name, text(&organization.reported_name)),
         (
             t.reported_instance,
-            text(organization.reported_instance_url.clone()),
+            text(&organization.reported_instance_url),
         ),
-        (t.latest_operation, text(operation)),
+        (t.latest_operation, operation.map(Value::Text)),
     ];
     facts
         .into_iter()
@@ -468,7 +467,7 @@ mod tests {
             let shown = OrganizationPage {
                 ui: ui.frame("a@b.de", section),
                 list,
-                id: organization.id,
+                id: Uuid::from_u128(7),
                 name: ATTACK,
                 status: ui.t.words.canceled,
                 status_class: "idle",

@@ -1,20 +1,21 @@
 //! The rows of the two tables, and what stands above their columns.
 
-use uuid::Uuid;
+use billing_proto::{admin::v1::Organization, common::v1::LinkOperationState};
 
 use super::{
     labels,
     ui::{Moment, Ui},
 };
 use crate::domain::{
-    organization::{LinkState, Organization},
+    organization::{is_linked, is_running},
     organization_filter::OrganizationOrder,
+    words::filled,
 };
 
 /// A row of either table.
 #[derive(Debug)]
 pub(super) struct Row {
-    pub(super) id: Uuid,
+    pub(super) id: String,
     pub(super) name: String,
     pub(super) instance_url: String,
     pub(super) users: String,
@@ -37,34 +38,30 @@ pub(super) fn rows(ui: &Ui, organizations: Vec<Organization>) -> Vec<Row> {
 }
 
 fn row(ui: &Ui, organization: Organization) -> Row {
-    let is_linked = organization.is_linked();
-    let operation = organization.link_operation.as_ref();
-    let state = operation.map(|operation| operation.state);
+    let is_linked = is_linked(&organization);
+    let is_running = is_running(organization.link_operation.as_ref());
+    let (plan, status) = (organization.plan_type(), organization.subscription_status());
     // Of a link that was refused, or cannot go on, the admin is told why; of one that is done there
     // is nothing to tell.
-    let link_problem = operation
-        .filter(|operation| !is_linked && operation.state != LinkState::Succeeded)
-        .and_then(|operation| operation.error.as_ref())
-        .map(|error| error.message.clone());
-    let nothing = ui.t.nothing;
+    let link_problem = organization
+        .link_operation
+        .filter(|operation| !is_linked && operation.state() != LinkOperationState::Succeeded)
+        .and_then(|operation| filled(operation.error_message));
+    let nothing = || ui.t.nothing.to_owned();
+    let users = organization.user_count;
     Row {
         id: organization.id,
         link_label: ui.about(ui.t.link_of, &organization.name),
         name: organization.name,
-        instance_url: organization
-            .instance_url
-            .unwrap_or_else(|| nothing.to_owned()),
-        users: organization.reporting.map_or_else(
-            || nothing.to_owned(),
-            |reporting| ui.number(&reporting.user_count),
-        ),
-        since: ui.day(organization.created_at),
-        plan: ui.t.plan_word(organization.plan_type),
-        status: ui.t.status_word(organization.subscription_status),
-        status_class: labels::status_class(organization.subscription_status),
+        instance_url: filled(organization.instance_url).unwrap_or_else(nothing),
+        users: users.map_or_else(nothing, |count| ui.number(&count)),
+        since: ui.promised_day(organization.create_time),
+        plan: ui.t.plan_word(plan),
+        status: ui.t.status_word(status),
+        status_class: labels::status_class(status),
         is_collection_paused: organization.collection_pause.is_some(),
-        is_linking: !is_linked && state == Some(LinkState::Running),
-        problem: organization.billing_problem.or(link_problem),
+        is_linking: !is_linked && is_running,
+        problem: filled(organization.billing_problem).or(link_problem),
     }
 }
 
@@ -132,16 +129,16 @@ impl Heads {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use billing_proto::common::v1::{
-        CollectionPauseBehavior, DeploymentType, PlanType, SubscriptionStatus,
+    use billing_proto::{
+        admin::v1::LinkOperation,
+        common::v1::{
+            CollectionPause, CollectionPauseBehavior, DeploymentType, LinkOperationKind, PlanType,
+            SubscriptionStatus,
+        },
     };
-    use chrono::DateTime;
+    use uuid::Uuid;
 
     use super::*;
-    use crate::domain::{
-        organization::{CollectionPause, LinkKind, LinkOperation, Reporting, Trouble},
-        reporting::Watch,
-    };
 
     /// What strangers may be called.
     pub(in crate::dashboard) const ATTACK: &str = "<img src=x onerror=alert(1)>";
@@ -152,51 +149,47 @@ pub(super) mod tests {
     }
 
     pub(in crate::dashboard) fn organization(linked: bool) -> Organization {
-        let at = DateTime::from_timestamp(1_730_419_200, 0).unwrap();
-        Organization {
-            id: Uuid::from_u128(7),
-            name: ATTACK.to_owned(),
-            instance_url: Some(ATTACK.to_owned()),
-            stripe_customer_id: linked.then(|| "cus_1".to_owned()),
-            stripe_subscription_id: linked.then(|| "sub_1".to_owned()),
-            deployment_type: DeploymentType::OnPremise,
-            plan_type: PlanType::SelfHosted,
-            subscription_status: if linked {
-                SubscriptionStatus::PastDue
+        let at = at(1_730_419_200);
+        let if_linked = |text: &str| {
+            if linked {
+                text.to_owned()
             } else {
-                SubscriptionStatus::Pending
-            },
-            trial_end: None,
-            admin_email: None,
-            created_at: at,
-            reported_name: None,
-            reported_instance_url: None,
-            billing_problem: linked.then(|| ATTACK.to_owned()),
+                String::new()
+            }
+        };
+        let status = if linked {
+            SubscriptionStatus::PastDue
+        } else {
+            SubscriptionStatus::Pending
+        };
+        Organization {
+            id: Uuid::from_u128(7).to_string(),
+            name: ATTACK.to_owned(),
+            instance_url: ATTACK.to_owned(),
+            stripe_customer_id: if_linked("cus_1"),
+            stripe_subscription_id: if_linked("sub_1"),
+            deployment_type: DeploymentType::OnPremise.into(),
+            plan_type: PlanType::SelfHosted.into(),
+            subscription_status: status.into(),
+            create_time: at,
+            billing_problem: if_linked(ATTACK),
             link_operation: (!linked).then(|| LinkOperation {
-                id: Uuid::from_u128(8),
-                kind: LinkKind::Link,
-                state: LinkState::Refused,
-                created_at: at,
-                error: Some(Trouble {
-                    code: "card_declined".to_owned(),
-                    message: "Stripe said no.".to_owned(),
-                }),
+                id: Uuid::from_u128(8).to_string(),
+                kind: LinkOperationKind::Link.into(),
+                state: LinkOperationState::Refused.into(),
+                create_time: at,
+                error_code: "card_declined".to_owned(),
+                error_message: "Stripe said no.".to_owned(),
+                ..LinkOperation::default()
             }),
-            cancel_at: None,
-            current_period_start: None,
-            current_period_end: None,
             collection_pause: linked.then_some(CollectionPause {
-                behavior: CollectionPauseBehavior::Void,
-                since: at,
-                resumes_at: None,
+                behavior: CollectionPauseBehavior::Void.into(),
+                first_seen_time: at,
+                resume_time: None,
             }),
-            reporting: Some(Reporting {
-                user_count: 1_245,
-                last_report_at: at,
-            }),
-            watch: Watch::default(),
-            source_network: None,
-            ignored_at: None,
+            user_count: Some(1_245),
+            last_report_time: at,
+            ..Organization::default()
         }
     }
 

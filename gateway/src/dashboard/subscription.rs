@@ -10,9 +10,9 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use billing_kit::{Fault, Violation};
+use billing_proto::admin::v1::Organization;
 use http::{HeaderMap, StatusCode};
 use serde_json::{Map, Value};
-use uuid::Uuid;
 
 use super::{
     form,
@@ -25,7 +25,7 @@ use crate::{
     app::Admin,
     domain::{
         link_terms::{ADMIN_EMAIL, DEPLOYMENT_TYPE, PLAN_TYPE},
-        organization::{LinkState, Organization},
+        organization::is_running,
         subscription_change::SubscriptionUpdate,
         words,
     },
@@ -37,7 +37,7 @@ use crate::{
 #[template(path = "subscription.html")]
 struct SubscriptionPage<'a> {
     ui: Frame<'a>,
-    id: Uuid,
+    id: String,
     title: String,
     error: Option<Refusal>,
     form: Form,
@@ -59,9 +59,9 @@ impl Form {
     fn of(organization: &Organization) -> Self {
         let word = |word: Option<&str>| word.unwrap_or_default().to_owned();
         Self {
-            admin_email: organization.admin_email.clone().unwrap_or_default(),
-            deployment_type: word(words::deployment_type(organization.deployment_type)),
-            plan_type: word(words::plan_type(organization.plan_type)),
+            admin_email: organization.admin_email.clone(),
+            deployment_type: word(words::deployment_type(organization.deployment_type())),
+            plan_type: word(words::plan_type(organization.plan_type())),
             violations: Vec::new(),
         }
     }
@@ -127,10 +127,10 @@ pub(super) async fn change(
     };
     let fault = match changed {
         Ok(change) => {
-            let notice = match change.operation.map(|operation| operation.state) {
+            let notice = match &change.operation {
                 None => "unchanged",
-                Some(LinkState::Running) => "changing",
-                Some(LinkState::Succeeded | LinkState::Refused) => "changed",
+                operation if is_running(operation.as_ref()) => "changing",
+                Some(_) => "changed",
             };
             let to = format!("/organizations/{id}?notice={notice}");
             return Ok(Redirect::to(&to).into_response());
@@ -154,7 +154,7 @@ fn shown<'a>(
 ) -> SubscriptionPage<'a> {
     SubscriptionPage {
         ui: ui.frame(&admin.email, Section::Billed),
-        id: organization.id,
+        id: organization.id.clone(),
         title: ui.about(ui.t.change_title, &organization.name),
         error,
         deployment_types: deployment_types(ui, &form.deployment_type),
@@ -165,6 +165,8 @@ fn shown<'a>(
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
     use crate::dashboard::{
         row::tests::{ATTACK, organization},
@@ -181,7 +183,7 @@ mod tests {
             assert_eq!(named, [ADMIN_EMAIL]);
             let html = SubscriptionPage {
                 ui: ui.frame("a@b.de", Section::Billed),
-                id: Uuid::from_u128(7),
+                id: Uuid::from_u128(7).to_string(),
                 title: ui.about(ui.t.change_title, ATTACK),
                 error: Some(Refusal {
                     text: ui.t.form_again,

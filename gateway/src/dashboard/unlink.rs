@@ -9,8 +9,8 @@ use axum::{
     extract::{Path, State},
     response::{IntoResponse, Redirect, Response},
 };
+use billing_proto::admin::v1::Organization;
 use http::{HeaderMap, StatusCode};
-use uuid::Uuid;
 
 use super::{
     form,
@@ -18,7 +18,7 @@ use super::{
     ui::{Frame, Section, Ui},
 };
 use crate::{
-    app::Admin, domain::organization::Organization, rest::query::organization_id, web::Web,
+    app::Admin, domain::organization::can_be_unlinked, rest::query::organization_id, web::Web,
 };
 
 /// The form's field, as org-svc names it too.
@@ -28,7 +28,7 @@ const REASON: &str = "reason";
 #[template(path = "unlink.html")]
 struct UnlinkPage<'a> {
     ui: Frame<'a>,
-    id: Uuid,
+    id: String,
     title: String,
     reason: &'a str,
     is_wrong: bool,
@@ -44,7 +44,7 @@ pub(super) async fn form(
     let admin = web.admin(&headers).await?;
     let id = organization_id(&id)?;
     let organization = web.app().get_organization(&admin, id).await?;
-    if !organization.can_be_unlinked() {
+    if !can_be_unlinked(&organization) {
         return Ok(Redirect::to(&format!("/organizations/{id}")).into_response());
     }
     let asked = shown(&ui, &admin, &organization, "", false);
@@ -92,7 +92,7 @@ fn shown<'a>(
 ) -> UnlinkPage<'a> {
     UnlinkPage {
         ui: ui.frame(&admin.email, Section::Billed),
-        id: organization.id,
+        id: organization.id.clone(),
         title: ui.about(ui.t.unlink_title, &organization.name),
         reason,
         is_wrong,
@@ -101,6 +101,8 @@ fn shown<'a>(
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
     use crate::dashboard::{row::tests::ATTACK, ui::tests::readers};
 
@@ -109,7 +111,7 @@ mod tests {
         for ui in readers() {
             let html = UnlinkPage {
                 ui: ui.frame("a@b.de", Section::Billed),
-                id: Uuid::from_u128(7),
+                id: Uuid::from_u128(7).to_string(),
                 title: ui.about(ui.t.unlink_title, ATTACK),
                 reason: ATTACK,
                 is_wrong: true,

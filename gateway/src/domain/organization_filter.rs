@@ -1,9 +1,15 @@
 //! What an admin's list of organizations is asked for.
 
 use billing_kit::{Violation, text::search_form};
-use billing_proto::common::v1::{DeploymentType, PlanType, SubscriptionStatus};
+use billing_proto::{
+    admin::v1::Organization,
+    common::v1::{
+        DeploymentType, OrganizationOrder as OrderMessage, PlanType, ReportingState,
+        SubscriptionStatus,
+    },
+};
 
-use super::{organization::Organization, reporting::ReportingState, words};
+use super::words;
 
 /// Rows of a page where nothing is said.
 pub(crate) const PAGE_SIZE_DEFAULT: i32 = 50;
@@ -44,21 +50,19 @@ impl OrganizationFilter {
             source_network,
         } = self;
         let query = search_form(query);
-        let id = organization.id.to_string();
         let texts = [
-            Some(id.as_str()),
-            Some(organization.name.as_str()),
-            organization.instance_url.as_deref(),
-            organization.admin_email.as_deref(),
+            &organization.id,
+            &organization.name,
+            &organization.instance_url,
+            &organization.admin_email,
         ];
-        let mut texts = texts.into_iter().flatten();
+        let mut texts = texts.into_iter();
         texts.any(|text| search_form(text).contains(&query))
-            && (statuses.is_empty() || statuses.contains(&organization.subscription_status))
-            && (plans.is_empty() || plans.contains(&organization.plan_type))
-            && (deployments.is_empty() || deployments.contains(&organization.deployment_type))
+            && (statuses.is_empty() || statuses.contains(&organization.subscription_status()))
+            && (plans.is_empty() || plans.contains(&organization.plan_type()))
+            && (deployments.is_empty() || deployments.contains(&organization.deployment_type()))
             && (!collection_paused || organization.collection_pause.is_some())
-            && (source_network.is_empty()
-                || organization.source_network.as_ref() == Some(source_network))
+            && (source_network.is_empty() || organization.source_network == *source_network)
     }
 }
 
@@ -96,6 +100,18 @@ pub(crate) enum OrganizationOrder {
     NameDescending,
     /// By status, those first that a person has to act on.
     Status,
+}
+
+impl From<OrderMessage> for OrganizationOrder {
+    fn from(order: OrderMessage) -> Self {
+        match order {
+            OrderMessage::Unspecified => Self::NewestFirst,
+            OrderMessage::OldestFirst => Self::OldestFirst,
+            OrderMessage::Name => Self::Name,
+            OrderMessage::NameDescending => Self::NameDescending,
+            OrderMessage::Status => Self::Status,
+        }
+    }
 }
 
 impl OrganizationOrder {

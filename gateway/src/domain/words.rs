@@ -1,12 +1,34 @@
 //! The contract's enums as the words of REST, the database and the dashboard, and back.
 
 use billing_proto::common::v1::{
-    CancelMode, CollectionPauseBehavior, DeploymentType, PlanType, SubscriptionStatus,
+    CancelMode, CollectionPauseBehavior, DeploymentType, LinkOperationKind, LinkOperationState,
+    PlanType, ReportingState, SubscriptionStatus,
 };
 
 /// A text of the contract, where it is not empty.
 pub(crate) fn filled(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
+}
+
+/// The word of an enum's value by its name in the contract; `None` for what is not specified.
+pub(crate) fn by_name(name: &str, prefix: &str) -> Option<String> {
+    let word = name.strip_prefix(prefix)?.to_ascii_lowercase();
+    (word != "unspecified").then_some(word)
+}
+
+/// The word of whether an instance reports as it should.
+pub(crate) fn reporting_state(state: ReportingState) -> Option<String> {
+    by_name(state.as_str_name(), "REPORTING_STATE_")
+}
+
+/// The word of where a link operation is.
+pub(crate) fn link_state(state: LinkOperationState) -> Option<String> {
+    by_name(state.as_str_name(), "LINK_OPERATION_STATE_")
+}
+
+/// The word of what is done to a link.
+pub(crate) fn link_kind(kind: LinkOperationKind) -> Option<String> {
+    by_name(kind.as_str_name(), "LINK_OPERATION_KIND_")
 }
 
 /// The deployment types, for a message.

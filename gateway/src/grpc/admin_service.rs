@@ -25,7 +25,7 @@ use billing_proto::{
         ListUsageReportsRequest, ListUsageReportsResponse, ListWebhookEventsRequest,
         ListWebhookEventsResponse, OrganizationOrder as OrderMessage, PinSigningKeyRequest,
         PinSigningKeyResponse, PlanType, ReleaseReportsRequest, ReleaseReportsResponse,
-        ReplaceReportRequest, ReplaceReportResponse, ResetSigningKeyRequest,
+        ReplaceReportRequest, ReplaceReportResponse, ReportingState, ResetSigningKeyRequest,
         ResetSigningKeyResponse, RestoreOrganizationsRequest, RestoreOrganizationsResponse,
         RetryReportRequest, RetryReportResponse, RetryWebhookEventRequest,
         RetryWebhookEventResponse, RevokeApiKeyRequest, RevokeApiKeyResponse,
@@ -34,9 +34,8 @@ use billing_proto::{
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use super::translate;
 use crate::{
-    app::{Admin, App, Change, InvoicePage, Link, PageRequest},
+    app::{Admin, App, InvoicePage, PageRequest},
     domain::{
         link_terms::LinkTerms,
         organization_filter::{OrganizationFilter, OrganizationOrder},
@@ -46,36 +45,36 @@ use crate::{
     upstream::internal_fault,
 };
 
-/// The verbs as gRPC methods.
+/// The handlers of `billing.admin.v1`.
 #[derive(Debug)]
-pub(crate) struct AdminFace(App);
+pub(crate) struct AdminHandlers(App);
 
-impl AdminFace {
+impl AdminHandlers {
     pub(super) fn new(app: App) -> Self {
         Self(app)
     }
 }
 
-/// The admin who was let in.
+/// The authenticated admin.
 fn admitted<T>(request: &Request<T>) -> Result<Admin, Fault> {
     let admin = request.extensions().get::<Admin>().cloned();
-    admin.ok_or_else(|| Fault::internal("a method was called that nobody was let in to"))
+    admin.ok_or_else(|| Fault::internal("a method was called without authentication"))
 }
 
-/// The same request for the service that owns what it is about, on behalf of the admin.
+/// The request for the service behind, with the admin's assertion.
 fn on_behalf<T>(request: Request<T>) -> Result<Request<T>, Fault> {
     let admin = admitted(&request)?;
     Ok(admin.request(request.into_inner()))
 }
 
-/// What that service answered.
+/// The answer of the service behind.
 fn passed_on<T>(answer: Result<Response<T>, Status>) -> Result<Response<T>, Status> {
     let answer = answer.map_err(internal_fault)?;
     Ok(Response::new(answer.into_inner()))
 }
 
 #[tonic::async_trait]
-impl AdminService for AdminFace {
+impl AdminService for AdminHandlers {
     async fn list_organizations(
         &self,
         request: Request<ListOrganizationsRequest>,
@@ -84,13 +83,9 @@ impl AdminService for AdminFace {
         let request = page_request(request.into_inner())?;
         let (page, summary) = self.0.list_organizations(&admin, request).await?;
         Ok(Response::new(ListOrganizationsResponse {
-            organizations: page
-                .organizations
-                .into_iter()
-                .map(translate::organization)
-                .collect(),
+            organizations: page.organizations,
             next_page_token: page.next_page_token.unwrap_or_default(),
-            summary: Some(translate::summary(summary)),
+            summary: Some(summary.into()),
         }))
     }
 
@@ -103,7 +98,7 @@ impl AdminService for AdminFace {
         let id = organization_id_of(&organization_id).map_err(|v| Fault::invalid(vec![v]))?;
         let organization = self.0.get_organization(&admin, id).await?;
         Ok(Response::new(GetOrganizationResponse {
-            organization: Some(translate::organization(organization)),
+            organization: Some(organization),
         }))
     }
 
@@ -112,14 +107,8 @@ impl AdminService for AdminFace {
         request: Request<ListPendingGroupsRequest>,
     ) -> Result<Response<ListPendingGroupsResponse>, Status> {
         let request = on_behalf(request)?;
-        passed_on(
-            self.0
-                .upstream()
-                .organizations
-                .clone()
-                .list_pending_groups(request)
-                .await,
-        )
+        let mut organizations = self.0.upstream().organizations.clone();
+        passed_on(organizations.list_pending_groups(request).await)
     }
 
     async fn ignore_organizations(
@@ -127,14 +116,8 @@ impl AdminService for AdminFace {
         request: Request<IgnoreOrganizationsRequest>,
     ) -> Result<Response<IgnoreOrganizationsResponse>, Status> {
         let request = on_behalf(request)?;
-        passed_on(
-            self.0
-                .upstream()
-                .organizations
-                .clone()
-                .ignore_organizations(request)
-                .await,
-        )
+        let mut organizations = self.0.upstream().organizations.clone();
+        passed_on(organizations.ignore_organizations(request).await)
     }
 
     async fn restore_organizations(
@@ -142,14 +125,8 @@ impl AdminService for AdminFace {
         request: Request<RestoreOrganizationsRequest>,
     ) -> Result<Response<RestoreOrganizationsResponse>, Status> {
         let request = on_behalf(request)?;
-        passed_on(
-            self.0
-                .upstream()
-                .organizations
-                .clone()
-                .restore_organizations(request)
-                .await,
-        )
+        let mut organizations = self.0.upstream().organizations.clone();
+        passed_on(organizations.restore_organizations(request).await)
     }
 
     async fn list_usage_reports(
@@ -234,14 +211,8 @@ impl AdminService for AdminFace {
     ) -> Result<Response<LinkOrganizationResponse>, Status> {
         let admin = admitted(&request)?;
         let (id, terms) = link_request(request.into_inner())?;
-        let Link {
-            organization,
-            operation,
-        } = self.0.link_organization(&admin, id, &terms).await?;
-        Ok(Response::new(LinkOrganizationResponse {
-            organization: Some(translate::organization(organization)),
-            operation: Some(translate::link_operation(operation)),
-        }))
+        let linked = self.0.link_organization(&admin, id, &terms).await?;
+        Ok(Response::new(linked))
     }
 
     async fn get_reconciliation(
@@ -261,14 +232,8 @@ impl AdminService for AdminFace {
         request: Request<ListFindingsRequest>,
     ) -> Result<Response<ListFindingsResponse>, Status> {
         let request = on_behalf(request)?;
-        passed_on(
-            self.0
-                .upstream()
-                .reconciliation
-                .clone()
-                .list_findings(request)
-                .await,
-        )
+        let mut reconciliation = self.0.upstream().reconciliation.clone();
+        passed_on(reconciliation.list_findings(request).await)
     }
 
     async fn dismiss_finding(
@@ -276,14 +241,8 @@ impl AdminService for AdminFace {
         request: Request<DismissFindingRequest>,
     ) -> Result<Response<DismissFindingResponse>, Status> {
         let request = on_behalf(request)?;
-        passed_on(
-            self.0
-                .upstream()
-                .reconciliation
-                .clone()
-                .dismiss_finding(request)
-                .await,
-        )
+        let mut reconciliation = self.0.upstream().reconciliation.clone();
+        passed_on(reconciliation.dismiss_finding(request).await)
     }
 
     async fn unlink_organization(
@@ -298,7 +257,7 @@ impl AdminService for AdminFace {
         let id = organization_id_of(&organization_id).map_err(|v| Fault::invalid(vec![v]))?;
         let organization = self.0.unlink_organization(&admin, id, reason).await?;
         Ok(Response::new(UnlinkOrganizationResponse {
-            organization: Some(translate::organization(organization)),
+            organization: Some(organization),
         }))
     }
 
@@ -308,14 +267,8 @@ impl AdminService for AdminFace {
     ) -> Result<Response<UpdateSubscriptionResponse>, Status> {
         let admin = admitted(&request)?;
         let (id, update) = update_request(request.into_inner())?;
-        let Change {
-            organization,
-            operation,
-        } = self.0.update_subscription(&admin, id, &update).await?;
-        Ok(Response::new(UpdateSubscriptionResponse {
-            organization: Some(translate::organization(organization)),
-            operation: operation.map(translate::link_operation),
-        }))
+        let changed = self.0.update_subscription(&admin, id, &update).await?;
+        Ok(Response::new(changed))
     }
 
     async fn cancel_subscription(
@@ -324,14 +277,8 @@ impl AdminService for AdminFace {
     ) -> Result<Response<CancelSubscriptionResponse>, Status> {
         let admin = admitted(&request)?;
         let (id, mode) = cancel_request(request.into_inner())?;
-        let Change {
-            organization,
-            operation,
-        } = self.0.cancel_subscription(&admin, id, mode).await?;
-        Ok(Response::new(CancelSubscriptionResponse {
-            organization: Some(translate::organization(organization)),
-            operation: operation.map(translate::link_operation),
-        }))
+        let changed = self.0.cancel_subscription(&admin, id, mode).await?;
+        Ok(Response::new(changed))
     }
 
     async fn get_reporting_summary(
@@ -339,14 +286,8 @@ impl AdminService for AdminFace {
         request: Request<GetReportingSummaryRequest>,
     ) -> Result<Response<GetReportingSummaryResponse>, Status> {
         let request = on_behalf(request)?;
-        passed_on(
-            self.0
-                .upstream()
-                .reporting
-                .clone()
-                .get_reporting_summary(request)
-                .await,
-        )
+        let mut reporting = self.0.upstream().reporting.clone();
+        passed_on(reporting.get_reporting_summary(request).await)
     }
 
     async fn list_held_reports(
@@ -366,14 +307,8 @@ impl AdminService for AdminFace {
         request: Request<ReleaseReportsRequest>,
     ) -> Result<Response<ReleaseReportsResponse>, Status> {
         let request = on_behalf(request)?;
-        passed_on(
-            self.0
-                .upstream()
-                .held_reports
-                .clone()
-                .release_reports(request)
-                .await,
-        )
+        let mut held_reports = self.0.upstream().held_reports.clone();
+        passed_on(held_reports.release_reports(request).await)
     }
 
     async fn discard_reports(
@@ -381,14 +316,8 @@ impl AdminService for AdminFace {
         request: Request<DiscardReportsRequest>,
     ) -> Result<Response<DiscardReportsResponse>, Status> {
         let request = on_behalf(request)?;
-        passed_on(
-            self.0
-                .upstream()
-                .held_reports
-                .clone()
-                .discard_reports(request)
-                .await,
-        )
+        let mut held_reports = self.0.upstream().held_reports.clone();
+        passed_on(held_reports.discard_reports(request).await)
     }
 
     async fn list_held_groups(
@@ -408,14 +337,8 @@ impl AdminService for AdminFace {
         request: Request<DecideHeldGroupRequest>,
     ) -> Result<Response<DecideHeldGroupResponse>, Status> {
         let request = on_behalf(request)?;
-        passed_on(
-            self.0
-                .upstream()
-                .held_reports
-                .clone()
-                .decide_held_group(request)
-                .await,
-        )
+        let mut held_reports = self.0.upstream().held_reports.clone();
+        passed_on(held_reports.decide_held_group(request).await)
     }
 
     async fn list_audit_events(
@@ -423,14 +346,8 @@ impl AdminService for AdminFace {
         request: Request<ListAuditEventsRequest>,
     ) -> Result<Response<ListAuditEventsResponse>, Status> {
         let request = on_behalf(request)?;
-        passed_on(
-            self.0
-                .upstream()
-                .audit
-                .clone()
-                .list_audit_events(request)
-                .await,
-        )
+        let mut audit = self.0.upstream().audit.clone();
+        passed_on(audit.list_audit_events(request).await)
     }
 
     async fn list_refused_reports(
@@ -459,14 +376,8 @@ impl AdminService for AdminFace {
         request: Request<GetIntakeRequest>,
     ) -> Result<Response<GetIntakeResponse>, Status> {
         let request = on_behalf(request)?;
-        passed_on(
-            self.0
-                .upstream()
-                .reporting
-                .clone()
-                .get_intake(request)
-                .await,
-        )
+        let mut reporting = self.0.upstream().reporting.clone();
+        passed_on(reporting.get_intake(request).await)
     }
 
     async fn replace_report(
@@ -474,14 +385,8 @@ impl AdminService for AdminFace {
         request: Request<ReplaceReportRequest>,
     ) -> Result<Response<ReplaceReportResponse>, Status> {
         let request = on_behalf(request)?;
-        passed_on(
-            self.0
-                .upstream()
-                .reporting
-                .clone()
-                .replace_report(request)
-                .await,
-        )
+        let mut reporting = self.0.upstream().reporting.clone();
+        passed_on(reporting.replace_report(request).await)
     }
 
     async fn get_signing_keys(
@@ -501,14 +406,8 @@ impl AdminService for AdminFace {
         request: Request<PinSigningKeyRequest>,
     ) -> Result<Response<PinSigningKeyResponse>, Status> {
         let request = on_behalf(request)?;
-        passed_on(
-            self.0
-                .upstream()
-                .reporting
-                .clone()
-                .pin_signing_key(request)
-                .await,
-        )
+        let mut reporting = self.0.upstream().reporting.clone();
+        passed_on(reporting.pin_signing_key(request).await)
     }
 
     async fn reset_signing_key(
@@ -516,14 +415,8 @@ impl AdminService for AdminFace {
         request: Request<ResetSigningKeyRequest>,
     ) -> Result<Response<ResetSigningKeyResponse>, Status> {
         let request = on_behalf(request)?;
-        passed_on(
-            self.0
-                .upstream()
-                .reporting
-                .clone()
-                .reset_signing_key(request)
-                .await,
-        )
+        let mut reporting = self.0.upstream().reporting.clone();
+        passed_on(reporting.reset_signing_key(request).await)
     }
 
     async fn list_notices(
@@ -531,14 +424,8 @@ impl AdminService for AdminFace {
         request: Request<ListNoticesRequest>,
     ) -> Result<Response<ListNoticesResponse>, Status> {
         let request = on_behalf(request)?;
-        passed_on(
-            self.0
-                .upstream()
-                .notices
-                .clone()
-                .list_notices(request)
-                .await,
-        )
+        let mut notices = self.0.upstream().notices.clone();
+        passed_on(notices.list_notices(request).await)
     }
 
     async fn create_api_key(
@@ -546,14 +433,8 @@ impl AdminService for AdminFace {
         request: Request<CreateApiKeyRequest>,
     ) -> Result<Response<CreateApiKeyResponse>, Status> {
         let request = on_behalf(request)?;
-        passed_on(
-            self.0
-                .upstream()
-                .api_keys
-                .clone()
-                .create_api_key(request)
-                .await,
-        )
+        let mut api_keys = self.0.upstream().api_keys.clone();
+        passed_on(api_keys.create_api_key(request).await)
     }
 
     async fn list_api_keys(
@@ -561,14 +442,8 @@ impl AdminService for AdminFace {
         request: Request<ListApiKeysRequest>,
     ) -> Result<Response<ListApiKeysResponse>, Status> {
         let request = on_behalf(request)?;
-        passed_on(
-            self.0
-                .upstream()
-                .api_keys
-                .clone()
-                .list_api_keys(request)
-                .await,
-        )
+        let mut api_keys = self.0.upstream().api_keys.clone();
+        passed_on(api_keys.list_api_keys(request).await)
     }
 
     async fn revoke_api_key(
@@ -576,14 +451,8 @@ impl AdminService for AdminFace {
         request: Request<RevokeApiKeyRequest>,
     ) -> Result<Response<RevokeApiKeyResponse>, Status> {
         let request = on_behalf(request)?;
-        passed_on(
-            self.0
-                .upstream()
-                .api_keys
-                .clone()
-                .revoke_api_key(request)
-                .await,
-        )
+        let mut api_keys = self.0.upstream().api_keys.clone();
+        passed_on(api_keys.revoke_api_key(request).await)
     }
 
     async fn list_webhook_events(
@@ -591,14 +460,8 @@ impl AdminService for AdminFace {
         request: Request<ListWebhookEventsRequest>,
     ) -> Result<Response<ListWebhookEventsResponse>, Status> {
         let request = on_behalf(request)?;
-        passed_on(
-            self.0
-                .upstream()
-                .webhooks
-                .clone()
-                .list_webhook_events(request)
-                .await,
-        )
+        let mut webhooks = self.0.upstream().webhooks.clone();
+        passed_on(webhooks.list_webhook_events(request).await)
     }
 
     async fn retry_webhook_event(
@@ -606,14 +469,8 @@ impl AdminService for AdminFace {
         request: Request<RetryWebhookEventRequest>,
     ) -> Result<Response<RetryWebhookEventResponse>, Status> {
         let request = on_behalf(request)?;
-        passed_on(
-            self.0
-                .upstream()
-                .webhooks
-                .clone()
-                .retry_webhook_event(request)
-                .await,
-        )
+        let mut webhooks = self.0.upstream().webhooks.clone();
+        passed_on(webhooks.retry_webhook_event(request).await)
     }
 
     async fn list_meter_errors(
@@ -621,21 +478,20 @@ impl AdminService for AdminFace {
         request: Request<ListMeterErrorsRequest>,
     ) -> Result<Response<ListMeterErrorsResponse>, Status> {
         let request = on_behalf(request)?;
-        passed_on(
-            self.0
-                .upstream()
-                .webhooks
-                .clone()
-                .list_meter_errors(request)
-                .await,
-        )
+        let mut webhooks = self.0.upstream().webhooks.clone();
+        passed_on(webhooks.list_meter_errors(request).await)
     }
 }
 
 fn page_request(message: ListOrganizationsRequest) -> Result<PageRequest, Fault> {
     let link_filter = message.link_filter();
-    let reporting_state = translate::reporting_state(message.reporting_state());
-    let order = OrderMessage::try_from(message.order_by).map(translate::order);
+    let reporting_state = match message.reporting_state() {
+        ReportingState::Unspecified => None,
+        known @ (ReportingState::OnTime | ReportingState::Late | ReportingState::Silent) => {
+            Some(known)
+        }
+    };
+    let order = OrderMessage::try_from(message.order_by).map(OrganizationOrder::from);
     let ListOrganizationsRequest {
         query,
         link_filter: _,

@@ -1,4 +1,4 @@
-//! Lets admins in to the methods of `billing.admin.v1`, each by the role that the contract gives it.
+//! Authenticates the caller of each method of `billing.admin.v1` and checks the method's role.
 
 use std::{
     convert::Infallible,
@@ -20,7 +20,7 @@ use crate::{
     web::bearer,
 };
 
-/// A service that only admins reach, who then stand in the request's extensions.
+/// A service behind authentication. It finds the [`Admin`] in the request's extensions.
 #[derive(Debug, Clone)]
 pub(crate) struct Admission<S> {
     service: S,
@@ -60,7 +60,7 @@ where
             .iter()
             .find(|method| method.grpc_path() == path);
         Box::pin(async move {
-            // A method that is not there is the service's to answer.
+            // The service itself answers for an unknown method.
             if let Some(method) = method {
                 let caller = Caller::of(&request);
                 match admitted(&app, method, caller).await {
@@ -73,13 +73,13 @@ where
     }
 }
 
-/// What a request says of who calls.
+/// Who calls, as far as the request says.
 enum Caller {
-    /// REST has let the admin in already.
+    /// REST or the dashboard has authenticated the admin.
     Admin(Admin),
-    /// A token is still to be looked at.
+    /// A token to be verified.
     Token(SessionToken),
-    /// There is no token.
+    /// No token.
     Nobody,
 }
 

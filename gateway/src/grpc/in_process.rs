@@ -1,5 +1,5 @@
-//! The admin service for callers in this process: the dashboard, by its client; and REST, with messages
-//! that know their own fields.
+//! Clients of the admin service within this process: a typed one for the dashboard, and one for REST
+//! whose messages carry their descriptors.
 
 use billing_kit::Fault;
 use billing_proto::admin::v1::admin_service_client::AdminServiceClient;
@@ -22,13 +22,13 @@ use crate::{
 /// A client of the admin service in this process: the same handlers that gRPC runs.
 pub(crate) type AdminClient = AdminServiceClient<AdminService>;
 
-/// A client of these verbs. A clone is the same.
+/// A typed client.
 pub(crate) fn client(app: App) -> AdminClient {
-    // A page may be larger than what a client from outside is expected to take.
+    // A page may exceed tonic's default limit for external clients.
     AdminServiceClient::new(admin_service(app)).max_decoding_message_size(usize::MAX)
 }
 
-/// What a method of the client answered. Its fault is in the log already.
+/// The answer of a client's method. The handler has logged its fault already.
 ///
 /// # Errors
 /// What went wrong.
@@ -39,12 +39,12 @@ pub(crate) fn answered<T>(answer: Result<Response<T>, Status>) -> Result<T, Faul
     }
 }
 
-/// The admin service, for messages that know their own fields. A clone is the same.
+/// A client for messages that carry their descriptors.
 #[derive(Debug, Clone)]
 pub(crate) struct DynamicClient(Grpc<AdminService>);
 
 impl DynamicClient {
-    /// A client of these verbs.
+    /// A client of this admin service.
     pub(crate) fn new(app: App) -> Self {
         Self(Grpc::new(admin_service(app)).max_decoding_message_size(usize::MAX))
     }
@@ -52,7 +52,7 @@ impl DynamicClient {
     /// Calls a method on behalf of an admin.
     ///
     /// # Errors
-    /// What went wrong; the log has it already.
+    /// What went wrong; the handler has logged it.
     pub(crate) async fn call(
         &self,
         method: &Method,

@@ -5,7 +5,6 @@
 mod admin_service;
 mod admission;
 mod in_process;
-pub(crate) mod translate;
 
 use axum::response::Response;
 use billing_kit::{
@@ -20,13 +19,13 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{app::App, rest::answer::panic_fault};
 
-use admin_service::AdminFace;
+use admin_service::AdminHandlers;
 use admission::Admission;
 
 pub(crate) use in_process::{AdminClient, DynamicClient, answered, client};
 
 /// `billing.admin.v1.AdminService`, which only admins reach.
-pub(crate) type AdminService = Admission<AdminServiceServer<AdminFace>>;
+pub(crate) type AdminService = Admission<AdminServiceServer<AdminHandlers>>;
 
 /// The largest request, in bytes: the same as a REST body.
 const REQUEST_BYTES_MAX: usize = crate::web::BODY_BYTES_MAX;
@@ -56,7 +55,7 @@ pub(crate) async fn routes(app: App, ready: &Health) -> Result<(Routes, HealthRe
 }
 
 fn admin_service(app: App) -> AdminService {
-    let service = AdminServiceServer::new(AdminFace::new(app.clone()));
+    let service = AdminServiceServer::new(AdminHandlers::new(app.clone()));
     Admission::new(service.max_decoding_message_size(REQUEST_BYTES_MAX), app)
 }
 

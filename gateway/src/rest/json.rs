@@ -3,7 +3,7 @@
 use billing_kit::Fault;
 use billing_proto::{
     admin::v1::{LinkOperation, Organization, OrganizationsSummary},
-    common::v1::{CollectionPause, ReportingState},
+    common::v1::CollectionPause,
 };
 use prost_types::Timestamp;
 use serde::Serialize;
@@ -13,7 +13,11 @@ use utoipa::{
 };
 
 use super::openapi::words as schema_words;
-use crate::domain::{time_text, words};
+use crate::domain::{
+    organization::is_linked,
+    time_text,
+    words::{self, filled},
+};
 
 /// An organization: a pending one has no Stripe fields yet.
 #[derive(Serialize)]
@@ -140,6 +144,7 @@ impl TryFrom<Organization> for OrganizationJson {
             (organization.deployment_type(), organization.plan_type());
         let subscription_status = words::status(organization.subscription_status());
         let more = MoreJson::try_from(&organization)?;
+        let is_linked = is_linked(&organization);
         let Organization {
             id,
             name,
@@ -171,7 +176,7 @@ impl TryFrom<Organization> for OrganizationJson {
         } = organization;
         let instance_url = filled(instance_url);
         let created_at = time(create_time).ok_or_else(|| lacking("create_time"))?;
-        if stripe_customer_id.is_empty() {
+        if !is_linked {
             return Ok(Self::Pending(PendingJson {
                 id,
                 name,
@@ -216,7 +221,7 @@ impl TryFrom<&Organization> for MoreJson {
             cancel_at: time(organization.cancel_time),
             current_period_end: time(organization.current_period_end_time),
             collection_pause: pause.map(TryInto::try_into).transpose()?,
-            reporting_state: reporting_state_word(organization.reporting_state()),
+            reporting_state: words::reporting_state(organization.reporting_state()),
             report_due_at: time(organization.report_due_time),
             held_report_count: (held_report_count > 0).then_some(held_report_count),
             source_network: text(&organization.source_network),
@@ -302,8 +307,8 @@ impl TryFrom<LinkOperation> for LinkOperationJson {
     type Error = Fault;
 
     fn try_from(operation: LinkOperation) -> Result<Self, Fault> {
-        let kind = word(operation.kind().as_str_name(), "LINK_OPERATION_KIND_");
-        let state = word(operation.state().as_str_name(), "LINK_OPERATION_STATE_");
+        let kind = words::link_kind(operation.kind());
+        let state = words::link_state(operation.state());
         let cancel_mode = words::cancel_mode(operation.cancel_mode());
         let LinkOperation {
             id,
@@ -355,20 +360,6 @@ impl From<&OrganizationsSummary> for SummaryJson {
             pending: summary.pending_count,
         }
     }
-}
-
-fn reporting_state_word(state: ReportingState) -> Option<String> {
-    word(state.as_str_name(), "REPORTING_STATE_")
-}
-
-/// The word of a value by its name in the contract; `None` for what is not specified.
-fn word(name: &str, prefix: &str) -> Option<String> {
-    let word = name.strip_prefix(prefix)?.to_ascii_lowercase();
-    (word != "unspecified").then_some(word)
-}
-
-fn filled(text: String) -> Option<String> {
-    (!text.is_empty()).then_some(text)
 }
 
 pub(super) fn time(time: Option<Timestamp>) -> Option<String> {

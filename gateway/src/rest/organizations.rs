@@ -6,7 +6,10 @@ use axum::{
     response::Response,
 };
 use billing_kit::Fault;
-use billing_proto::common::v1::ErrorReason;
+use billing_proto::{
+    admin::v1::{LinkOrganizationResponse, OrganizationsSummary},
+    common::v1::{ErrorReason, LinkOperationState},
+};
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -18,16 +21,14 @@ use super::{
     query::{Query, organization_id},
 };
 use crate::{
-    app::{Link, ListPage, Overview, OverviewRequest},
+    app::{ListPage, Overview, OverviewRequest},
     domain::{
         fields,
         link_terms::LinkTerms,
-        organization::{LinkState, Organization},
         organization_filter::{
             OrganizationFilter, parse_filter, parse_flag, parse_limit, parse_order, parse_silent,
         },
     },
-    grpc::translate,
     upstream::rename_field,
     web::{Web, read_body},
 };
@@ -119,12 +120,12 @@ pub(super) async fn list(
         .map_err(|fault| rename_field(fault, "query", "q"))
         .map_err(|fault| rename_field(fault, "source_network", "network"))?;
     let list = |page: ListPage| {
-        let rows = page.organizations.into_iter().map(organization);
+        let rows = page.organizations.into_iter().map(TryInto::try_into);
         Ok::<_, Fault>((rows.collect::<Result<_, _>>()?, page.next_page_token))
     };
     let (pending, next_pending_cursor) = list(pending)?;
     let (linked, next_linked_cursor) = list(linked)?;
-    let summary = translate::summary(summary);
+    let summary = OrganizationsSummary::from(summary);
     Ok(json(
         StatusCode::OK,
         &ListAnswer {
@@ -138,10 +139,6 @@ pub(super) async fn list(
             reporting_available,
         },
     ))
-}
-
-fn organization(organization: Organization) -> Result<OrganizationJson, Fault> {
-    translate::organization(organization).try_into()
 }
 
 /// The filter by a pause of collection.
@@ -259,7 +256,7 @@ pub(super) async fn link(
     let body = fields::object(&read_body(body).await?)?;
     let terms =
         LinkTerms::read(&body).map_err(|violations| terms_fault(Fault::invalid(violations)))?;
-    let Link {
+    let LinkOrganizationResponse {
         organization,
         operation,
     } = web
@@ -267,26 +264,30 @@ pub(super) async fn link(
         .link_organization(&admin, id, &terms)
         .await
         .map_err(terms_fault)?;
-    Ok(match operation.state {
-        LinkState::Succeeded => json(
+    let (organization, operation) = (
+        organization.unwrap_or_default(),
+        operation.unwrap_or_default(),
+    );
+    Ok(match operation.state() {
+        LinkOperationState::Succeeded => json(
             StatusCode::OK,
             &LinkAnswer {
                 success: true,
                 message: "Organization linked to Stripe successfully",
-                organization: translate::organization(organization).into(),
+                organization: organization.into(),
             },
         ),
-        LinkState::Running => json(
+        LinkOperationState::Running => json(
             StatusCode::ACCEPTED,
             &LinkRunningAnswer {
                 success: true,
                 message: "The link goes on in the background",
-                operation: translate::link_operation(operation).try_into()?,
+                operation: operation.try_into()?,
             },
         ),
         // Refusals come as errors.
-        LinkState::Refused => {
-            let fault = Fault::internal("org-svc answered a link with a refused operation");
+        LinkOperationState::Refused | LinkOperationState::Unspecified => {
+            let fault = Fault::internal("org-svc answered a link that neither is made nor goes on");
             return Err(fault.into());
         }
     })

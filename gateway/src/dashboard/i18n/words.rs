@@ -1,12 +1,11 @@
 //! What the contract's words, and faults, are called in a catalogue.
 
 use billing_proto::common::v1::{
-    ApiKeyAccess, DeliveryState, DeploymentType, ErrorReason, FindingKind, NoticeState, PlanType,
-    SubscriptionStatus, WebhookEventState,
+    ApiKeyAccess, DeliveryState, DeploymentType, ErrorReason, FindingKind, LinkOperationState,
+    NoticeState, PlanType, SubscriptionStatus, WebhookEventState,
 };
 
 use super::messages::{ACTIONS, Messages, NOTICE_KINDS};
-use crate::domain::organization::LinkState;
 
 impl Messages {
     /// How an organization stands.
@@ -60,11 +59,12 @@ impl Messages {
     }
 
     /// Where an operation is.
-    pub(in crate::dashboard) fn operation_word(&self, state: LinkState) -> &'static str {
+    pub(in crate::dashboard) fn operation_word(&self, state: LinkOperationState) -> &'static str {
         match state {
-            LinkState::Running => self.words.running,
-            LinkState::Succeeded => self.words.succeeded,
-            LinkState::Refused => self.words.refused,
+            LinkOperationState::Unspecified => self.words.unknown,
+            LinkOperationState::Running => self.words.running,
+            LinkOperationState::Succeeded => self.words.succeeded,
+            LinkOperationState::Refused => self.words.refused,
         }
     }
 

@@ -1,8 +1,7 @@
-//! A method's response as JSON: the one place that knows how messages look in REST.
+//! Writes a method's response as JSON. All naming rules of REST answers are here and in `contract`.
 //!
-//! Fields stand in the order of their numbers, by the names that the contract gives. Integers are
-//! numbers, times are texts, enums are words. What is absent is null. `error_code` and `error_message`
-//! side by side are one `error`.
+//! Fields are in the order of their numbers. Integers are numbers, times are RFC 3339, enum values are
+//! words. An absent value is null. `error_code` with `error_message` is one object `error`.
 
 use std::time::Duration;
 
@@ -26,13 +25,13 @@ use crate::{
     },
 };
 
-/// The field of a response that says how an operation stands, which may go on in the background.
+/// The response field with an operation that may continue in the background.
 pub(super) const OPERATION: &str = "operation";
-/// A code and a sentence, which are one `error` in REST.
+/// The two fields that are one `error` in REST.
 pub(super) const ERROR_CODE: &str = "error_code";
 pub(super) const ERROR_MESSAGE: &str = "error_message";
 pub(super) const ERROR: &str = "error";
-/// Messages that have a form of their own.
+/// Messages with handwritten JSON.
 pub(super) const ORGANIZATION: &str = "billing.admin.v1.Organization";
 pub(super) const LINK_OPERATION: &str = "billing.admin.v1.LinkOperation";
 
@@ -52,7 +51,7 @@ pub(super) fn response(method: &Method, message: &DynamicMessage) -> Result<Resp
         message,
         is_running,
     };
-    // Written first, so that what is lacking is a fault with a name.
+    // Written before the response is built, so that a missing field becomes a named fault.
     let text = serde_json::value::to_raw_value(&answer).map_err(Fault::internal)?;
     Ok(json(status, &text))
 }
@@ -64,7 +63,7 @@ fn is_running(message: &DynamicMessage) -> bool {
     operation.is_some_and(|it| it.state() == LinkOperationState::Running)
 }
 
-/// A response with what comes before its fields.
+/// A response with `success` and `message` before its fields.
 struct Answer<'a> {
     method: &'a Method,
     message: &'a DynamicMessage,
@@ -89,7 +88,7 @@ impl Serialize for Answer<'_> {
         let whole = self.message.get_field_by_name(&rest.answer_field);
         let whole = whole.as_ref().and_then(|value| value.as_message());
         write_fields(&mut map, whole.unwrap_or(self.message), |field| {
-            // Of a method that starts an operation: the operation while it is running, else the outcome.
+            // A method that starts an operation answers either the running operation or the outcome.
             rest.running_message.is_empty()
                 || (field.descriptor.name() == OPERATION) == self.is_running
         })?;

@@ -1,5 +1,5 @@
-//! A method of the contract as an operation of the OpenAPI document. Its texts are the contract's own
-//! comments.
+//! Describes a method as an operation of the OpenAPI document. The texts are the comments of the proto
+//! files.
 
 use prost_reflect::MessageDescriptor;
 use utoipa::{
@@ -100,7 +100,7 @@ fn parameter(field: &Field, name: &str, place: ParameterIn) -> Parameter {
         | ParameterIn::Cookie => Required::False,
     };
     let schema = match &field.shape {
-        // Its words are in its description: an empty one is none.
+        // A plain text, because an empty value is allowed. The description lists the words.
         Shape::Word(_) => Object::with_type(Type::String),
         Shape::Int32 if field.descriptor.name() == PAGE_SIZE => {
             ObjectBuilder::from(scalar(field, false))
@@ -155,7 +155,7 @@ fn body(method: &Method, fields: &[Field], schemas: &mut Schemas) -> RequestBody
 }
 
 fn request_schema(field: &Field) -> RefOr<Schema> {
-    // A word that is left out has none for null.
+    // An enum may be left out, but null is not one of its words.
     let nullable = field.json.nullable && !matches!(field.shape, Shape::Word(_));
     if field.descriptor.is_list() {
         let items = scalar(field, false);
@@ -200,7 +200,7 @@ fn running(method: &Method, schemas: &mut Schemas) -> Response {
     answer("It goes on in the background.".to_owned(), schema)
 }
 
-/// What stands before the fields of a response.
+/// The envelope of a response: `success` and `message`.
 fn head(method: &Method) -> ObjectBuilder {
     let mut object = ObjectBuilder::new().schema_type(Type::Object);
     if method.rest.success {
@@ -214,7 +214,7 @@ fn head(method: &Method) -> ObjectBuilder {
     object
 }
 
-/// What a response is about: the comment of its first field.
+/// The comment of the first field, which says what a response holds.
 fn first_comment(message: &MessageDescriptor) -> String {
     let first = contract::fields(message).first();
     first.map_or_else(|| "Done.".to_owned(), Field::comment)
@@ -260,7 +260,7 @@ fn handwritten<T: ToSchema + PartialSchema>(schemas: &mut Schemas) -> RefOr<Sche
     Ref::from_schema_name(T::name()).into()
 }
 
-/// What went wrong, as one object.
+/// The property `error`.
 fn error(object: ObjectBuilder, code: &Field, schemas: &mut Schemas) -> ObjectBuilder {
     let schema = handwritten::<TroubleJson>(schemas);
     if code.json.nullable {
@@ -317,7 +317,7 @@ fn one_or_null(kind: Type, nullable: bool) -> SchemaType {
     }
 }
 
-/// A value that is no object of fields.
+/// The schema of a value that is not a message of ours.
 fn scalar(field: &Field, nullable: bool) -> Object {
     let json = &field.json;
     let (kind, format) = match (&field.shape, json.format.as_str()) {

@@ -1,10 +1,9 @@
-//! REST for admins, made from the contract: each method of `billing.admin.v1` that has a path is a route.
+//! The REST routes of `billing.admin.v1`: one for each method whose option `rest` has a path.
 //!
-//! A request becomes the method's message (`request`), the handler that gRPC runs answers it, and the
-//! answer becomes JSON (`answer`). `document` describes the same in OpenAPI.
+//! `request` turns path, query and body into the method's request message. The gRPC service answers it,
+//! in process. `answer` writes the response as JSON, and `document` describes the route in OpenAPI.
 //!
-//! Architecture invariant: nothing here knows a method by its name. Two messages have a form of their own
-//! in JSON, which the specification gave: see `answer`.
+//! Architecture invariant: no code here names a method. Two messages have handwritten JSON: see `answer`.
 
 mod answer;
 mod document;
@@ -29,7 +28,7 @@ use crate::{
     web::{Web, read_body},
 };
 
-/// What a request to a route of the contract has.
+/// The parts of a request.
 #[derive(FromRequest)]
 #[from_request(state(Web))]
 pub(super) struct Call {
@@ -40,7 +39,7 @@ pub(super) struct Call {
     pub body: Body,
 }
 
-/// Every route that is made from the contract, each with what the document says of it.
+/// Every generated route, with its part of the OpenAPI document.
 pub(super) fn routes() -> impl Iterator<Item = (&'static Method, UtoipaMethodRouter<Web>)> {
     let served = contract::methods().iter();
     served.filter_map(|method| {
@@ -65,7 +64,7 @@ pub(super) async fn serve(method: &'static Method, call: Call) -> Result<Respons
     answer::response(method, &answered).map_err(Into::into)
 }
 
-/// Lets an admin in, before anything is read.
+/// Authenticates the admin, before anything is read.
 pub(super) async fn admit(method: &Method, web: &Web, headers: &HeaderMap) -> Result<Admin, Fault> {
     let admin = match method.route() {
         Some((http::Method::GET, _)) => web.admin(headers).await?,
@@ -75,7 +74,7 @@ pub(super) async fn admit(method: &Method, web: &Web, headers: &HeaderMap) -> Re
     Ok(admin)
 }
 
-/// The method's message, out of the path, the query and the body.
+/// The method's request message.
 pub(super) async fn read(method: &Method, call: Call) -> Result<DynamicMessage, ApiError> {
     let mut message = DynamicMessage::new(method.input());
     let Call {
@@ -95,7 +94,7 @@ pub(super) async fn read(method: &Method, call: Call) -> Result<DynamicMessage, 
     Ok(message)
 }
 
-/// What the method answered, with the fields by the names that REST has for them.
+/// The method's fault, with field names as REST has them.
 pub(super) fn refusal(method: &Method, fault: Fault) -> ApiError {
     let fields = contract::fields(&method.input()).iter();
     let fault = fields.fold(fault, |fault, field| {
@@ -107,4 +106,79 @@ pub(super) fn refusal(method: &Method, fault: Fault) -> ApiError {
 fn invalid_status(method: &Method) -> Option<StatusCode> {
     let status = u16::try_from(method.rest.invalid_status).ok()?;
     StatusCode::from_u16(status).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use prost_reflect::{MessageDescriptor, Value};
+    use serde_json::{Value as Json, json};
+
+    use super::*;
+    use crate::{
+        contract::{Field, Shape},
+        rest::openapi,
+    };
+
+    /// A message with every field set, or with those alone that the contract promises.
+    fn sample(message: &MessageDescriptor, is_full: bool) -> DynamicMessage {
+        let mut sample = DynamicMessage::new(message.clone());
+        for field in contract::fields(message) {
+            let is_list = field.descriptor.is_list();
+            if is_full || !(is_list || field.json.nullable) {
+                let value = value(field, is_full);
+                let value = if is_list {
+                    Value::List(vec![value])
+                } else {
+                    value
+                };
+                sample.set_field(&field.descriptor, value);
+            }
+        }
+        sample
+    }
+
+    fn value(field: &Field, is_full: bool) -> Value {
+        let typed = |kind: &MessageDescriptor, seconds: i64| {
+            let mut message = DynamicMessage::new(kind.clone());
+            message.set_field_by_name("seconds", Value::I64(seconds));
+            Value::Message(message)
+        };
+        match &field.shape {
+            Shape::Flag => Value::Bool(is_full),
+            Shape::Int32 => Value::I32(1),
+            Shape::Int64 => Value::I64(i64::MAX),
+            Shape::Text if field.json.format == "object" => Value::String("{\"a\":1}".to_owned()),
+            Shape::Text => Value::String("5a0b6d8e-93f4-4a8c-8d6e-0f3c9a1b2c3d".to_owned()),
+            Shape::Word(_) => Value::EnumNumber(1),
+            Shape::Time(kind) => typed(kind, 1_730_602_800),
+            Shape::Age => typed(field.descriptor.kind().as_message().unwrap(), 61),
+            Shape::Message(kind) => Value::Message(sample(kind, is_full)),
+        }
+    }
+
+    fn documented(method: &Method, status: StatusCode) -> Json {
+        let document = serde_json::to_value(openapi::document()).unwrap();
+        let (http_method, path) = method.route().unwrap();
+        let operation = &document["paths"][path][http_method.as_str().to_lowercase()];
+        let answer = &operation["responses"][status.as_str()]["content"]["application/json"];
+        json!({"allOf": [answer["schema"]], "components": document["components"]})
+    }
+
+    /// One serializer writes the answers, and one generator describes them: they agree on every method.
+    #[tokio::test]
+    async fn every_answer_is_as_it_is_documented() {
+        let served = contract::methods().iter();
+        for method in served.filter(|method| method.route().is_some()) {
+            for is_full in [true, false] {
+                let message = sample(&method.output(), is_full);
+                let response = answer::response(method, &message).unwrap();
+                let schema = documented(method, response.status());
+                let body = axum::body::to_bytes(response.into_body(), usize::MAX);
+                let body: Json = serde_json::from_slice(&body.await.unwrap()).unwrap();
+                let validator = jsonschema::validator_for(&schema).unwrap();
+                let errors: Vec<_> = validator.iter_errors(&body).collect();
+                assert!(errors.is_empty(), "{}: {body} {errors:?}", method.name());
+            }
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! A request's path, query and body as the method's message.
+//! Reads path, query and body into a method's request message.
 
 use axum::extract::RawPathParams;
 use billing_kit::{Fault, Violation, proto_time};
@@ -86,7 +86,7 @@ fn parameter(field: &Field, text: Option<&str>, violations: &mut Vec<Violation>)
             }
         },
         Shape::Text => Some(Value::String(text.to_owned())),
-        // No method is asked for such by its query.
+        // No request has such a query parameter.
         Shape::Int32 | Shape::Int64 | Shape::Age | Shape::Message(_) => None,
     }
 }
@@ -139,7 +139,7 @@ fn body_value(field: &Field, fields: &mut Fields<'_>) -> Option<Value> {
             fields.word(name, |word| parse_word(words, word), &known)
         }
         Shape::Time(kind) => time_value(kind, fields.time(name)?),
-        // No body has such.
+        // No request body has such a field.
         Shape::Int64 | Shape::Age | Shape::Message(_) => None,
     }
 }

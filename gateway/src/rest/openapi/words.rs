@@ -1,14 +1,13 @@
 //! The words of the JSON as schemas: the same lists that the words themselves are written from.
 
-use billing_proto::common::v1::{CancelMode, DeploymentType, ErrorReason, PlanType};
+use billing_proto::common::v1::{
+    CancelMode, DeploymentType, ErrorReason, LinkOperationKind, LinkOperationState, PlanType,
+    ReportingState,
+};
 use utoipa::openapi::{Object, Type, schema::ObjectBuilder, schema::SchemaType};
 
 use crate::{
-    domain::{
-        organization::{LinkKind, LinkState},
-        reporting::ReportingState,
-        words::{self, STATUSES},
-    },
+    domain::words::{self, STATUSES},
     rest::answer::code_of,
 };
 
@@ -70,21 +69,33 @@ pub(crate) fn plan_types_or_null() -> Object {
 }
 
 pub(crate) fn reporting_states() -> Object {
-    one_of(ReportingState::ALL.map(ReportingState::word))
+    let all = [
+        ReportingState::OnTime,
+        ReportingState::Late,
+        ReportingState::Silent,
+    ];
+    let words: Vec<_> = all.into_iter().filter_map(words::reporting_state).collect();
+    one_of(words.iter().map(String::as_str))
 }
 
 pub(crate) fn link_states() -> Object {
-    let all = [LinkState::Running, LinkState::Succeeded, LinkState::Refused];
-    one_of(all.map(LinkState::word))
+    let all = [
+        LinkOperationState::Running,
+        LinkOperationState::Succeeded,
+        LinkOperationState::Refused,
+    ];
+    let words: Vec<_> = all.into_iter().filter_map(words::link_state).collect();
+    one_of(words.iter().map(String::as_str))
 }
 
 pub(crate) fn link_kinds() -> Object {
     let all = [
-        LinkKind::Link,
-        LinkKind::Update,
-        LinkKind::Cancel(CancelMode::Unspecified),
+        LinkOperationKind::Link,
+        LinkOperationKind::Update,
+        LinkOperationKind::Cancel,
     ];
-    one_of(all.map(LinkKind::word))
+    let words: Vec<_> = all.into_iter().filter_map(words::link_kind).collect();
+    one_of(words.iter().map(String::as_str))
 }
 
 pub(crate) fn cancel_modes() -> Object {
