@@ -172,7 +172,7 @@ async fn what_a_stranger_adds_in_a_month_that_nobody_looks_is_what_the_document_
         system.set_time(three(day)).await;
         old.is_billed_as_it_says(&system, day).await;
     }
-    let mut new = Victim::link(&system, three(0) - TimeDelta::hours(1)).await;
+    let mut new = Victim::link(&system, three(0) - TimeDelta::hours(3)).await;
     for day in 0..MONTH {
         system.set_time(three(day)).await;
         let (of_old, of_new) = tokio::join!(old.is_robbed(day), new.is_robbed(day));

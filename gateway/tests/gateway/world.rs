@@ -20,7 +20,7 @@ use billing_proto::{
 use gateway::{Config, Deps};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, header};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::{Server, server::Router};
 use uuid::Uuid;
@@ -69,7 +69,7 @@ impl World {
     pub(crate) async fn start(variables: &[(&str, &str)], away: Away) -> Self {
         let (ingest, org, stripe) = (Ingest::new(), Org::default(), Stripe::default());
         let ingest_addr = if away == Away::Ingest {
-            nobody().await
+            nobody()
         } else {
             serve(
                 Server::builder()
@@ -79,7 +79,7 @@ impl World {
             .await
         };
         let org_addr = if away == Away::Org {
-            nobody().await
+            nobody()
         } else {
             serve(
                 Server::builder()
@@ -89,7 +89,7 @@ impl World {
             .await
         };
         let stripe_addr = if away == Away::Stripe {
-            nobody().await
+            nobody()
         } else {
             serve(
                 Server::builder()
@@ -227,10 +227,11 @@ async fn serve(server: Router) -> SocketAddr {
     addr
 }
 
-/// An address that nobody listens at.
-async fn nobody() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    listener.local_addr().unwrap()
+/// An address that nobody listens at, and that no other test is given: it stays bound.
+fn nobody() -> SocketAddr {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    Box::leak(Box::new(socket)).local_addr().unwrap()
 }
 
 /// Waits until it is so, but not for ever.
