@@ -134,7 +134,9 @@ impl Victim {
             let row = admin.delivered(id, report, &[state]).await;
             assert!(day == -1 || row["error"]["code"] == "count_jump", "{row}");
         }
-        *self.counted.last_mut().unwrap() = most;
+        // The first day has counted already.
+        let yesterday = self.counted.len() - 2;
+        self.counted[yesterday] = most;
     }
 
     /// The seat-days that were added in so many days from the stranger's first, and on the day before.
