@@ -185,5 +185,6 @@ fn read_hold_rules(env: &mut Env) -> HoldRules {
         ),
         other_url: env.parsed("HOLD_OTHER_URL", true, "true or false"),
         new_network: env.parsed("HOLD_NEW_NETWORK", true, "true or false"),
+        late_raise: env.parsed("HOLD_LATE_RAISE", true, "true or false"),
     }
 }

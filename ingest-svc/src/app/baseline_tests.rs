@@ -38,6 +38,7 @@ const RULES: HoldRules = HoldRules {
     low_factor: 2,
     other_url: true,
     new_network: true,
+    late_raise: true,
 };
 
 /// An organization, and the days since its link.

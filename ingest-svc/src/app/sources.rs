@@ -47,7 +47,7 @@ impl Sources {
     ) -> Result<Self, StoreError> {
         let mut sources = Self {
             holds_networks: rules.is_on(HoldReason::NewNetwork),
-            holds_late: rules.is_on(HoldReason::CountJump),
+            holds_late: rules.late_raise,
             ..Self::default()
         };
         let mut days = HashSet::new();

@@ -136,13 +136,15 @@ pub struct HoldRules {
     pub other_url: bool,
     /// Whether a further report of a day is held that raises its count from a network that is not known.
     pub new_network: bool,
+    /// Whether a late report is held that raises the count of a day that is over.
+    pub late_raise: bool,
 }
 
 impl HoldRules {
     /// Whether reports may be held for this reason.
     pub(crate) fn is_on(self, reason: HoldReason) -> bool {
         match reason {
-            HoldReason::CountJump => self.jump_factor > 0 && self.jump_seats > 0,
+            HoldReason::CountJump => self.late_raise || self.jump_factor > 0 && self.jump_seats > 0,
             HoldReason::CountDrop => self.drop_factor > 0 && self.drop_seats > 0,
             HoldReason::OtherUrl => self.other_url,
             HoldReason::NewNetwork => self.new_network,
@@ -156,6 +158,7 @@ impl HoldRules {
         match reason {
             HoldReason::CountJump => Self {
                 jump_factor: 0,
+                late_raise: false,
                 ..self
             },
             HoldReason::CountDrop => Self {
@@ -294,6 +297,7 @@ mod tests {
         low_factor: 2,
         other_url: true,
         new_network: true,
+        late_raise: true,
     };
 
     fn report(user_count: i32, instance_url: &str) -> Report {
