@@ -56,9 +56,11 @@ pub(crate) async fn decide_group(
         let open = hold_groups::find_open(&parts.db, Some(id))
             .await
             .map_err(db_fault)?;
+        // The worker may have carried out some of it, or all.
         let Some(open) = open else {
+            let decided = hold_groups::report_count(&parts.db, id).await;
             return Ok(GroupProgress {
-                report_count,
+                report_count: decided.map_err(db_fault)?,
                 is_finished: true,
             });
         };

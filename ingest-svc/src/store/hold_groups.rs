@@ -213,6 +213,12 @@ pub(crate) async fn find_open(
     row.map(OpenDecision::try_from).transpose()
 }
 
+/// How many reports a decision has decided, finished or not.
+pub(crate) async fn report_count(db: &impl ConnectionTrait, id: Uuid) -> Result<i64, StoreError> {
+    let row = Entity::find().with_id(id).one(db).await?;
+    Ok(row.map_or(0, |row| row.report_count))
+}
+
 /// The next organizations that have reports of a group.
 pub(crate) async fn organizations(
     db: &impl ConnectionTrait,
