@@ -1,5 +1,5 @@
-//! Goal: another internal service that follows org-svc as docs/SERVICES.md says has the right copy,
-//! whichever of the two is stopped in between.
+//! Goal: another internal service that follows org-svc as docs/SERVICES.md says has the right copy, even if
+//! one of the two is stopped in between.
 //! Method: the example of that document, beside a whole system.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]

@@ -294,7 +294,7 @@ mod tests {
             assert_eq!(verifier.admin(&metadata(&assertion)).unwrap(), admin);
         }
 
-        // No other algorithm is there, whatever a token names.
+        // Only this algorithm is linked. A token cannot choose another one.
         let claims: serde_json::Value = serde_json::json!({});
         let secret = EncodingKey::from_secret(PUBLIC.as_bytes());
         assert!(jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &secret).is_err());

@@ -72,7 +72,7 @@ pub fn search_form(text: &str) -> String {
     form.nfkc().collect()
 }
 
-/// Whether two texts are the same to whoever reads them: in Unicode's canonical form (NFC).
+/// Whether two texts look the same to a reader: they are equal in Unicode's canonical form (NFC).
 pub fn is_same(one: &str, other: &str) -> bool {
     one == other || one.nfc().eq(other.nfc())
 }

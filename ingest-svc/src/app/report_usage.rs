@@ -335,12 +335,8 @@ async fn record(
             Some(new)
         })
         .collect();
-    let standings: HashMap<_, _> = locked
-        .iter()
-        .map(|(id, locked)| (*id, locked.standing.clone()))
-        .collect();
     let mut committed = insert(&txn, &new, candidates, locked, now).await?;
-    let claims = claims(&mut judges, valid, &new, &committed, &standings, now);
+    let claims = claims(&mut judges, valid, &new, &committed, now);
     if !claims.is_empty() {
         reports::take_over(&txn, &claims).await?;
         recording::follow_up(&txn, claims.iter(), now).await?;
@@ -373,7 +369,6 @@ fn claims(
     valid: &[&Report],
     new: &[NewReport],
     committed: &Committed,
-    standings: &HashMap<Uuid, Standing>,
     now: DateTime<Utc>,
 ) -> Vec<NewReport> {
     let held_now = new
@@ -394,9 +389,10 @@ fn claims(
         let Some((id, recorded, trust)) = open.get(&key(report)).copied() else {
             continue;
         };
-        let Some(standing) = standings.get(&report.organization_id) else {
+        let Some(organization) = committed.organizations.get(&report.organization_id) else {
             continue;
         };
+        let standing = &organization.locked.standing;
         let may_claim = trust == Trust::Held || judges.keys.is_pinned(report);
         if !may_claim || !recorded.content.is_repeated_by(&report.content) {
             continue;

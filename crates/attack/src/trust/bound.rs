@@ -4,9 +4,9 @@
 //! does, stamped up to five minutes ahead: so the instance's own report is the older one of its day.
 //! On the first day the attacker raises the day before as well. Nobody looks for all these days. No key is pinned.
 
-/// A report above so many times the baseline is held,
+/// A report is held when it is above this many times the baseline
 const FACTOR: u64 = 2;
-/// and one above so many more seats than the baseline, whichever is more.
+/// and above the baseline by more than this many seats.
 const SEATS: u64 = 20;
 /// The baseline is the median of so many counted days.
 const DAYS: usize = 7;

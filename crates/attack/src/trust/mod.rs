@@ -1,4 +1,4 @@
-//! The attack `trust`: whoever holds the shared token reports in the name of others.
+//! The attack `trust`: a holder of the shared token reports in the name of others.
 //!
 //! The token can be read out of any instance, so a report proves little. Each scene below forges
 //! reports of an organization with 45 users, from addresses that the gateway is told by a proxy that

@@ -9,8 +9,8 @@ use crate::forger;
 use crate::journal::{ForgedAnswer, ReportAnswer, SentReport, Told};
 use crate::records::{Records, StoredReport};
 
-/// Where a forged report may end: held; or, whoever sent it, of a time before the link, after the invoice
-/// or of a day that has a later report already.
+/// The states in which a forged report may end. It is held, or its time cannot be billed any more: it is from
+/// before the link, its invoice is final, or its day has a later report.
 const NEVER_SENT: [&str; 4] = ["held", "not_billed", "missed_invoice", "superseded"];
 
 /// Whether a stored report is one of the forged ones.

@@ -84,7 +84,7 @@ impl Cluster {
         Self::start_with(None, dir, durability, say)
     }
 
-    /// Starts a cluster of a certain release, whatever else this machine has.
+    /// Starts a cluster of this release, even where the machine has a newer one.
     ///
     /// # Errors
     /// As [`Cluster::start`]; and where the directory has a cluster of another release.

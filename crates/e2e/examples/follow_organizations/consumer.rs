@@ -1,7 +1,7 @@
 //! Follows `WatchOrganizations` from a stored cursor.
 //!
-//! Two rules make the copy right whatever is cut off: the cursor is stored together with what came
-//! before it, and of two messages about one organization the greater `standing_version` is kept.
+//! Two rules keep the copy right when a connection or a process ends. The cursor is stored together with the
+//! changes before it. Of two messages about one organization the greater `standing_version` is kept.
 
 use std::{
     collections::BTreeMap,
@@ -30,7 +30,7 @@ const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// What this service keeps. In a real one it is a table, and the cursor a row beside it.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Copy {
-    /// Where to go on.
+    /// The cursor of the last change that is stored.
     pub(crate) cursor: i64,
     /// By their ids.
     pub(crate) organizations: BTreeMap<String, Organization>,
@@ -82,7 +82,7 @@ impl Copy {
 /// service shows, and the authority that it believes.
 ///
 /// # Errors
-/// The address cannot be used, or the copy cannot be read or written. That org-svc is away is no error.
+/// The address cannot be used, or the copy cannot be read or written. An org-svc that is away is not an error.
 pub(crate) async fn follow(
     url: &str,
     tls: ClientTlsConfig,
